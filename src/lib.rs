@@ -2,3 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod model;
+pub mod cut;
+pub mod invoke;
+pub mod config;
+pub mod ingest;
+pub mod plane;
+pub mod publish;
+pub mod replay;
+pub mod sequence;

@@ -1,1 +1,36 @@
-//! Placeholder until the first slice lands.
+//! The segmented append-only log: one writer, any number of readers in any process.
+//!
+//! ```text
+//! Appender ──commit──► live segment (shared memory) ◄──map── Tail (any process)
+//!    ▲ prepared segments        │ copy, fdatasync
+//!    └────────── Keeper ────────┴──► disk segment ◄──read── Tail (far behind, or after a stop)
+//! ```
+//!
+//! The appender is hot; the keeper makes every syscall; a tail belongs to whoever opened it.
+
+mod activate;
+pub mod appender;
+mod check;
+pub mod descriptor;
+mod disk;
+pub mod fault;
+pub mod files;
+pub mod frame;
+mod head;
+pub mod keeper;
+pub mod layout;
+pub mod lookup;
+pub mod marks;
+pub mod recover;
+mod seek;
+pub mod segment;
+mod source;
+pub mod tail;
+
+pub use appender::{Appender, Blocked, Group};
+pub use descriptor::Descriptor;
+pub use fault::LogFault;
+pub use files::LogFiles;
+pub use frame::Frame;
+pub use lookup::Lookup;
+pub use tail::{Start, Tail};

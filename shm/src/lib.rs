@@ -1,1 +1,32 @@
-//! Placeholder until the first slice lands.
+//! Mapped memory for Cutline: the only `mmap`, the owner of a directory, and the cnc file.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`region`] | a file mapped shared: the only `mmap` and the only `unsafe` of this crate |
+//! | [`owner`] | exclusive ownership of a directory that ends with the process; the boot id |
+//! | [`layout`] | the cnc file drawn, sized and asserted |
+//! | [`cnc`] | the one writer of a cnc file |
+//! | [`reader`] | any number of readers of a cnc file, of a live or a dead process |
+//! | [`counters`], [`histograms`], [`errors`], [`heartbeat`], [`status`] | what lies in it, one concept each |
+//!
+//! Nothing here reads a clock: times are arguments. Nothing here panics on what a file contains.
+
+pub mod cnc;
+pub mod counters;
+pub mod errors;
+mod fault;
+pub mod heartbeat;
+pub mod histograms;
+pub mod layout;
+pub mod owner;
+pub mod reader;
+pub mod region;
+pub mod status;
+
+#[cfg(target_endian = "big")]
+compile_error!(
+    "Cutline's files are little-endian and are read in place: big-endian targets are not supported"
+);
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("Cutline maps whole files and needs 64-bit atomics and addresses");

@@ -1,1 +1,5 @@
-//! Placeholder until its slice lands.
+//! When a tick is and what it covers: the decisions of the cut stage.
+
+pub mod cadence;
+pub mod stage;
+pub mod state;

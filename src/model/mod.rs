@@ -1,3 +1,12 @@
 //! The contracts as values: envelopes, receipts, snapshots, run ids, canonical JSON. Pure; no thread, clock or file.
 
+pub mod base64;
+pub mod binary;
+pub mod canonical;
+pub mod envelope;
+pub mod json;
 pub mod receipt;
+pub mod run_id;
+pub mod snapshot;
+pub mod frames;
+pub mod view;

@@ -1,1 +1,10 @@
-//! Placeholder until its slice lands.
+//! What holds the stages together: their contract, the topology, lanes, and a pipeline on logs.
+
+pub mod clock;
+pub mod counters;
+pub mod lane;
+pub mod observe;
+pub mod pipeline;
+pub mod rebuild;
+pub mod stage;
+pub mod topology;

@@ -1,1 +1,4 @@
-//! Placeholder until its slice lands.
+//! Reading the logs back: as records for people and programs, and as proof that they give what was published.
+
+pub mod records;
+pub mod verify;

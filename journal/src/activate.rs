@@ -1,0 +1,195 @@
+//! Starting a log whose end is known: everything before the end is brought to disk, everything behind it is removed, and
+//! the segment to write next is put in memory. Cold path.
+//!
+//! The order makes a crash at any point harmless:
+//!
+//! 1. what is only in memory goes to disk: from here on memory is not needed,
+//! 2. the mark says so, with the new generation if there is one,
+//! 3. what lies behind the end on disk is removed,
+//! 4. memory: stale copies are removed, the current segment is made or cleared, the head is renewed last.
+
+use std::sync::Arc;
+
+use bytemuck::bytes_of;
+use cutline_shm::region::Region;
+
+use crate::appender::Appender;
+use crate::disk::{open_segment, remove, settle, sync_dir, zero_from};
+use crate::fault::LogFault;
+use crate::head::{Head, HeadState};
+use crate::keeper::LogKeeper;
+use crate::layout::{HeadIdentity, Mark, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::marks::MarkFile;
+use crate::recover::Recovered;
+use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
+
+/// Where writing goes on.
+#[derive(Clone, Copy)]
+struct Begin {
+    base: u64,
+    offset: usize,
+}
+
+impl Recovered {
+    /// Starts the log: what lies behind its end is cut off, everything before it is brought to disk, and the segment to
+    /// write next is put in memory.
+    ///
+    /// # Errors
+    /// [`LogFault::Io`] or [`LogFault::Region`]: no space, no rights, no memory. The log is as it was, or as after a crash.
+    pub fn activate(self) -> Result<(Appender, LogKeeper), LogFault> {
+        let begin = self.begin();
+        let position = begin.base + begin.offset as u64;
+        self.bring_to_disk(begin)?;
+        let (marks, mark) = self.write_marks(position)?;
+        self.remove_behind(begin)?;
+
+        let old_head = self.take_over_head()?;
+        for stale in self.files.live_bases()?.into_iter().filter(|&found| found != begin.base) {
+            remove(&self.files.live_segment(stale).unwrap_or_default())?;
+        }
+        let current = self.current_segment(begin)?;
+        let head = self.renew_head(old_head, &mark)?;
+
+        let capacity_end = match self.settings.capacity_bytes {
+            0 => u64::MAX,
+            capacity => self.oldest.saturating_add(capacity),
+        };
+        let (producer, prepared) = rtrb::RingBuffer::new(self.settings.live_segments);
+        let appender = Appender {
+            current: current.clone(),
+            offset: begin.offset,
+            next_seq: self.end.next_seq,
+            log_id: self.log_id,
+            segment_bytes: current.region.len(),
+            capacity_end,
+            prepared,
+            head: head.clone(),
+            group_open: false,
+        };
+        let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, capacity_end, producer)?;
+        Ok((appender, keeper))
+    }
+
+    fn begin(&self) -> Begin {
+        let size = self.settings.segment_bytes;
+        let base = self.end.position - self.end.position % size;
+        if self.end.sealed {
+            return Begin { base: base + size, offset: SEGMENT_HEADER_BYTES as usize };
+        }
+        Begin { base, offset: usize::try_from(self.end.position - base).unwrap_or(usize::MAX) }
+    }
+
+    /// Segments that are only in memory, or perhaps not flushed, are made durable up to the end.
+    fn bring_to_disk(&self, begin: Begin) -> Result<(), LogFault> {
+        let size = self.settings.segment_bytes;
+        let from = self.marks.promised();
+        for base in self.files().all_bases()?.into_iter().filter(|&base| base < begin.base && base + size > from) {
+            let path = self.files.disk_segment(base);
+            match self.load_live(base)? {
+                Some(live) => settle(&path, live.slice(0, live.len()).unwrap_or_default(), size)?,
+                None => open_segment(&path, size)?.sync_all().map_err(LogFault::io("flush", &path))?,
+            }
+        }
+        settle(&self.files.disk_segment(begin.base), &self.first_bytes(begin)?, size)?;
+        sync_dir(self.files.disk_dir())
+    }
+
+    /// The bytes of the current segment before where writing goes on.
+    fn first_bytes(&self, begin: Begin) -> Result<Vec<u8>, LogFault> {
+        if begin.offset == SEGMENT_HEADER_BYTES as usize {
+            let header = SegmentHeader::new(self.log_id, begin.base, self.end.next_seq, self.settings.segment_bytes);
+            return Ok(bytes_of(&header).to_vec());
+        }
+        if let Some(live) = self.load_live(begin.base)? {
+            return Ok(live.slice(0, begin.offset).unwrap_or_default().to_vec());
+        }
+        let mut disk = DiskSegment::default();
+        disk.read(&self.files.disk_segment(begin.base), self.settings.segment_bytes)?;
+        Ok(disk.slice(0, begin.offset).unwrap_or_default().to_vec())
+    }
+
+    fn write_marks(&self, position: u64) -> Result<(MarkFile, Mark), LogFault> {
+        let before = self.marks.newest.unwrap_or(Mark { generation: 1, ..Mark::default() });
+        let mark = Mark {
+            log_id: self.log_id,
+            position,
+            generation: before.generation.saturating_add(u64::from(self.rewound)),
+            rewound_to: if self.rewound { position } else { before.rewound_to },
+            ..Mark::default()
+        };
+        let mut marks = MarkFile::open(self.files.mark(), before.counter)?;
+        marks.write_both(mark)?;
+        sync_dir(self.files.disk_dir())?;
+        Ok((marks, mark))
+    }
+
+    fn remove_behind(&self, begin: Begin) -> Result<(), LogFault> {
+        for stale in self.files.disk_bases()?.into_iter().filter(|&found| found > begin.base) {
+            remove(&self.files.disk_segment(stale))?;
+        }
+        zero_from(&self.files.disk_segment(begin.base), begin.offset as u64, self.settings.segment_bytes)?;
+        sync_dir(self.files.disk_dir())
+    }
+
+    /// The head to go on with, if memory counts; otherwise whatever is there is removed, and its followers are sent away.
+    fn take_over_head(&self) -> Result<Option<Head>, LogFault> {
+        let path = self.files.head().unwrap_or_default();
+        if self.live {
+            return Head::open_write(&path);
+        }
+        if let Ok(Some(stale)) = Head::open_write(&path) {
+            stale.close();
+        }
+        remove(&path)?;
+        Ok(None)
+    }
+
+    /// The current segment in memory, with everything behind where writing goes on zero.
+    fn current_segment(&self, begin: Begin) -> Result<LiveSegment, LogFault> {
+        let size = usize::try_from(self.settings.segment_bytes).unwrap_or(usize::MAX);
+        let path = self.files.live_segment(begin.base).unwrap_or_default();
+        // Committed bytes never change under a follower: after a cut the segment is another file.
+        let reuse = self.live && !self.rewound && path.exists();
+        let first = self.first_bytes(begin)?;
+        if !reuse {
+            remove(&path)?;
+        }
+        let region = if reuse { Region::open_write(&path, size)? } else { Region::create_new(&path, size)? };
+        region.populate_write()?;
+        let segment = LiveSegment { base: begin.base, region: Arc::new(region) };
+        if reuse {
+            // What lies behind the end was claimed and never committed; its first commit word is zero already.
+            let zeros = [0; 4096];
+            for start in (begin.offset..size).step_by(zeros.len()) {
+                segment.write(start, &zeros[..zeros.len().min(size - start)]);
+            }
+        }
+        // A segment that was entered has these bytes already, and followers read them.
+        if segment.slice(0, first.len()) != Some(&first[..]) {
+            segment.write(0, &first);
+        }
+        Ok(segment)
+    }
+
+    fn renew_head(&self, old: Option<Head>, mark: &Mark) -> Result<Head, LogFault> {
+        let state = HeadState {
+            generation: mark.generation,
+            rewound_to: mark.rewound_to,
+            oldest: self.oldest,
+            position: mark.position,
+        };
+        if let Some(head) = old {
+            head.renew(self.settings.durable, state);
+            return Ok(head);
+        }
+        let path = self.files.head().unwrap_or_default();
+        let identity = HeadIdentity {
+            log_id: self.log_id,
+            segment_bytes: self.settings.segment_bytes,
+            durable_mode: u64::from(self.settings.durable),
+            ..HeadIdentity::default()
+        };
+        remove(&path)?;
+        Head::create(&path, identity, state)
+    }
+}

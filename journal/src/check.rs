@@ -1,0 +1,97 @@
+//! What a log without a writer must look like at its end. Cold path.
+
+use crate::fault::{Corruption, LogFault};
+use crate::layout::Mark;
+use crate::marks::read_marks;
+use crate::tail::Tail;
+
+impl Tail {
+    /// Checks that nothing lies behind the last frame and that the log reaches as far as its mark says.
+    ///
+    /// For logs without a live writer, once [`Tail::poll`] has returned `None`.
+    ///
+    /// # Errors
+    /// [`LogFault::Corrupt`] with the exact place.
+    pub fn check_end(&self) -> Result<(), LogFault> {
+        let marks = read_marks(&self.files)?;
+        if let Some(damage) = marks.damage(&self.files) {
+            return Err(LogFault::Corrupt(damage));
+        }
+        if let Some(mark) = marks.newest {
+            self.check_reach(&mark)?;
+        }
+        self.check_nothing_behind()
+    }
+
+    /// Checks that the log ends where `mark` says, or behind it if the log was not stopped cleanly.
+    pub(crate) fn check_reach(&self, mark: &Mark) -> Result<(), LogFault> {
+        if mark.log_id != self.log_id() {
+            let what = format!("mark is of log {:016x}, the segments are of log {:016x}", mark.log_id, self.log_id());
+            let position = self.position();
+            return Err(LogFault::Corrupt(Corruption { path: self.files.mark(), offset: 0, position, seq: 0, what }));
+        }
+        let reached = if self.at_seal() { self.base() + self.segment_bytes() } else { self.position() };
+        if mark.position > reached {
+            return Err(LogFault::Corrupt(self.missing(mark.position - reached)));
+        }
+        if mark.clean == 1 && self.position() > mark.position {
+            let what = format!("frames lie behind position {}, where the log was stopped", mark.position);
+            return Err(LogFault::Corrupt(self.corruption(&what)));
+        }
+        if mark.clean == 1 && self.in_group() {
+            return Err(LogFault::Corrupt(self.corruption("the log was stopped inside of a group")));
+        }
+        Ok(())
+    }
+
+    /// Checks that behind the last frame there are only zeros, and no further segment was begun.
+    pub(crate) fn check_nothing_behind(&self) -> Result<(), LogFault> {
+        let rest = if self.at_seal() { &[] } else { self.rest() };
+        if let Some(at) = rest.iter().position(|&byte| byte != 0) {
+            let mut corruption = self.corruption("unused space is not zero");
+            corruption.offset += at as u64;
+            return Err(LogFault::Corrupt(corruption));
+        }
+        let behind = self.files.disk_bases()?.into_iter().find(|&base| base > self.base() && self.begun_on_disk(base));
+        match behind {
+            None => Ok(()),
+            Some(base) => Err(LogFault::Corrupt(Corruption {
+                path: self.files.disk_segment(base),
+                offset: 0,
+                position: base,
+                seq: self.next_seq(),
+                what: format!("segment was begun, but the log ends before it, at position {}", self.position()),
+            })),
+        }
+    }
+
+    /// Bytes that were written behind where the log ends, as far as they show: 0 if there is nothing.
+    pub(crate) fn bytes_behind(&self, end: u64) -> Result<u64, LogFault> {
+        let last = self.rest().iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
+        let mut bytes = self.position() - end + if self.at_seal() { 0 } else { last };
+        for base in self.files.disk_bases()?.into_iter().filter(|&base| base > self.base()) {
+            if self.begun_on_disk(base) {
+                bytes += self.segment_bytes();
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn begun_on_disk(&self, base: u64) -> bool {
+        self.files.clone().on_disk().begun(base)
+    }
+
+    fn missing(&self, bytes: u64) -> Corruption {
+        if !self.at_seal() {
+            return self.corruption(&format!("the log ends here, but {bytes} bytes more were on disk"));
+        }
+        let base = self.base() + self.segment_bytes();
+        Corruption {
+            path: self.files.disk_segment(base),
+            offset: 0,
+            position: base,
+            seq: self.next_seq(),
+            what: format!("segment is missing or empty, but {bytes} bytes of it were on disk"),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Where a log's files are and what they are called. Cold path only.
+//!
+//! ```text
+//! data directory (disk)                     live directory (memory)
+//! live ──────────────── symlink ──────────► .
+//! inputs/00000000000000000000.seg           inputs/head
+//! inputs/00000000000016777216.seg           inputs/00000000000016777216.seg
+//! inputs/mark
+//! ```
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::fault::LogFault;
+use crate::layout::{SEGMENT_HEADER_BYTES, SegmentHeader};
+
+/// The link in a data directory that leads to its live directory.
+pub const LIVE_LINK: &str = "live";
+
+/// The two folders of one log.
+#[derive(Clone, Debug)]
+pub struct LogFiles {
+    disk: PathBuf,
+    live: Option<PathBuf>,
+    /// The log's owner reads everything that is committed, whatever followers may see.
+    owner: bool,
+}
+
+impl LogFiles {
+    /// The log `name` of the data directory `data`, with its live directory if there is one.
+    #[must_use]
+    pub fn new(data: &Path, live: Option<&Path>, name: &str) -> Self {
+        Self { disk: data.join(name), live: live.map(|live| live.join(name)), owner: false }
+    }
+
+    /// The log `name` of `data`, its live directory found through the data directory's link.
+    #[must_use]
+    pub fn find(data: &Path, name: &str) -> Self {
+        // A relative link leads on from where it lies.
+        let live = fs::read_link(data.join(LIVE_LINK)).ok().map(|live| data.join(live)).filter(|live| live.is_dir());
+        Self::new(data, live.as_deref(), name)
+    }
+
+    /// The same files, as their log's owner reads them: everything committed, on disk or not.
+    #[must_use]
+    pub(crate) fn for_owner(mut self) -> Self {
+        self.owner = true;
+        self
+    }
+
+    /// The same log without its memory copies.
+    #[must_use]
+    pub(crate) fn on_disk(mut self) -> Self {
+        self.live = None;
+        self
+    }
+
+    pub(crate) fn is_for_owner(&self) -> bool {
+        self.owner
+    }
+
+    /// Folder of the disk files.
+    #[must_use]
+    pub fn disk_dir(&self) -> &Path {
+        &self.disk
+    }
+
+    /// Folder of the memory copies.
+    #[must_use]
+    pub fn live_dir(&self) -> Option<&Path> {
+        self.live.as_deref()
+    }
+
+    /// Disk file of the segment at `base`.
+    #[must_use]
+    pub fn disk_segment(&self, base: u64) -> PathBuf {
+        self.disk.join(segment_name(base))
+    }
+
+    /// Memory copy of the segment at `base`.
+    #[must_use]
+    pub fn live_segment(&self, base: u64) -> Option<PathBuf> {
+        Some(self.live.as_ref()?.join(segment_name(base)))
+    }
+
+    /// Header of the segment at `base`, wherever it is; `None` if it is not there or not begun.
+    #[must_use]
+    pub fn header(&self, base: u64) -> Option<SegmentHeader> {
+        [self.live_segment(base), Some(self.disk_segment(base))].into_iter().flatten().find_map(|path| {
+            let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+            fs::File::open(path).ok()?.read_exact_at(&mut bytes, 0).ok()?;
+            SegmentHeader::read(&bytes).ok()
+        })
+    }
+
+    /// Whether the segment at `base` is there and was begun, be its header right or wrong.
+    #[must_use]
+    pub fn begun(&self, base: u64) -> bool {
+        [self.live_segment(base), Some(self.disk_segment(base))].into_iter().flatten().any(|path| {
+            let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+            let read = fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, 0));
+            read.is_ok() && bytes.iter().any(|&byte| byte != 0)
+        })
+    }
+
+    /// The mark file.
+    #[must_use]
+    pub fn mark(&self) -> PathBuf {
+        self.disk.join("mark")
+    }
+
+    /// The head file.
+    #[must_use]
+    pub fn head(&self) -> Option<PathBuf> {
+        Some(self.live.as_ref()?.join("head"))
+    }
+
+    /// Base positions of the segments on disk, ascending.
+    ///
+    /// # Errors
+    /// [`LogFault::Absent`] without the folder, [`LogFault::Io`] if it cannot be read.
+    pub fn disk_bases(&self) -> Result<Vec<u64>, LogFault> {
+        bases(&self.disk)
+    }
+
+    /// Base positions of all segments, on disk and in memory, ascending.
+    ///
+    /// # Errors
+    /// As [`LogFiles::disk_bases`].
+    pub fn all_bases(&self) -> Result<Vec<u64>, LogFault> {
+        let mut bases = self.disk_bases()?;
+        bases.extend(self.live_bases()?);
+        bases.sort_unstable();
+        bases.dedup();
+        Ok(bases)
+    }
+
+    /// Base positions of the memory copies, ascending; none without a live directory.
+    ///
+    /// # Errors
+    /// [`LogFault::Io`].
+    pub fn live_bases(&self) -> Result<Vec<u64>, LogFault> {
+        match &self.live {
+            None => Ok(Vec::new()),
+            Some(live) => match bases(live) {
+                Err(LogFault::Absent(_)) => Ok(Vec::new()),
+                other => other,
+            },
+        }
+    }
+}
+
+fn segment_name(base: u64) -> String {
+    format!("{base:020}.seg")
+}
+
+fn bases(dir: &Path) -> Result<Vec<u64>, LogFault> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(LogFault::Absent(dir.to_owned())),
+        other => other.map_err(LogFault::io("list", dir))?,
+    };
+    let mut bases = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(LogFault::io("list", dir))?.file_name();
+        let base = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|base| base.parse().ok());
+        // Only names that we would give: another spelling of the same number is another file.
+        bases.extend(base.filter(|&base| name == *segment_name(base)));
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}

@@ -1,0 +1,151 @@
+//! The head file of a live log: who it is, and its watermarks. Made by recovery, mapped by everybody.
+//!
+//! | edge | from | to |
+//! |---|---|---|
+//! | E2 | [`Head::set_visible`] (appender) | [`Head::visible`] (keeper, before it copies to disk) |
+//! | E3 | [`Head::set_durable`] (keeper, after a flush) | [`Head::durable`] (tails in durable mode) |
+//! | E4 | [`Head::renew`], generation stored last (recovery) | [`Head::generation`] (tails, before they read on) |
+//! | E5 | [`Head::create`], magic stored last (recovery) | [`Head::open`] (tails) |
+//! | E6 | [`Head::close`], after the disk files are whole | [`Head::is_closed`] (tails, before they turn to disk) |
+//!
+//! Opening is a syscall and belongs to cold code or to whoever owns a tail; the watermarks are plain atomics.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cutline_shm::owner::boot_id;
+use cutline_shm::region::{Region, RegionCause};
+
+use crate::fault::LogFault;
+use crate::layout::{
+    HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_GENERATION, HEAD_MAGIC, HEAD_OLDEST, HEAD_REWOUND_TO, HEAD_VISIBLE,
+    HeadIdentity,
+};
+
+/// A mapped head file.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    region: Arc<Region>,
+}
+
+/// What recovery writes into a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadState {
+    pub generation: u64,
+    pub rewound_to: u64,
+    pub oldest: u64,
+    /// Both watermarks: everything that recovery found is on disk.
+    pub position: u64,
+}
+
+impl Head {
+    /// Makes a head of a log that has none; `identity.magic` and `identity.boot_id` are filled in.
+    pub fn create(path: &Path, identity: HeadIdentity, state: HeadState) -> Result<Self, LogFault> {
+        let region = Region::create_new(path, HEAD_BYTES)?;
+        let identity = HeadIdentity {
+            magic: [0; 8],
+            boot_id: this_boot()?,
+            generation: state.generation,
+            rewound_to: state.rewound_to,
+            ..identity
+        };
+        region.store_record(0, &identity);
+        let head = Self { region: Arc::new(region) };
+        head.set_watermarks(state);
+        head.region.atomic_u64(0).store(u64::from_le_bytes(HEAD_MAGIC), Ordering::Release); // E5 release
+        Ok(head)
+    }
+
+    /// Maps the head at `path`. `None` if there is none, it is not finished, it is closed, or it is of another boot: then
+    /// nothing in memory counts.
+    pub fn open(path: &Path) -> Result<Option<Self>, LogFault> {
+        Self::checked(Region::open_read(path, HEAD_BYTES))
+    }
+
+    /// As [`Head::open`], to go on writing.
+    pub fn open_write(path: &Path) -> Result<Option<Self>, LogFault> {
+        Self::checked(Region::open_write(path, HEAD_BYTES))
+    }
+
+    fn checked(opened: Result<Region, cutline_shm::region::RegionFault>) -> Result<Option<Self>, LogFault> {
+        let region = match opened {
+            Ok(region) => region,
+            Err(fault) if fault.is_not_found() => return Ok(None),
+            Err(fault) if matches!(fault.cause(), RegionCause::Empty | RegionCause::TooShort { .. }) => return Ok(None),
+            Err(fault) => return Err(fault.into()),
+        };
+        let finished = region.atomic_u64(0).load(Ordering::Acquire) == u64::from_le_bytes(HEAD_MAGIC); // E5 acquire
+        let identity: HeadIdentity = region.load_record(0);
+        let head = Self { region: Arc::new(region) };
+        let counts = finished && !head.is_closed() && identity.boot_id == this_boot()?;
+        Ok(counts.then_some(head))
+    }
+
+    /// Identity of the log.
+    pub fn log_id(&self) -> u64 {
+        self.region.load_record::<HeadIdentity>(0).log_id
+    }
+
+    /// Whether followers stop at the durable watermark.
+    pub fn durable_mode(&self) -> bool {
+        self.region.atomic_u64(HEAD_DURABLE_MODE).load(Ordering::Relaxed) == 1
+    }
+
+    /// See [`HeadIdentity::generation`]; what belongs to it can be read after this.
+    pub fn generation(&self) -> u64 {
+        self.region.atomic_u64(HEAD_GENERATION).load(Ordering::Acquire) // E4 acquire
+    }
+
+    /// See [`HeadIdentity::rewound_to`].
+    pub fn rewound_to(&self) -> u64 {
+        self.region.atomic_u64(HEAD_REWOUND_TO).load(Ordering::Relaxed)
+    }
+
+    /// Takes a log over after its writer's process has died.
+    pub fn renew(&self, durable_mode: bool, state: HeadState) {
+        self.region.atomic_u64(HEAD_DURABLE_MODE).store(u64::from(durable_mode), Ordering::Relaxed);
+        self.set_watermarks(state);
+        self.region.atomic_u64(HEAD_REWOUND_TO).store(state.rewound_to, Ordering::Relaxed);
+        self.region.atomic_u64(HEAD_GENERATION).store(state.generation, Ordering::Release); // E4 release
+    }
+
+    fn set_watermarks(&self, state: HeadState) {
+        self.region.atomic_u64(HEAD_OLDEST).store(state.oldest, Ordering::Release);
+        self.set_durable(state.position);
+        self.set_visible(state.position);
+    }
+
+    pub fn set_visible(&self, position: u64) {
+        self.region.atomic_u64(HEAD_VISIBLE).store(position, Ordering::Release); // E2 release
+    }
+
+    pub fn visible(&self) -> u64 {
+        self.region.atomic_u64(HEAD_VISIBLE).load(Ordering::Acquire) // E2 acquire
+    }
+
+    pub fn set_durable(&self, position: u64) {
+        self.region.atomic_u64(HEAD_DURABLE).store(position, Ordering::Release); // E3 release
+    }
+
+    pub fn durable(&self) -> u64 {
+        self.region.atomic_u64(HEAD_DURABLE).load(Ordering::Acquire) // E3 acquire
+    }
+
+    pub fn oldest(&self) -> u64 {
+        self.region.atomic_u64(HEAD_OLDEST).load(Ordering::Acquire)
+    }
+
+    /// This head counts no more: whoever has it mapped looks again what there is.
+    pub fn close(&self) {
+        self.region.atomic_u64(HEAD_CLOSED).store(1, Ordering::Release); // E6 release
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.region.atomic_u64(HEAD_CLOSED).load(Ordering::Acquire) != 0 // E6 acquire
+    }
+}
+
+fn this_boot() -> Result<[u8; 16], LogFault> {
+    boot_id().map_err(|error| LogFault::Settings(error.to_string()))
+}

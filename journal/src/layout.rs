@@ -1,0 +1,197 @@
+//! Every layout the journal shares or stores, drawn and asserted. Plain data; used by writer, keeper and readers alike.
+//!
+//! ```text
+//! segment file (disk and live copy have the same bytes)
+//! 0        64                                            segment_bytes
+//! ├ header ┼ frame ┼ frame ┼ … ┼ frame ┼ seal ┼ zeros ───┤
+//!
+//! frame: descriptor (64) ‖ payload ‖ zeros up to a multiple of 64
+//!
+//! mark file (disk): two 512-byte slots, written in turn; the one with the higher counter counts
+//!
+//! head file (live directory), one page; every line has one writer
+//! 0    identity: magic, log id, generation, boot id,        (recovery)
+//!      segment_bytes, rewound_to, durable_mode
+//! 128  visible position                                     (appender)
+//! 192  durable position                                     (keeper)
+//! 256  oldest position still kept, closed                   (keeper)
+//! ```
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::fault::LogFault;
+
+/// First eight bytes of a segment file.
+pub const SEGMENT_MAGIC: [u8; 8] = *b"CUTLSEG1";
+/// First eight bytes of a mark slot.
+pub const MARK_MAGIC: [u8; 8] = *b"CUTLMRK1";
+/// First eight bytes of a head file.
+pub const HEAD_MAGIC: [u8; 8] = *b"CUTLHED1";
+
+/// Bytes of a segment's header; the first frame starts here.
+pub const SEGMENT_HEADER_BYTES: u64 = 64;
+/// Bytes of one slot of the mark file.
+pub const MARK_SLOT_BYTES: usize = 512;
+/// Bytes of the head file.
+pub const HEAD_BYTES: usize = 4096;
+/// Smallest legal segment, bytes.
+pub const SEGMENT_MIN_BYTES: u64 = 64 * 1024;
+/// Largest legal segment, bytes.
+pub const SEGMENT_MAX_BYTES: u64 = 1 << 30;
+
+/// Offset of [`HeadIdentity::generation`] in the head file.
+pub const HEAD_GENERATION: usize = 16;
+/// Offset of [`HeadIdentity::rewound_to`] in the head file.
+pub const HEAD_REWOUND_TO: usize = 48;
+/// Offset of [`HeadIdentity::durable_mode`] in the head file.
+pub const HEAD_DURABLE_MODE: usize = 56;
+/// Offset of the visible watermark in the head file.
+pub const HEAD_VISIBLE: usize = 128;
+/// Offset of the durable watermark in the head file.
+pub const HEAD_DURABLE: usize = 192;
+/// Offset of the oldest kept position in the head file.
+pub const HEAD_OLDEST: usize = 256;
+/// Offset of the word that is 1 once this head counts no more: the writer stopped cleanly, or another head replaces it.
+pub const HEAD_CLOSED: usize = 264;
+
+/// Bit 7 of a frame's kind: more frames of the same group follow, and only together they count.
+pub const MORE: u8 = 0x80;
+/// Bit 6 of a frame's kind: the frame is not counted; it carries the sequence of the next frame that is. Definitions and
+/// states lie beside what is counted, so that `ingest_seq` is the sequence itself.
+pub const UNNUMBERED: u8 = 0x40;
+/// Frame kind of a seal: nothing more in this segment, go on in the next. No payload; its length is the rest of the segment.
+pub const SEAL: u8 = 0x7f;
+
+/// Identity of a segment, its first 64 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct SegmentHeader {
+    /// [`SEGMENT_MAGIC`].
+    pub magic: [u8; 8],
+    /// Random identity of the log, the same in all of its segments.
+    pub log_id: u64,
+    /// Position of the segment's first byte.
+    pub base: u64,
+    /// Sequence of the segment's first frame.
+    pub first_seq: u64,
+    /// Bytes of the segment.
+    pub segment_bytes: u64,
+    /// Zero, kept for additions.
+    pub reserved: [u8; 20],
+    /// CRC32C of the bytes before it.
+    pub crc: u32,
+}
+
+/// How far a log is known to be on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Mark {
+    /// [`MARK_MAGIC`].
+    pub magic: [u8; 8],
+    /// The log's identity.
+    pub log_id: u64,
+    /// Counts writes of the mark; the higher of two slots counts.
+    pub counter: u64,
+    /// Everything before this position was flushed.
+    pub position: u64,
+    /// Grows when a restart had to take back frames that had been visible.
+    pub generation: u64,
+    /// Where this generation took over: a follower of an earlier one that is past this position has read what is gone.
+    pub rewound_to: u64,
+    /// 1: written by a clean stop, `position` is the log's end and disk is the only truth.
+    pub clean: u32,
+    /// CRC32C of the bytes before it.
+    pub crc: u32,
+}
+
+/// Identity of a log in its head file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct HeadIdentity {
+    /// [`HEAD_MAGIC`], written last.
+    pub magic: [u8; 8],
+    /// The log's identity.
+    pub log_id: u64,
+    /// See [`Mark::generation`].
+    pub generation: u64,
+    /// The machine's boot: memory copies of another boot do not count.
+    pub boot_id: [u8; 16],
+    /// Bytes of each segment.
+    pub segment_bytes: u64,
+    /// A follower past this position belongs to an earlier generation.
+    pub rewound_to: u64,
+    /// 1: followers stop at the durable watermark.
+    pub durable_mode: u64,
+}
+
+const _: () = {
+    assert!(size_of::<SegmentHeader>() == SEGMENT_HEADER_BYTES as usize);
+    assert!(core::mem::offset_of!(SegmentHeader, crc) == 60);
+    assert!(size_of::<Mark>() == 56);
+    assert!(core::mem::offset_of!(Mark, crc) == 52);
+    assert!(size_of::<HeadIdentity>() == 64);
+    assert!(core::mem::offset_of!(HeadIdentity, magic) == 0);
+    assert!(core::mem::offset_of!(HeadIdentity, generation) == HEAD_GENERATION);
+    assert!(core::mem::offset_of!(HeadIdentity, rewound_to) == HEAD_REWOUND_TO);
+    assert!(core::mem::offset_of!(HeadIdentity, durable_mode) == HEAD_DURABLE_MODE);
+};
+
+impl SegmentHeader {
+    /// The header of the segment at `base`.
+    #[must_use]
+    pub fn new(log_id: u64, base: u64, first_seq: u64, segment_bytes: u64) -> Self {
+        let mut header = Self { magic: SEGMENT_MAGIC, log_id, base, first_seq, segment_bytes, ..Self::default() };
+        header.crc = crc32c::crc32c(&bytemuck::bytes_of(&header)[..60]);
+        header
+    }
+
+    /// Reads the header from a segment's bytes.
+    ///
+    /// # Errors
+    /// What is wrong with it, as text: too short, another file, or a bad checksum.
+    pub fn read(bytes: &[u8]) -> Result<Self, &'static str> {
+        let bytes = bytes.get(..SEGMENT_HEADER_BYTES as usize).ok_or("shorter than a segment header")?;
+        let header: Self = bytemuck::pod_read_unaligned(bytes);
+        if header.magic != SEGMENT_MAGIC {
+            return Err("not a segment (its first bytes are not CUTLSEG1)");
+        }
+        if header.crc != crc32c::crc32c(&bytes[..60]) {
+            return Err("segment header does not match its checksum");
+        }
+        Ok(header)
+    }
+}
+
+impl Mark {
+    /// A slot's bytes.
+    #[must_use]
+    pub fn seal(mut self) -> [u8; MARK_SLOT_BYTES] {
+        self.magic = MARK_MAGIC;
+        self.crc = crc32c::crc32c(&bytemuck::bytes_of(&self)[..52]);
+        let mut slot = [0; MARK_SLOT_BYTES];
+        slot[..size_of::<Self>()].copy_from_slice(bytemuck::bytes_of(&self));
+        slot
+    }
+
+    /// Reads a slot; `None` if it was never written, does not match its checksum, or has something behind the mark.
+    #[must_use]
+    pub fn read(slot: &[u8]) -> Option<Self> {
+        let (bytes, unused) = slot.split_at_checked(size_of::<Self>())?;
+        let mark: Self = bytemuck::pod_read_unaligned(bytes);
+        let whole = mark.magic == MARK_MAGIC && mark.crc == crc32c::crc32c(&bytes[..52]);
+        (whole && unused.iter().all(|&byte| byte == 0)).then_some(mark)
+    }
+}
+
+/// Refuses a segment size that is no power of two within the limits.
+///
+/// # Errors
+/// [`LogFault::Settings`].
+pub fn check_segment_bytes(segment_bytes: u64) -> Result<(), LogFault> {
+    if segment_bytes.is_power_of_two() && (SEGMENT_MIN_BYTES..=SEGMENT_MAX_BYTES).contains(&segment_bytes) {
+        return Ok(());
+    }
+    Err(LogFault::Settings(format!(
+        "log.segment_bytes = {segment_bytes} is not a power of two from {SEGMENT_MIN_BYTES} to {SEGMENT_MAX_BYTES}"
+    )))
+}

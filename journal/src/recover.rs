@@ -1,0 +1,296 @@
+//! Opening a log for writing: finds its end after a clean stop, a process crash or a machine crash.
+//!
+//! [`recover`] only reads. The owner of all logs compares what it found (a run may not refer to receipts that were lost),
+//! decides where each log ends, and [`Recovered::activate`]s it.
+//!
+//! | found | taken as |
+//! |---|---|
+//! | a clean mark | disk is the only truth, memory copies are leftovers and removed |
+//! | memory copies of this boot, log and generation | the process died: everything committed is there |
+//! | neither | the machine died: disk up to the last whole group; a new generation |
+//! | a bad frame before the mark, or in memory | corruption: refused, with the exact place |
+//! | two committed copies that differ | corruption: refused, with the exact place |
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::fault::{Corruption, LogFault};
+use crate::files::LogFiles;
+use crate::head::Head;
+use crate::layout::{SEGMENT_HEADER_BYTES, check_segment_bytes};
+use crate::marks::{Marks, read_marks};
+use crate::segment::SegmentBytes;
+use crate::source::Source;
+use crate::tail::{Start, Tail};
+
+/// Fewest segments in memory: one written, one ready, one on its way to disk.
+pub const LIVE_SEGMENTS_MIN: usize = 3;
+
+/// How a log is kept.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// `inputs`, `runs` or `outputs`.
+    pub name: &'static str,
+    /// Data directory on disk.
+    pub data: PathBuf,
+    /// Live directory in memory.
+    pub live: PathBuf,
+    /// Bytes of a segment, a power of two.
+    pub segment_bytes: u64,
+    /// Most segments in memory at a time, at least [`LIVE_SEGMENTS_MIN`].
+    pub live_segments: usize,
+    /// Most bytes kept; 0 = no limit. At capacity the log takes nothing more.
+    pub capacity_bytes: u64,
+    /// Followers see only what is on disk.
+    pub durable: bool,
+}
+
+impl LogSettings {
+    fn check(&self) -> Result<(), LogFault> {
+        check_segment_bytes(self.segment_bytes)?;
+        if self.live_segments < LIVE_SEGMENTS_MIN {
+            return Err(LogFault::Settings(format!(
+                "log.live_segments = {} is less than {LIVE_SEGMENTS_MIN}: one is written, one ready, one on its way to disk",
+                self.live_segments
+            )));
+        }
+        if self.capacity_bytes != 0 && self.capacity_bytes < self.segment_bytes {
+            return Err(LogFault::Settings(format!(
+                "log.capacity_bytes = {} is less than one segment ({} bytes); 0 means no limit",
+                self.capacity_bytes, self.segment_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A log whose end is known and that nobody writes yet.
+pub struct Recovered {
+    pub(crate) settings: LogSettings,
+    pub(crate) files: LogFiles,
+    pub(crate) log_id: u64,
+    pub(crate) marks: Marks,
+    /// Whether memory copies count.
+    pub(crate) live: bool,
+    pub(crate) oldest: u64,
+    pub(crate) end: End,
+    /// Frames that had been visible may be gone: followers must be told.
+    pub(crate) rewound: bool,
+    /// Bytes of incomplete frames behind the end that will be cut off.
+    pub torn_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub position: u64,
+    pub next_seq: u64,
+    /// The segment at `position` is finished: writing goes on in the next one.
+    pub sealed: bool,
+}
+
+impl End {
+    fn of(tail: &Tail) -> Self {
+        Self { position: tail.position(), next_seq: tail.next_seq(), sealed: tail.at_seal() }
+    }
+}
+
+/// Finds the end of a log. `new_log_id` becomes its identity if it does not exist yet. Changes no log file.
+///
+/// # Errors
+/// [`LogFault::Corrupt`] with the exact place, [`LogFault::Settings`], or a file's fault.
+pub fn recover(settings: LogSettings, new_log_id: u64) -> Result<Recovered, LogFault> {
+    settings.check()?;
+    let files = LogFiles::new(&settings.data, Some(&settings.live), settings.name).for_owner();
+    for dir in [Some(files.disk_dir()), files.live_dir()].into_iter().flatten() {
+        fs::create_dir_all(dir).map_err(LogFault::io("create folder", dir))?;
+    }
+    let marks = read_marks(&files)?;
+    if let Some(damage) = marks.damage(&files).filter(|_| marks.newest.is_none()) {
+        return Err(LogFault::Corrupt(damage));
+    }
+    let head = if marks.clean() { None } else { head_that_counts(&files, marks)? };
+    let mut recovered = Recovered {
+        settings,
+        files,
+        // Zero stands for "not known yet" in a tail.
+        log_id: new_log_id.max(1),
+        marks,
+        live: head.is_some(),
+        oldest: 0,
+        end: End { position: SEGMENT_HEADER_BYTES, next_seq: 1, sealed: false },
+        rewound: head.is_none() && marks.newest.is_some() && !marks.clean(),
+        torn_bytes: 0,
+    };
+    match Tail::open_files(recovered.files(), Start::Oldest) {
+        Ok(tail) => recovered.walk(tail, head.as_ref())?,
+        // Not one segment was begun. The first header is on disk before the first mark is.
+        Err(LogFault::Absent(path)) => recovered.expect_nothing(path)?,
+        Err(fault) => return Err(fault),
+    }
+    if recovered.live {
+        recovered.compare_copies()?;
+    }
+    Ok(recovered)
+}
+
+/// Memory copies count if they belong to this log and generation, this boot, and a writer that did not stop cleanly.
+fn head_that_counts(files: &LogFiles, marks: Marks) -> Result<Option<Head>, LogFault> {
+    let Some(path) = files.head() else { return Ok(None) };
+    let head = Head::open(&path)?;
+    let ours = |head: &Head| {
+        marks.newest.is_some_and(|mark| mark.log_id == head.log_id() && mark.generation == head.generation())
+    };
+    Ok(head.filter(ours))
+}
+
+impl Recovered {
+    /// Position behind the last frame.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end.position
+    }
+
+    /// Sequence of the last numbered frame, 0 if there is none.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.end.next_seq - 1
+    }
+
+    /// The files to read what is there, before [`Recovered::activate`]. Tails opened with them see everything that is
+    /// committed, also where followers have to wait until it is on disk.
+    #[must_use]
+    pub fn files(&self) -> LogFiles {
+        if self.live { self.files.clone() } else { self.files.clone().on_disk() }
+    }
+
+    /// A slot of the mark file that cannot be read while the other one can: what a torn write leaves, or a disk that
+    /// forgets. It is written anew by [`Recovered::activate`]; worth a line in the log.
+    #[must_use]
+    pub fn damaged_mark(&self) -> Option<Corruption> {
+        self.marks.damage(&self.files)
+    }
+
+    /// Ends the log earlier: before the frame at `position` with sequence `seq`.
+    ///
+    /// # Panics
+    /// If `position` lies behind the end (a programmer's error).
+    pub fn cut_back(&mut self, position: u64, seq: u64) {
+        assert!(position <= self.end.position, "a log can only be cut back to where it has been");
+        if position == self.end.position {
+            return;
+        }
+        let base = position - position % self.settings.segment_bytes;
+        self.torn_bytes += self.end.position - position;
+        self.rewound = true;
+        self.end = End { position: position.max(base + SEGMENT_HEADER_BYTES), next_seq: seq, sealed: false };
+    }
+
+    fn walk(&mut self, mut tail: Tail, head: Option<&Head>) -> Result<(), LogFault> {
+        self.log_id = tail.log_id();
+        self.oldest = tail.position() - SEGMENT_HEADER_BYTES;
+        if tail.segment_bytes() != self.settings.segment_bytes {
+            return Err(LogFault::Settings(format!(
+                "log.segment_bytes = {}, but the {} log in {} has segments of {}: set that, or use another log.dir",
+                self.settings.segment_bytes,
+                self.settings.name,
+                self.settings.data.display(),
+                tail.segment_bytes()
+            )));
+        }
+        let promised = self.marks.promised();
+        let mut end = End::of(&tail);
+        loop {
+            match tail.poll() {
+                Ok(Some(frame)) if frame.more => {}
+                Ok(Some(_)) => end = End { position: tail.position(), next_seq: tail.next_seq(), sealed: false },
+                Ok(None) => break,
+                // Behind the mark of a log that lost its memory: a segment header that is not whole.
+                Err(LogFault::Corrupt(bad)) if head.is_none() && !self.marks.clean() && bad.position >= promised => break,
+                Err(fault) => return Err(fault),
+            }
+        }
+        self.check_walk(&tail, end, head)?;
+        // Between the last whole group and where the tail stands there may be a seal and a header, and nothing else.
+        self.end = if tail.in_group() { end } else { End::of(&tail) };
+        if head.is_none() {
+            self.torn_bytes = tail.bytes_behind(self.end.position)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the log reaches as far as it must.
+    fn check_walk(&self, tail: &Tail, end: End, head: Option<&Head>) -> Result<(), LogFault> {
+        let Some(mark) = self.marks.newest else {
+            // The first mark is on disk before the first frame is taken.
+            if tail.position() == self.oldest + SEGMENT_HEADER_BYTES && tail.rest().iter().all(|&byte| byte == 0) {
+                return Ok(());
+            }
+            let what = "the log has frames, but no mark file: put it back, or the log's end cannot be trusted".to_owned();
+            let position = tail.position();
+            return Err(LogFault::Corrupt(Corruption { path: self.files.mark(), offset: 0, position, seq: 0, what }));
+        };
+        tail.check_reach(&mark)?;
+        if mark.clean == 1 {
+            return tail.check_nothing_behind();
+        }
+        if tail.in_group() && (head.is_some() || end.position < mark.position) {
+            return Err(LogFault::Corrupt(tail.corruption("the log ends inside of a group that was committed")));
+        }
+        let visible = head.map_or(0, Head::visible);
+        if visible > tail.position() {
+            let what = format!("nothing is committed here, but the log was visible up to position {visible}");
+            return Err(LogFault::Corrupt(tail.corruption(&what)));
+        }
+        Ok(())
+    }
+
+    fn expect_nothing(&self, path: PathBuf) -> Result<(), LogFault> {
+        match self.marks.newest {
+            None => Ok(()),
+            Some(mark) => Err(LogFault::Corrupt(Corruption {
+                path,
+                offset: 0,
+                position: 0,
+                seq: 0,
+                what: format!("no segment was begun, but the log was on disk up to position {}", mark.position),
+            })),
+        }
+    }
+
+    /// What is both in memory and, by the mark, on disk must be the same bytes.
+    fn compare_copies(&self) -> Result<(), LogFault> {
+        let promised = self.marks.promised();
+        let on_disk = self.files.disk_bases()?;
+        for base in self.files.live_bases()?.into_iter().filter(|base| *base < promised && on_disk.contains(base)) {
+            let len = usize::try_from((promised - base).min(self.settings.segment_bytes)).unwrap_or(usize::MAX);
+            let (disk, live) = (self.files.disk_segment(base), self.files.live_segment(base).unwrap_or_default());
+            let Some(Source::Disk(written)) = Source::load_disk(&self.files, base)? else { continue };
+            let memory = self.load_live(base)?;
+            // Both are committed up to `len`, and nobody writes there.
+            let written = written.slice(0, written.len().min(len)).unwrap_or_default();
+            let memory = memory.as_ref().and_then(|memory| memory.slice(0, len)).unwrap_or_default();
+            let differs = written.iter().zip(memory).position(|(disk, memory)| disk != memory);
+            let differs = differs.or((written.len() != memory.len()).then_some(written.len().min(memory.len())));
+            if let Some(offset) = differs {
+                return Err(LogFault::Corrupt(Corruption {
+                    path: disk,
+                    offset: offset as u64,
+                    position: base + offset as u64,
+                    seq: 0,
+                    what: format!("differs from the memory copy {}, though both were committed", live.display()),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The memory copy of the segment at `base`, if there is one.
+    pub(crate) fn load_live(&self, base: u64) -> Result<Option<crate::segment::LiveSegment>, LogFault> {
+        let Some(path) = self.files.live_segment(base).filter(|_| self.live) else { return Ok(None) };
+        match cutline_shm::region::Region::open_read(&path, SEGMENT_HEADER_BYTES as usize) {
+            Ok(region) => Ok(Some(crate::segment::LiveSegment { base, region: std::sync::Arc::new(region) })),
+            Err(fault) if fault.is_not_found() => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+}

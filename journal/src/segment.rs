@@ -1,0 +1,126 @@
+//! The bytes of one segment, in shared memory or read from disk.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cutline_shm::region::Region;
+
+use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
+use crate::fault::LogFault;
+
+/// How a reader gets at a segment's bytes, wherever they lie.
+#[expect(clippy::len_without_is_empty, reason = "a segment is never asked whether it is empty")]
+pub trait SegmentBytes {
+    /// Bytes of the segment that exist.
+    fn len(&self) -> usize;
+    /// The commit word at `offset`, loaded so that everything it promises can be seen; `None` past the end.
+    fn commit_word(&self, offset: usize) -> Option<u32>;
+    /// Bytes that a commit word has promised, or that nobody writes any more; `None` past the end.
+    fn slice(&self, offset: usize, len: usize) -> Option<&[u8]>;
+}
+
+/// A segment in shared memory, touched and ready to be written or read.
+#[derive(Clone, Debug)]
+pub struct LiveSegment {
+    /// Position of its first byte.
+    pub base: u64,
+    /// Its memory.
+    pub region: Arc<Region>,
+}
+
+impl LiveSegment {
+    /// Copies `bytes` to `offset`.
+    ///
+    /// Only the log's one writer calls this, and only for bytes that no commit word has promised yet.
+    ///
+    /// # Panics
+    /// If it does not fit (a programmer's error).
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()), "write past the segment");
+        // SAFETY: in bounds by the assertion. Every byte is written before the commit word that covers it is stored
+        // with Release; readers look at bytes only after an Acquire load of that word, so no read overlaps this write.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.region.as_ptr().add(offset), bytes.len()) };
+    }
+
+    /// Makes the frame at `offset` visible, `length` bytes long.
+    pub(crate) fn commit(&self, offset: usize, length: u32) {
+        self.region.atomic_u32(offset).store(length, Ordering::Release); // E1 release
+    }
+}
+
+impl SegmentBytes for LiveSegment {
+    fn len(&self) -> usize {
+        self.region.len()
+    }
+
+    fn commit_word(&self, offset: usize) -> Option<u32> {
+        let inside = offset.checked_add(4).is_some_and(|end| end <= self.region.len()) && offset.is_multiple_of(4);
+        inside.then(|| self.region.atomic_u32(offset).load(Ordering::Acquire)) // E1 acquire
+    }
+
+    fn slice(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        let end = offset.checked_add(len)?;
+        if end > self.region.len() {
+            return None;
+        }
+        // SAFETY: in bounds; the caller has seen the commit word that covers these bytes, and committed bytes never change.
+        Some(unsafe { self.region.slice(offset, len) })
+    }
+}
+
+/// A segment read from its disk file into memory of our own: a disk error is a value, never a signal.
+#[derive(Debug, Default)]
+pub struct DiskSegment {
+    bytes: Vec<u8>,
+}
+
+impl DiskSegment {
+    /// Reads the whole file at `path` into this buffer.
+    ///
+    /// # Errors
+    /// [`LogFault::Io`], also for a file larger than `max_bytes`.
+    pub fn read(&mut self, path: &Path, max_bytes: u64) -> Result<(), LogFault> {
+        let file = File::open(path).map_err(LogFault::io("open", path))?;
+        let len = file.metadata().map_err(LogFault::io("stat", path))?.len();
+        if len > max_bytes {
+            let error = std::io::Error::other(format!("{len} bytes, a segment has at most {max_bytes}"));
+            return Err(LogFault::io("read", path)(error));
+        }
+        self.bytes.clear();
+        self.bytes.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+        file.read_exact_at(&mut self.bytes, 0).map_err(LogFault::io("read", path))
+    }
+
+    /// Reads only the frame at `offset`, as far as its header says it reaches, to the beginning of this buffer.
+    ///
+    /// # Errors
+    /// [`LogFault::Io`].
+    pub fn read_frame(&mut self, path: &Path, offset: u64, max_bytes: u64) -> Result<(), LogFault> {
+        let file = File::open(path).map_err(LogFault::io("open", path))?;
+        let mut head = [0; DESCRIPTOR_BYTES];
+        file.read_exact_at(&mut head, offset).map_err(LogFault::io("read", path))?;
+        let header: Descriptor = bytemuck::pod_read_unaligned(&head);
+        let length = u64::from(header.length).clamp(DESCRIPTOR_BYTES as u64, max_bytes);
+        self.bytes.clear();
+        self.bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        file.read_exact_at(&mut self.bytes, offset).map_err(LogFault::io("read", path))
+    }
+}
+
+impl SegmentBytes for DiskSegment {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn commit_word(&self, offset: usize) -> Option<u32> {
+        let word = self.bytes.get(offset..offset.checked_add(4)?)?;
+        Some(u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+    }
+
+    fn slice(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        self.bytes.get(offset..offset.checked_add(len)?)
+    }
+}

@@ -1,0 +1,395 @@
+//! The reading end of a log, for any process: from any position, at its own pace, live or long after.
+//!
+//! A tail maps live segments read-only and reads finished ones from disk, checks every frame, and never disturbs the
+//! writer: it takes no lock and stores nothing. Polling within a live segment makes no syscall; going to another segment
+//! does, and so does finding out, when nothing comes, whether the writer has stopped or come back.
+
+use std::path::{Path, PathBuf};
+
+use crate::descriptor::Descriptor;
+use crate::fault::{Corruption, LogFault};
+use crate::files::LogFiles;
+use crate::frame::{Frame, Look, look};
+use crate::head::Head;
+use crate::layout::{MORE, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED};
+use crate::marks::read_marks;
+pub use crate::seek::Start;
+use crate::segment::SegmentBytes;
+use crate::source::Source;
+
+/// Polls without a frame after which a tail of a live log looks whether its files were replaced under it.
+const IDLE_POLLS_PER_LOOK: u32 = 1024;
+
+/// Follows one log.
+pub struct Tail {
+    pub(crate) files: LogFiles,
+    head: Option<Head>,
+    generation: u64,
+    log_id: u64,
+    segment_bytes: u64,
+    source: Source,
+    base: u64,
+    offset: usize,
+    next_seq: u64,
+    in_group: bool,
+    idle_polls: u32,
+}
+
+impl Tail {
+    /// Opens the log `name` (`inputs`, `runs` or `outputs`) of a data directory.
+    ///
+    /// # Errors
+    /// [`LogFault::Absent`] if there is no such log, [`LogFault::Lagged`] if `start` lies before what is kept,
+    /// [`LogFault::Rewound`] if it lies where the log has not been (any more), and what the files give rise to.
+    pub fn open(data: &Path, name: &str, start: Start) -> Result<Self, LogFault> {
+        Self::open_files(LogFiles::find(data, name), start)
+    }
+
+    /// As [`Tail::open`], for known folders.
+    ///
+    /// # Errors
+    /// As [`Tail::open`].
+    pub fn open_files(files: LogFiles, start: Start) -> Result<Self, LogFault> {
+        let head = open_head(&files)?;
+        let counted = if head.is_some() { files.clone() } else { files.clone().on_disk() };
+        let mut bases = counted.all_bases()?;
+        // Segments made ahead of need hold nothing, and the first of them ends the log.
+        while bases.last().is_some_and(|&base| !counted.begun(base)) {
+            bases.pop();
+        }
+        let Some(&oldest) = bases.first() else {
+            return Err(LogFault::Absent(files.disk_dir().to_owned()));
+        };
+        let generation = match &head {
+            Some(head) => head.generation(),
+            None => read_marks(&files)?.newest.map_or(0, |mark| mark.generation),
+        };
+        let Some(source) = Source::load(&files, head.as_ref(), oldest)? else {
+            return Err(LogFault::Absent(files.disk_segment(oldest)));
+        };
+        let mut tail = Self {
+            files,
+            head,
+            generation,
+            log_id: 0,
+            segment_bytes: 0,
+            source,
+            base: oldest,
+            offset: SEGMENT_HEADER_BYTES as usize,
+            next_seq: 1,
+            in_group: false,
+            idle_polls: 0,
+        };
+        let header = tail.checked_header(&tail.source, oldest)?;
+        let Some(header) = header else { return Err(tail.header_fault(&tail.source, oldest, "segment header is missing")) };
+        tail.log_id = header.log_id;
+        tail.segment_bytes = header.segment_bytes;
+        tail.next_seq = header.first_seq;
+        tail.seek(start, &bases)?;
+        Ok(tail)
+    }
+
+    /// Position of the next frame; hand it to [`Start::Position`] to go on from there.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.base + self.offset as u64
+    }
+
+    /// Sequence of the next numbered frame.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Identity of the log.
+    #[must_use]
+    pub fn log_id(&self) -> u64 {
+        self.log_id
+    }
+
+    /// Bytes of each of its segments.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Generation of the log that is followed: grows when frames that had been visible were lost.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the frame read last promised more of its group.
+    #[must_use]
+    pub fn in_group(&self) -> bool {
+        self.in_group
+    }
+
+    /// Whether the segment is finished here.
+    #[must_use]
+    pub fn at_seal(&self) -> bool {
+        matches!(self.look(), Look::Sealed)
+    }
+
+    /// The file that the next frame is read from, and the offset in it.
+    #[must_use]
+    pub fn place(&self) -> (PathBuf, u64) {
+        (self.path_of(&self.source, self.base), self.offset as u64)
+    }
+
+    /// The next frame, if one is committed (and, where the log is published durably, on disk).
+    ///
+    /// On disk, behind what is known to have been flushed, a frame that is not whole is not there yet: the writer may be
+    /// writing it, or has died over it. [`Tail::check_end`] tells of it.
+    ///
+    /// # Errors
+    /// [`LogFault::Corrupt`] with the exact place, [`LogFault::Lagged`], [`LogFault::Rewound`] or a file's fault. The tail
+    /// stays where it is.
+    pub fn poll(&mut self) -> Result<Option<Frame<'_>>, LogFault> {
+        let Some(stored) = self.next_header()? else { return Ok(None) };
+        let offset = self.offset;
+        self.offset += stored.length as usize;
+        self.next_seq += u64::from(stored.kind & UNNUMBERED == 0);
+        self.in_group = stored.kind & MORE != 0;
+        self.idle_polls = 0;
+        Ok(Frame::view(&self.source, offset, stored))
+    }
+
+    /// Goes through seals, and from memory to disk and back, until a frame lies ahead.
+    ///
+    /// Ends: each turn either enters the next segment or changes the source, and [`Tail::find_more`] changes it for the
+    /// same place at most once from memory to disk, once back, and once to a newer copy of the disk file.
+    fn next_header(&mut self) -> Result<Option<Descriptor>, LogFault> {
+        let mut reread = None;
+        loop {
+            self.follow_generation()?;
+            if self.at_durable_limit() {
+                return Ok(None);
+            }
+            let look_again = match self.look() {
+                Look::Frame(stored) => return Ok(Some(stored)),
+                Look::Sealed => self.enter_next()?,
+                Look::Bad(what) if self.source.is_live() => return Err(LogFault::Corrupt(self.corruption(what))),
+                Look::Bad(what) => self.find_more(&mut reread, Some(what))?,
+                Look::Empty => self.find_more(&mut reread, None)?,
+            };
+            if !look_again {
+                return Ok(None);
+            }
+        }
+    }
+
+    pub(crate) fn look(&self) -> Look {
+        look(&self.source, self.base, self.offset, self.next_seq)
+    }
+
+    fn at_durable_limit(&self) -> bool {
+        let Some(head) = &self.head else { return false };
+        // A closed head tells of nothing any more: everything was on disk before it was closed.
+        head.durable_mode() && !self.files.is_for_owner() && !head.is_closed() && self.position() >= head.durable()
+    }
+
+    /// The writer came back after a machine crash: what lies behind the cut is not what was mapped here.
+    fn follow_generation(&mut self) -> Result<(), LogFault> {
+        let Some(head) = &self.head else { return Ok(()) };
+        let generation = head.generation();
+        if generation == self.generation {
+            return Ok(());
+        }
+        if self.position() > head.rewound_to() {
+            return Err(LogFault::Rewound { to: head.rewound_to() });
+        }
+        let source = Source::load(&self.files, self.head.as_ref(), self.base)?;
+        if let Some(source) = source.filter(|source| matches!(self.checked_header(source, self.base), Ok(Some(_)))) {
+            self.source = source;
+        }
+        self.generation = generation;
+        Ok(())
+    }
+
+    /// No whole frame lies here in memory, or on disk: looks whether there is a better copy. True to look again.
+    ///
+    /// `reread` is how far the disk was promised to reach when the disk file was read during this poll.
+    fn find_more(&mut self, reread: &mut Option<u64>, bad: Option<&'static str>) -> Result<bool, LogFault> {
+        let first_idle = self.idle_polls.is_multiple_of(IDLE_POLLS_PER_LOOK);
+        self.idle_polls = self.idle_polls.wrapping_add(u32::from(reread.is_none()));
+        if self.attached() && self.source.is_live() {
+            return if first_idle { self.attach_if_replaced() } else { Ok(false) };
+        }
+        if !self.attached() {
+            self.head = open_head(&self.files)?;
+            self.follow_generation()?;
+        }
+        // Taken before the bytes are read: what it promises, they then hold.
+        let promised = match *reread {
+            Some(promised) => return self.judge_disk(promised, bad).map(|()| false),
+            None => self.promised()?,
+        };
+        let growing = if bad.is_some() { first_idle } else { self.disk_word() != 0 };
+        if !self.source.is_live() && !self.attached() && self.position() >= promised && !growing {
+            return Ok(false);
+        }
+        *reread = Some(promised);
+        let Some(source) = self.load(self.base)? else {
+            return Err(LogFault::Lagged { oldest: self.oldest() });
+        };
+        if self.checked_header(&source, self.base)?.is_none() {
+            return Err(self.header_fault(&source, self.base, "segment header is missing"));
+        }
+        self.source = source;
+        Ok(true)
+    }
+
+    /// Position up to which the disk files are promised to be whole.
+    fn promised(&self) -> Result<u64, LogFault> {
+        if let Some(head) = self.head.as_ref().filter(|head| !head.is_closed()) {
+            return Ok(head.durable());
+        }
+        let mark = read_marks(&self.files)?.newest.filter(|mark| mark.log_id == self.log_id);
+        Ok(mark.map_or(0, |mark| mark.position))
+    }
+
+    /// The disk file was read just now, and no whole frame lies here in it: is that wrong, or only the end?
+    fn judge_disk(&self, promised: u64, bad: Option<&'static str>) -> Result<(), LogFault> {
+        if self.source.is_live() || self.position() >= promised {
+            return Ok(());
+        }
+        let what = bad.unwrap_or("nothing is committed here, but the log was on disk beyond");
+        Err(LogFault::Corrupt(self.corruption(what)))
+    }
+
+    /// The commit word at this place in the disk file as it is now; 0 if it cannot be read.
+    fn disk_word(&self) -> u32 {
+        use std::os::unix::fs::FileExt;
+        let mut word = [0; 4];
+        let read = std::fs::File::open(self.files.disk_segment(self.base))
+            .and_then(|file| file.read_exact_at(&mut word, self.offset as u64));
+        if read.is_ok() { u32::from_le_bytes(word) } else { 0 }
+    }
+
+    /// Somebody may have removed the live directory under a dead writer, and a new writer made it anew.
+    fn attach_if_replaced(&mut self) -> Result<bool, LogFault> {
+        let Some(now) = open_head(&self.files)? else { return Ok(false) };
+        if now.generation() == self.generation {
+            return Ok(false);
+        }
+        self.head = Some(now);
+        Ok(true)
+    }
+
+    /// Goes on in the next segment, which must continue this one. False if it does not exist yet.
+    fn enter_next(&mut self) -> Result<bool, LogFault> {
+        if !self.attached() {
+            self.head = open_head(&self.files)?;
+            self.follow_generation()?;
+        }
+        let base = self.base + self.segment_bytes;
+        if base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base) {
+            return Ok(false);
+        }
+        let Some(source) = self.load(base)? else { return Ok(false) };
+        let Some(header) = self.checked_header(&source, base)? else { return Ok(false) };
+        if header.first_seq != self.next_seq {
+            return Err(self.header_fault(&source, base, "segment does not go on where the one before ended"));
+        }
+        self.enter(base, source, &header);
+        Ok(true)
+    }
+
+    /// Starts at the first frame of the segment at `base`, whatever was read before.
+    pub(crate) fn start_at(&mut self, base: u64) -> Result<(), LogFault> {
+        let Some(source) = self.load(base)? else {
+            return Err(LogFault::Absent(self.files.disk_segment(base)));
+        };
+        let Some(header) = self.checked_header(&source, base)? else {
+            return Err(self.header_fault(&source, base, "segment header is missing"));
+        };
+        self.enter(base, source, &header);
+        self.in_group = false;
+        Ok(())
+    }
+
+    /// The segment at `base`, from where it counts now.
+    fn load(&mut self, base: u64) -> Result<Option<Source>, LogFault> {
+        let source = Source::load(&self.files, self.head.as_ref(), base)?;
+        if self.attached() {
+            return Ok(source);
+        }
+        // A writer that came back while a disk file was read may have been writing to it.
+        self.head = open_head(&self.files)?;
+        if self.head.is_some() { Source::load(&self.files, self.head.as_ref(), base) } else { Ok(source) }
+    }
+
+    fn attached(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| !head.is_closed())
+    }
+
+    /// The files to look for segments in: memory copies count only with their head.
+    pub(crate) fn counted_files(&self) -> LogFiles {
+        if self.attached() { self.files.clone() } else { self.files.clone().on_disk() }
+    }
+
+    fn enter(&mut self, base: u64, source: Source, header: &SegmentHeader) {
+        self.source = source;
+        self.base = base;
+        self.offset = SEGMENT_HEADER_BYTES as usize;
+        self.next_seq = header.first_seq;
+    }
+
+    /// The header of a segment just loaded, which must fit what is known of the log; `None` if it was never written.
+    fn checked_header(&self, source: &Source, base: u64) -> Result<Option<SegmentHeader>, LogFault> {
+        let wrong = match source.header(base) {
+            Err(what) => what,
+            Ok(Some(header)) if self.log_id != 0 && header.log_id != self.log_id => "segment belongs to another log",
+            Ok(Some(header)) if self.segment_bytes != 0 && header.segment_bytes != self.segment_bytes => {
+                "segment has another size than the ones before"
+            }
+            Ok(header) => return Ok(header),
+        };
+        Err(self.header_fault(source, base, wrong))
+    }
+
+    fn header_fault(&self, source: &Source, base: u64, what: &str) -> LogFault {
+        let path = self.path_of(source, base);
+        LogFault::Corrupt(Corruption { path, offset: 0, position: base, seq: self.next_seq, what: what.to_owned() })
+    }
+
+    fn path_of(&self, source: &Source, base: u64) -> PathBuf {
+        match (source, self.files.live_segment(base)) {
+            (Source::Live(_), Some(live)) => live,
+            _ => self.files.disk_segment(base),
+        }
+    }
+
+    fn oldest(&self) -> u64 {
+        match &self.head {
+            Some(head) => head.oldest(),
+            None => self.files.all_bases().ok().and_then(|bases| bases.first().copied()).unwrap_or(0),
+        }
+    }
+
+    pub(crate) fn corruption(&self, what: &str) -> Corruption {
+        let (path, offset) = self.place();
+        Corruption { path, offset, position: self.position(), seq: self.next_seq, what: what.to_owned() }
+    }
+
+    /// What follows from here to the end of the segment's file, if nobody can be writing there.
+    pub(crate) fn rest(&self) -> &[u8] {
+        let len = self.source.len().saturating_sub(self.offset);
+        let rest = if self.source.is_live() { None } else { self.source.slice(self.offset, len) };
+        rest.unwrap_or_default()
+    }
+
+    /// Base of the segment that is read.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+}
+
+/// The head of a log in memory, if it counts. A head that some other log left behind does not.
+fn open_head(files: &LogFiles) -> Result<Option<Head>, LogFault> {
+    let Some(path) = files.head() else { return Ok(None) };
+    let Some(head) = Head::open(&path)? else { return Ok(None) };
+    let marks = read_marks(files)?;
+    Ok(marks.newest.is_none_or(|mark| mark.log_id == head.log_id()).then_some(head))
+}

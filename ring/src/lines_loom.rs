@@ -1,0 +1,126 @@
+//! `lines.rs` for the model checker: the same interface, built so that loom sees every access that could race.
+//!
+//! Only compiled with `--cfg loom`, and only usable inside `loom::model`. Words are loom atomics and lie apart from
+//! the bytes; each line has a tracking cell that is entered for every access to its body or payload, so that an
+//! access which is not ordered after the other side's last one is reported. Writing payload over a line also stores a
+//! plausible commit word in its word: a protocol that lets a consumer look there before the word was zeroed fails its
+//! model.
+
+use core::ptr::NonNull;
+
+use crate::{
+    line::{LINE_BYTES, Line},
+    sync::{AtomicU32, Ordering, UnsafeCell},
+};
+
+/// What payload bytes look like to a consumer that should not look: a committed record without payload.
+const HOSTILE_WORD: u32 = LINE_BYTES as u32;
+
+#[repr(C, align(64))]
+struct Bytes([u8; LINE_BYTES]);
+
+/// A power-of-two number of lines.
+pub(crate) struct Lines {
+    words: Vec<AtomicU32>,
+    trackers: Vec<UnsafeCell<()>>,
+    base: NonNull<Bytes>,
+}
+
+// SAFETY: loom checks what `lines.rs` promises.
+unsafe impl Send for Lines {}
+// SAFETY: as above.
+unsafe impl Sync for Lines {}
+
+impl Lines {
+    /// `count` lines of zeros.
+    pub(crate) fn new(count: usize) -> Lines {
+        assert!(
+            count.is_power_of_two(),
+            "a ring has a power of two of lines"
+        );
+        let bytes: Box<[Bytes]> = (0..count).map(|_| Bytes([0; LINE_BYTES])).collect();
+        Lines {
+            words: (0..count).map(|_| AtomicU32::new(0)).collect(),
+            trackers: (0..count).map(|_| UnsafeCell::new(())).collect(),
+            base: NonNull::from(Box::leak(bytes)).cast::<Bytes>(),
+        }
+    }
+
+    fn index(&self, line: u64) -> usize {
+        line as usize & (self.words.len() - 1)
+    }
+
+    fn bytes(&self, line: u64) -> *mut u8 {
+        // SAFETY: the mask keeps the index inside the allocation.
+        unsafe { self.base.as_ptr().add(self.index(line)) }.cast()
+    }
+
+    fn lines_of(&self, line: u64, len: usize) -> core::ops::Range<usize> {
+        let first = self.index(line);
+        let end = first + len.div_ceil(LINE_BYTES);
+        assert!(
+            end <= self.words.len(),
+            "a record crosses the end of the ring"
+        );
+        first..end
+    }
+
+    pub(crate) fn word(&self, line: u64) -> &AtomicU32 {
+        &self.words[self.index(line)]
+    }
+
+    /// # Safety
+    ///
+    /// As in `lines.rs`; loom checks it.
+    pub(crate) unsafe fn read<T: Line>(&self, line: u64) -> T {
+        self.trackers[self.index(line)].with(|_| {
+            // SAFETY: in bounds, same size and alignment, any bytes are a `T`; loom has checked that no write is
+            // concurrent.
+            let mut value = unsafe { self.bytes(line).cast::<T>().read() };
+            bytemuck::bytes_of_mut(&mut value)[..size_of::<u32>()].fill(0);
+            value
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As in `lines.rs`; loom checks it.
+    pub(crate) unsafe fn write_body<T: Line>(&self, line: u64, value: &T) {
+        self.trackers[self.index(line)].with_mut(|_| {
+            // SAFETY: in bounds, same size and alignment; loom has checked that no access is concurrent.
+            unsafe { self.bytes(line).cast::<T>().write(*value) }
+        });
+    }
+
+    /// # Safety
+    ///
+    /// As in `lines.rs`; loom checks it at the start of the borrow, which is before the release that ends it.
+    pub(crate) unsafe fn payload(&self, line: u64, len: usize) -> &[u8] {
+        for index in self.lines_of(line, len) {
+            self.trackers[index].with(|_| ());
+        }
+        // SAFETY: in bounds and initialised; loom has checked that the writes happened before.
+        unsafe { core::slice::from_raw_parts(self.bytes(line), len) }
+    }
+
+    /// # Safety
+    ///
+    /// As in `lines.rs`; loom checks it at the start of the borrow, which is before the release that ends it.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn payload_mut(&self, line: u64, len: usize) -> &mut [u8] {
+        for index in self.lines_of(line, len) {
+            self.trackers[index].with_mut(|_| ());
+            self.words[index].store(HOSTILE_WORD, Ordering::Relaxed);
+        }
+        // SAFETY: in bounds and initialised; loom has checked that the other side's accesses happened before.
+        unsafe { core::slice::from_raw_parts_mut(self.bytes(line), len) }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let bytes = NonNull::slice_from_raw_parts(self.base, self.words.len());
+        // SAFETY: this is the box that `new` leaked, with its length.
+        drop(unsafe { Box::from_raw(bytes.as_ptr()) });
+    }
+}

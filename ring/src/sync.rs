@@ -1,0 +1,50 @@
+//! The only module of this crate that names atomics, cells and reference counts; `--cfg loom` swaps in loom's.
+//!
+//! It also defines an [`Edge`], the pair of orderings by which one side makes its writes visible to the other. The
+//! mutation check (`tests/mutations.sh`) weakens one side of one edge to `Relaxed` with `--cfg weaken="NAME"` or
+//! `--cfg weaken="NAME_acquire"` and expects loom to object. Never set `weaken` in a build that is used.
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+#[cfg(not(loom))]
+pub(crate) use std::{
+    cell::UnsafeCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+/// The two orderings of a named edge: what happened before the `release` store is visible after an `acquire` load that
+/// reads it.
+pub(crate) struct Edge {
+    /// Ordering of the store that makes visible.
+    pub(crate) release: Ordering,
+    /// Ordering of the load that sees.
+    pub(crate) acquire: Ordering,
+}
+
+/// An [`Edge`], with the names under which the mutation check weakens its store and its load.
+macro_rules! edge {
+    ($weaken_release:tt, $weaken_acquire:tt) => {
+        $crate::sync::Edge {
+            release: if cfg!(weaken = $weaken_release) {
+                $crate::sync::Ordering::Relaxed
+            } else {
+                $crate::sync::Ordering::Release
+            },
+            acquire: if cfg!(weaken = $weaken_acquire) {
+                $crate::sync::Ordering::Relaxed
+            } else {
+                $crate::sync::Ordering::Acquire
+            },
+        }
+    };
+}
+pub(crate) use edge;

@@ -1,0 +1,397 @@
+//! A file mapped into memory, shared: the only `mmap` in the product and the only `unsafe` in this crate.
+//!
+//! Made and dropped by cold threads (both are syscalls); read and written by any thread. A region never grows, never
+//! shrinks and never remaps. It never truncates a file that somebody may have mapped: that would be SIGBUS over there.
+//!
+//! What others change at the same time is reached through atomics: [`Region::atomic_u32`], [`Region::atomic_u64`], and
+//! word-wise copies ([`Region::load_bytes`], [`Region::store_bytes`]) that are never undefined, only possibly torn.
+//! Plain slices are `unsafe` to take, because only the caller can know that nobody writes there any more.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use bytemuck::Pod;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+pub use crate::fault::{RegionCause, RegionFault, RegionStep};
+
+/// Permissions of a file that a region creates (the umask may take more away).
+pub const FILE_MODE: u32 = 0o640;
+
+/// A whole file, mapped shared, readable and perhaps writable.
+pub struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    writable: bool,
+    path: PathBuf,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; it is unmapped exactly once, in `drop`, by whichever
+// thread drops the only `Region` value that names it.
+unsafe impl Send for Region {}
+// SAFETY: every safe method reads or writes the mapping through atomics; the ways to plain memory (`as_ptr`, `bytes`,
+// `slice`) are a raw pointer and `unsafe fn`s, whose callers answer for races.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Makes a zero-filled file of `len_bytes` in place of whatever has this name, and maps it for reading and writing.
+    ///
+    /// A previous file is unlinked, not truncated: who has it mapped keeps its pages.
+    ///
+    /// # Errors
+    /// See [`Region::create_new`].
+    pub fn create(path: &Path, len_bytes: usize) -> Result<Self, RegionFault> {
+        match rustix::fs::unlink(path) {
+            Ok(()) | Err(Errno::NOENT) => Self::create_new(path, len_bytes),
+            Err(errno) => Err(RegionFault::errno(path, RegionStep::Replace, errno)),
+        }
+    }
+
+    /// Makes a zero-filled file of `len_bytes` that must not exist yet, and maps it for reading and writing.
+    ///
+    /// The bytes are reserved before they are mapped, so that a full tmpfs is a fault here and never a SIGBUS later.
+    /// On a fault no file is left behind.
+    ///
+    /// # Errors
+    /// The file exists, the directory does not, no rights, no space ([`RegionCause::Full`]), no memory, or zero bytes.
+    pub fn create_new(path: &Path, len_bytes: usize) -> Result<Self, RegionFault> {
+        if len_bytes == 0 {
+            return Err(RegionFault::new(
+                path,
+                RegionStep::Create,
+                RegionCause::Empty,
+            ));
+        }
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(FILE_MODE)))
+            .map_err(|errno| RegionFault::errno(path, RegionStep::Create, errno))?;
+        allocate(&file, path, len_bytes as u64)
+            .and_then(|()| Self::map(&file, path, len_bytes, true))
+            .inspect_err(|_| {
+                // Best effort: the fault that is returned matters more than a failure to tidy up after it.
+                let _ = rustix::fs::unlink(path);
+            })
+    }
+
+    /// Maps an existing file for reading, all of it, if it has at least `expect_len` bytes (0 is refused in any case).
+    ///
+    /// # Errors
+    /// No such file, no rights, not a regular file, empty, shorter than `expect_len`, or not to be mapped.
+    pub fn open_read(path: &Path, expect_len: usize) -> Result<Self, RegionFault> {
+        Self::open(path, expect_len, false)
+    }
+
+    /// Maps an existing file for reading and writing, all of it, if it has at least `expect_len` bytes.
+    ///
+    /// # Errors
+    /// As [`Region::open_read`].
+    pub fn open_write(path: &Path, expect_len: usize) -> Result<Self, RegionFault> {
+        Self::open(path, expect_len, true)
+    }
+
+    fn open(path: &Path, expect_len: usize, writable: bool) -> Result<Self, RegionFault> {
+        let access = if writable {
+            OFlags::RDWR
+        } else {
+            OFlags::RDONLY
+        };
+        // NONBLOCK: a pipe of that name must be refused below, not waited for.
+        let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+            .map_err(|errno| RegionFault::errno(path, RegionStep::Open, errno))?;
+        let stat = rustix::fs::fstat(&file)
+            .map_err(|errno| RegionFault::errno(path, RegionStep::Stat, errno))?;
+        let fault = |cause| Err(RegionFault::new(path, RegionStep::Open, cause));
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return fault(RegionCause::NotAFile);
+        }
+        // A length that is no usize is no length at all; the kernel never reports a negative one.
+        let len = usize::try_from(stat.st_size).unwrap_or(0);
+        if len == 0 {
+            return fault(RegionCause::Empty);
+        }
+        if len < expect_len {
+            return fault(RegionCause::TooShort {
+                found_bytes: len as u64,
+                expected_bytes: expect_len as u64,
+            });
+        }
+        Self::map(&file, path, len, writable)
+    }
+
+    fn map(file: &OwnedFd, path: &Path, len: usize, writable: bool) -> Result<Self, RegionFault> {
+        let prot = if writable {
+            ProtFlags::READ | ProtFlags::WRITE
+        } else {
+            ProtFlags::READ
+        };
+        // SAFETY: a null hint without MAP_FIXED lets the kernel choose a range that nothing else uses, so no memory of
+        // this program changes. The descriptor may be closed afterwards; the mapping keeps the file.
+        let base =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, file, 0) }
+                .map_err(|errno| RegionFault::errno(path, RegionStep::Map, errno))?;
+        // Without MAP_FIXED the kernel never maps page zero; were it to, this is a fault and not a null pointer.
+        let base = NonNull::new(base.cast::<u8>())
+            .ok_or_else(|| RegionFault::errno(path, RegionStep::Map, Errno::NOMEM))?;
+        Ok(Self {
+            base,
+            len,
+            writable,
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Touches every page for writing now, so that no page fault happens on a lane later. Changes no byte; may run
+    /// while others write.
+    ///
+    /// # Errors
+    /// The region is read-only, or the system has no memory for it.
+    pub fn populate_write(&self) -> Result<(), RegionFault> {
+        if !self.writable {
+            return Err(RegionFault::new(
+                &self.path,
+                RegionStep::Populate,
+                RegionCause::ReadOnly,
+            ));
+        }
+        let advised = retry_on_intr(|| {
+            // SAFETY: the range is exactly this live mapping; POPULATE_WRITE faults pages in and changes no content.
+            unsafe {
+                rustix::mm::madvise(
+                    self.base.as_ptr().cast(),
+                    self.len,
+                    Advice::LinuxPopulateWrite,
+                )
+            }
+        });
+        match advised {
+            Ok(()) => Ok(()),
+            // Kernels before 5.14 do not know the advice.
+            Err(Errno::INVAL) => {
+                self.touch_every_page();
+                Ok(())
+            }
+            Err(errno) => Err(RegionFault::errno(&self.path, RegionStep::Populate, errno)),
+        }
+    }
+
+    fn touch_every_page(&self) {
+        for offset in (0..self.len).step_by(rustix::param::page_size()) {
+            // SAFETY: `offset < len`, so the byte lies in the live mapping, which is writable (the caller checked);
+            // a byte has no alignment, and or-ing nothing in atomically leaves what others write intact.
+            unsafe { AtomicU8::from_ptr(self.base.as_ptr().add(offset)) }
+                .fetch_or(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The first byte. Valid for reads (and writes, if [`Region::is_writable`]) of [`Region::len`] bytes while the
+    /// region lives; aligned to a page.
+    #[must_use]
+    pub const fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Bytes mapped: the file's length, never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a region is never empty")]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if the mapping may be written.
+    #[must_use]
+    pub const fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// The file that was mapped, by the name it had then.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All bytes.
+    ///
+    /// # Safety
+    /// While the slice lives nobody, in this or another process, writes to the file or shortens it.
+    #[must_use]
+    pub const unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: base and len are this live mapping, which `&self` keeps; that nobody writes is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len) }
+    }
+
+    /// The `len` bytes from `offset`.
+    ///
+    /// # Safety
+    /// While the slice lives nobody, in this or another process, writes to these bytes or shortens the file: they are
+    /// committed.
+    ///
+    /// # Panics
+    /// If the range is not inside the region: a programmer error.
+    #[must_use]
+    pub unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
+        self.check(offset, len, 1);
+        // SAFETY: checked to lie in the live mapping; that nobody writes there is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), len) }
+    }
+
+    /// The 32-bit word at `offset` bytes. On a read-only region only loads make sense: the hardware stops a store with
+    /// SIGSEGV.
+    ///
+    /// # Panics
+    /// If `offset` is no multiple of 4 or the word is not inside the region: a programmer error.
+    #[must_use]
+    #[inline]
+    pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        self.check(offset, 4, 4);
+        // SAFETY: checked to lie in the live mapping and, as the base is page-aligned, to be aligned; the reference
+        // borrows `self`, which keeps the mapping. Every access through safe code is atomic.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+
+    /// The 64-bit word at `offset` bytes; see [`Region::atomic_u32`].
+    ///
+    /// # Panics
+    /// If `offset` is no multiple of 8 or the word is not inside the region: a programmer error.
+    #[must_use]
+    #[inline]
+    pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        self.check(offset, 8, 8);
+        // SAFETY: as in `atomic_u32`.
+        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+
+    /// Copies bytes out of the region, word by word, `Relaxed`. What others write meanwhile may be torn between words
+    /// but is never undefined: order it by a commit word that was loaded with Acquire before.
+    ///
+    /// # Panics
+    /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
+    pub fn load_bytes(&self, offset: usize, into: &mut [u8]) {
+        for (index, chunk) in into.chunks_mut(8).enumerate() {
+            let word = self
+                .atomic_u64(offset + index * 8)
+                .load(Ordering::Relaxed)
+                .to_ne_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+
+    /// Copies bytes into the region, word by word, `Relaxed`; the last word is filled with zeros. Publish them by a
+    /// commit word that is stored with Release after.
+    ///
+    /// # Panics
+    /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
+    pub fn store_bytes(&self, offset: usize, from: &[u8]) {
+        for (index, chunk) in from.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.atomic_u64(offset + index * 8)
+                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
+        }
+    }
+
+    /// Copies a plain record out; see [`Region::load_bytes`].
+    ///
+    /// # Panics
+    /// As [`Region::load_bytes`].
+    #[must_use]
+    pub fn load_record<T: Pod>(&self, offset: usize) -> T {
+        let mut record = T::zeroed();
+        self.load_bytes(offset, bytemuck::bytes_of_mut(&mut record));
+        record
+    }
+
+    /// Copies a plain record in; see [`Region::store_bytes`].
+    ///
+    /// # Panics
+    /// As [`Region::store_bytes`].
+    pub fn store_record<T: Pod>(&self, offset: usize, record: &T) {
+        self.store_bytes(offset, bytemuck::bytes_of(record));
+    }
+
+    #[inline]
+    fn check(&self, offset: usize, len: usize, align: usize) {
+        let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
+        if !inside || !offset.is_multiple_of(align) {
+            self.refuse(offset, len, align);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, offset: usize, len: usize, align: usize) -> ! {
+        panic!("{len} bytes at offset {offset} (alignment {align}) are not inside {self:?}");
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: base and len are exactly what `mmap` returned, unmapped only here; every reference into the mapping
+        // borrows `self` and is gone. An error could only mean that the range is not ours: nothing to be done then.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = if self.writable {
+            "read-write"
+        } else {
+            "read-only"
+        };
+        write!(
+            f,
+            "Region({}, {} bytes, {access})",
+            self.path.display(),
+            self.len
+        )
+    }
+}
+
+/// Reserves the file's bytes. This also sets its length, and they read as zero.
+fn allocate(file: &OwnedFd, path: &Path, len_bytes: u64) -> Result<(), RegionFault> {
+    match retry_on_intr(|| {
+        rustix::fs::fallocate(file.as_fd(), FallocateFlags::empty(), 0, len_bytes)
+    }) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOSPC) => {
+            let free_bytes = rustix::fs::fstatvfs(file)
+                .ok()
+                .map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+            Err(RegionFault::new(
+                path,
+                RegionStep::Allocate,
+                RegionCause::Full {
+                    wanted_bytes: len_bytes,
+                    free_bytes,
+                },
+            ))
+        }
+        Err(errno) => Err(RegionFault::errno(path, RegionStep::Allocate, errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The way of kernels before 5.14, which the advice hides on the machine that runs the tests.
+    #[test]
+    fn touching_every_page_changes_no_byte() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let region = Region::create_new(&dir.path().join("a"), 3 * rustix::param::page_size() + 1)
+            .expect("create");
+        let bytes: Vec<u8> = (0..region.len() - 1).map(|n| (n % 251) as u8 + 1).collect();
+        // Whole words only: the last byte stands alone on its page.
+        region.store_bytes(0, &bytes);
+        region.touch_every_page();
+        let mut back = vec![0; bytes.len()];
+        region.load_bytes(0, &mut back);
+        assert_eq!(back, bytes);
+    }
+}

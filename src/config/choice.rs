@@ -1,0 +1,153 @@
+//! Keys whose value is one of a few words. Plain enums; each word is written once, here.
+
+use cutline_ring::idle::Idle;
+
+use crate::plane::topology::StageId;
+
+/// A key whose value is one of a few words.
+pub trait Choice: Copy + Sized + 'static {
+    /// Every word with its value, in the order the manual names them.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The value a word stands for.
+    #[must_use]
+    fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
+    }
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl Choice for $name {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$variant),)+];
+        }
+
+        impl $name {
+            /// The word the config uses for it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+choice! {
+    /// How ticks are planned (CONTRACTS section 4).
+    Cadence {
+        /// First tick at start, then one per interval; the engine timestamp is the planned instant.
+        Timer = "timer",
+        /// Ticks lie `delay_ms` after the multiples of the interval; the engine timestamp is the multiple.
+        Boundary = "boundary",
+    }
+}
+
+choice! {
+    /// What happens after a restart to ticks that fell due while the process was down.
+    CatchUp {
+        /// They run back to back, at most `catch_up_max_ticks` of them.
+        Run = "run",
+        /// They are skipped, recorded in one frame.
+        Skip = "skip",
+    }
+}
+
+choice! {
+    /// Which symbols get a run at a tick.
+    SymbolMode {
+        /// Every symbol with a valid receipt at or before the cut's end.
+        Seen = "seen",
+        /// The configured list.
+        List = "list",
+    }
+}
+
+choice! {
+    /// The engines this build can run in process.
+    EngineKind {
+        /// Echoes the script inside the snapshot: the engine of the golden cases.
+        Scripted = "scripted",
+        /// The example regime engine with hysteresis v1.
+        RegimeExample = "regime-example",
+    }
+}
+
+choice! {
+    /// How the engine is called.
+    EngineMode {
+        /// `run(snapshot)`, no state.
+        Truth = "truth",
+        /// `run_with_hysteresis(snapshot, state, config)`.
+        Hysteresis = "hysteresis",
+    }
+}
+
+choice! {
+    /// When an outcome may be seen by followers.
+    Durability {
+        /// Once it is committed in shared memory.
+        Visible = "visible",
+        /// Once it is on disk.
+        Durable = "durable",
+    }
+}
+
+choice! {
+    /// The order in which outcomes are committed.
+    PublishOrder {
+        /// Run order: outputs are byte-identical under any topology.
+        Run = "run",
+    }
+}
+
+choice! {
+    /// Where a feed's bytes come from.
+    FeedKind {
+        /// A TCP socket.
+        Tcp = "tcp",
+        /// A Unix stream socket.
+        Unix = "unix",
+        /// A file, read once from start to end.
+        File = "file",
+        /// Standard input.
+        Stdin = "stdin",
+    }
+}
+
+choice! {
+    /// How receipts are framed in a feed.
+    FeedFormat {
+        /// One JSON object per line.
+        Ndjson = "ndjson",
+        /// The binary form of RawMarketEvent v1.
+        Binary = "binary",
+    }
+}
+
+impl Choice for StageId {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Ingest.as_str(), Self::Ingest),
+        (Self::Sequence.as_str(), Self::Sequence),
+        (Self::Cut.as_str(), Self::Cut),
+        (Self::Invoke.as_str(), Self::Invoke),
+        (Self::Publish.as_str(), Self::Publish),
+    ];
+}
+
+impl Choice for Idle {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Spin.name(), Self::Spin),
+        (Self::Yield.name(), Self::Yield),
+        (Self::Backoff.name(), Self::Backoff),
+        (Self::Park.name(), Self::Park),
+    ];
+}

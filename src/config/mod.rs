@@ -1,0 +1,350 @@
+//! The configuration: TOML files and command-line overrides, merged over the embedded `config/default.toml`, as a typed tree.
+//!
+//! Called by the cold path before anything starts, and by replay for the config frames of the runs log. It reads the files it is
+//! given and nothing else: no environment, no clock; it opens no socket and makes no directory.
+//!
+//! A [`Config`] from here is complete and consistent. Whatever is wrong is reported at once, each [`Problem`] with file, line, key and
+//! what to do; unknown keys are problems too. `config/default.toml` is the manual: every key with its default, unit and reason.
+
+mod check;
+mod choice;
+mod document;
+mod output;
+mod problem;
+mod read;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use crate::plane::topology::{Depth, LaneSpec, LinkSpec, StageId, Topology, TopologyFault};
+
+pub use choice::{
+    Cadence, CatchUp, Choice, Durability, EngineKind, EngineMode, FeedFormat, FeedKind, PublishOrder, SymbolMode,
+};
+pub use problem::{Origin, Problem, Problems, Warning};
+
+use document::Node;
+
+/// The manual, and the lowest layer of every configuration.
+pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+
+/// Layer name of [`DEFAULT_TOML`] in problems.
+const DEFAULT_FILE: &str = "config/default.toml";
+
+/// Where live segments lie when `log.live_dir` is empty: this, and a hash of the absolute `log.dir`.
+const LIVE_DIR_PREFIX: &str = "/dev/shm/cutline-";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The keys that affect outputs: `[scheduler]`, `[symbols]`, `[engine]`.
+    pub output: OutputConfig,
+    /// `[[feed]]`, in order.
+    pub feeds: Vec<Feed>,
+    /// `[ingest]`.
+    pub ingest: Ingest,
+    /// `[clock]`.
+    pub clock: Clock,
+    /// `[log]`.
+    pub log: Log,
+    /// `[publish]`.
+    pub publish: Publish,
+    /// `[shutdown]`.
+    pub shutdown: Shutdown,
+    /// `[links]`.
+    pub links: Links,
+    /// `[[lane]]`, in order; each lane's stages as written.
+    pub lanes: Vec<LaneSpec>,
+}
+
+/// The keys that affect outputs, as they stand in the config frames of the runs log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputConfig {
+    /// `[scheduler]`.
+    pub scheduler: Scheduler,
+    /// `[symbols]`.
+    pub symbols: Symbols,
+    /// `[engine]`.
+    pub engine: Engine,
+}
+
+/// `[scheduler]`: when ticks are planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// How ticks are planned.
+    pub mode: Cadence,
+    /// Distance between ticks, ms, from 1.
+    pub interval_ms: i64,
+    /// Boundary mode: how long after a boundary its tick is planned, ms, from 0.
+    pub delay_ms: i64,
+    /// What happens to ticks missed while the process was down.
+    pub catch_up: CatchUp,
+    /// Most missed ticks that are run, from 1.
+    pub catch_up_max_ticks: u64,
+}
+
+/// `[symbols]`: which symbols get runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbols {
+    /// Seen symbols, or the list.
+    pub mode: SymbolMode,
+    /// The symbols of list mode, in the order given, without duplicates.
+    pub list: Vec<String>,
+    /// Most symbols that get runs.
+    pub max: u32,
+}
+
+/// `[engine]`: which engine, how it is called and its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// `use`: which engine.
+    pub kind: EngineKind,
+    /// How it is called.
+    pub mode: EngineMode,
+    /// Every engine timestamp must be a multiple of this, ms, from 1.
+    pub timestamp_multiple_ms: i64,
+    /// Longest output (and longest decision), bytes.
+    pub output_max_bytes: u64,
+    /// Longest state, bytes.
+    pub state_max_bytes: u64,
+    /// `[engine.hysteresis]` as canonical JSON (an object), to be handed to the engine as it is. Kept as text, so that a replay
+    /// hands over the same bytes.
+    pub hysteresis_json: String,
+    /// `[engine.retry]`.
+    pub retry: Retry,
+}
+
+/// A retry schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Most calls, from 1. Where 0 may be written for "no limit" this is `u32::MAX`.
+    pub max_attempts: u32,
+    /// Delay after the first failed call, ms; doubles from there.
+    pub min_delay_ms: u64,
+    /// Longest delay, ms, at least `min_delay_ms`.
+    pub max_delay_ms: u64,
+    /// Bound on the sum of scheduled delays, ms; `None` (written 0) = none.
+    pub max_elapsed_ms: Option<u64>,
+}
+
+/// One `[[feed]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Unique among feeds; by default kind and index, `tcp-0`.
+    pub name: String,
+    /// Where its bytes come from.
+    pub endpoint: Endpoint,
+    /// How its receipts are framed.
+    pub format: FeedFormat,
+}
+
+/// Where a feed's bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Accept TCP connections on this `host:port`.
+    TcpListen(String),
+    /// Connect to this `host:port`.
+    TcpConnect(String),
+    /// Accept connections on this Unix socket.
+    UnixListen(PathBuf),
+    /// Connect to this Unix socket.
+    UnixConnect(PathBuf),
+    /// Read this file from start to end.
+    File(PathBuf),
+    /// Read standard input to its end.
+    Stdin,
+}
+
+impl Endpoint {
+    /// The word of `kind` that stands for it.
+    #[must_use]
+    pub const fn kind(&self) -> FeedKind {
+        match self {
+            Self::TcpListen(_) | Self::TcpConnect(_) => FeedKind::Tcp,
+            Self::UnixListen(_) | Self::UnixConnect(_) => FeedKind::Unix,
+            Self::File(_) => FeedKind::File,
+            Self::Stdin => FeedKind::Stdin,
+        }
+    }
+}
+
+/// `[ingest]`: limits of the receiving side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingest {
+    /// Longest line or binary record kept whole, bytes.
+    pub line_max_bytes: u64,
+    /// Most accepted connections open at once, over all feeds.
+    pub connections_max: u32,
+    /// Most bytes taken by one read.
+    pub read_buffer_bytes: u64,
+    /// `[ingest.retry]`: reconnects of feeds that connect.
+    pub retry: Retry,
+}
+
+/// `[clock]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Largest difference to real time that is slewed away in silence, ms.
+    pub max_step_ms: u64,
+}
+
+/// `[log]`: where the three logs lie and how they are flushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Directory of the disk files, as written.
+    pub dir: PathBuf,
+    /// Directory of the live segments; if it was left empty, derived from `dir` by the directory the process is in.
+    pub live_dir: PathBuf,
+    /// Bytes of a segment, a power of two.
+    pub segment_bytes: u64,
+    /// Bytes of the inputs log at which intake stops; `None` (written 0) = no limit.
+    pub capacity_bytes: Option<u64>,
+    /// Segments of each log kept in memory.
+    pub live_segments: u32,
+    /// Longest time a committed frame waits to be flushed, ms.
+    pub flush_interval_ms: u64,
+    /// Committed bytes that are flushed without waiting for the interval.
+    pub flush_bytes: u64,
+}
+
+/// `[publish]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// When followers may see an outcome.
+    pub durability: Durability,
+    /// The order of outcomes.
+    pub order: PublishOrder,
+    /// How long publishing may be blocked before the scheduler pauses, ms.
+    pub blocked_max_ms: u64,
+}
+
+/// `[shutdown]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long runs in flight may take after a stop request, ms.
+    pub timeout_ms: u64,
+}
+
+/// `[links]`: depths of the rings between stages, all powers of two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// ingest to sequence: bytes.
+    pub receipts_bytes: u64,
+    /// sequence to cut: descriptors.
+    pub cuts: u64,
+    /// cut to invoke: runs.
+    pub runs: u64,
+    /// invoke to publish: bytes.
+    pub results_bytes: u64,
+}
+
+impl Config {
+    /// Merges the embedded default, `files` in order and `sets` (`key=value`, in order) and checks the result. Returns it with what
+    /// is legal but probably not meant.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of files and lines.
+    pub fn load(files: &[PathBuf], sets: &[String]) -> Result<(Self, Vec<Warning>), Problems> {
+        let mut problems = Vec::new();
+        let mut layers = vec![default_layer(&mut problems)];
+        for file in files {
+            let layer = layers.len();
+            match read_text(layer, file) {
+                Ok(text) => layers.push(document::parse(layer, &file.display().to_string(), &text, &mut problems)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        for (nth, set) in (1..).zip(sets) {
+            layers.push(document::parse_set(layers.len(), nth, set, &mut problems));
+        }
+        read::config(layers, problems)
+    }
+
+    /// Like [`Config::load`], from a text instead of files; `name` stands for the file in problems.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of lines.
+    pub fn from_text(name: &str, text: &str) -> Result<(Self, Vec<Warning>), Problems> {
+        let mut problems = Vec::new();
+        let mut layers = vec![default_layer(&mut problems)];
+        layers.push(document::parse(1, name, text, &mut problems));
+        read::config(layers, problems)
+    }
+
+    /// What `config/default.toml` alone gives.
+    ///
+    /// # Panics
+    /// If the embedded file is wrong, which this module's tests rule out.
+    #[must_use]
+    pub fn embedded_default() -> Self {
+        match Self::from_text("nothing", "") {
+            Ok((config, _)) => config,
+            Err(problems) => panic!("the embedded default is wrong:\n{problems}"),
+        }
+    }
+
+    /// Every key there is, sorted, with `[]` for the index of an array of tables: `log.dir`, `feed[].kind`.
+    #[must_use]
+    pub fn known_keys() -> Vec<String> {
+        read::known_keys(default_layer(&mut Vec::new()))
+    }
+
+    /// The pipeline of this configuration. Always succeeds for a config as [`Config::load`] returned it.
+    ///
+    /// # Errors
+    /// Why its lanes and links cannot work together.
+    pub fn topology(&self) -> Result<Topology, Vec<TopologyFault>> {
+        Topology::new(self.lanes.clone(), self.links.specs())
+    }
+}
+
+impl Links {
+    /// The four links of the pipeline, in the event's order. A [`Blocked`](crate::plane::stage::Progress::Blocked) stage gives
+    /// these names.
+    #[must_use]
+    pub fn specs(&self) -> Vec<LinkSpec> {
+        let link = |name, from, to, depth| LinkSpec { name, from, to, depth, gated: true };
+        vec![
+            link("receipts", StageId::Ingest, StageId::Sequence, Depth::Bytes(self.receipts_bytes)),
+            link("cuts", StageId::Sequence, StageId::Cut, Depth::Entries(self.cuts)),
+            link("runs", StageId::Cut, StageId::Invoke, Depth::Entries(self.runs)),
+            link("results", StageId::Invoke, StageId::Publish, Depth::Bytes(self.results_bytes)),
+        ]
+    }
+}
+
+impl Engine {
+    /// Bound on what one run adds to the outputs log, and on what it sends over the results link, bytes: a decision, an output and a
+    /// state, each as long as is allowed, and the frames around them.
+    #[must_use]
+    pub const fn outcome_max_bytes(&self) -> u64 {
+        // Each output is stored once in its event; headers, symbol, counts by event type and padding of the at most five frames.
+        2 * self.output_max_bytes + self.state_max_bytes + OUTCOME_FRAMES_BYTES
+    }
+}
+
+/// Room for everything in an outcome that is not the engine's: five frames with header, symbol, counts and padding.
+const OUTCOME_FRAMES_BYTES: u64 = 16 * 1024;
+
+fn default_layer(problems: &mut Vec<Problem>) -> Node {
+    document::parse(0, DEFAULT_FILE, DEFAULT_TOML, problems)
+}
+
+fn read_text(layer: usize, file: &std::path::Path) -> Result<String, Problem> {
+    let problem = |line: u32, what: String, next_step: &str| Problem {
+        origin: Origin { layer, file: file.display().to_string().into(), line },
+        key: String::new(),
+        what,
+        next_step: next_step.into(),
+    };
+    let bytes = std::fs::read(file)
+        .map_err(|error| problem(0, format!("cannot be read: {error}"), "Name a file that exists and may be read."))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        problem(line, "is not UTF-8".into(), "Save the file as UTF-8.")
+    })
+}

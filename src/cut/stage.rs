@@ -1,0 +1,347 @@
+//! The cut stage: decides when which symbols run on which receipts, and writes every decision to the runs log before
+//! anything acts on it. The one writer of that log.
+//!
+//! ```text
+//! descriptors and watermarks ─► CutState ─► tick due? ─► runs log: TICK, STARTED … ─► runs (ring) ─► invoke
+//! ```
+
+use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Tail};
+use cutline_ring::spsc;
+
+use super::cadence::Cadence;
+use super::state::{COUNTS_MAX_BYTES, CutState, Late, RunKind, Tick};
+use crate::model::frames::{NAME, RunHeader, STARTED, TICK};
+use crate::model::receipt::{NAME_MAX_BYTES, RECEIPT};
+use crate::plane::stage::{Progress, Stage};
+use crate::sequence::names::NameTables;
+use crate::sequence::stage::TimeSource;
+
+/// Most descriptors, or runs of a tick, per poll.
+const BATCH: u32 = 128;
+
+/// What the cut stage counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutCounts {
+    /// Ticks decided.
+    pub ticks: u64,
+    /// Runs started.
+    pub runs: u64,
+    /// Symbols that got no run because nothing had arrived from anyone.
+    pub skipped_empty: u64,
+    /// How late the last tick was decided, ns after it was planned, by the stage's clock.
+    pub tick_lag_ns: i64,
+    /// SnapshotInputs that arrived after their run was cut.
+    pub snapshots_late: u64,
+    /// Symbols seen.
+    pub symbols: u64,
+    /// Polls in which the runs log or the ring behind took nothing more.
+    pub blocked: u64,
+}
+
+/// Where the cut stage begins: fresh, or with what the logs already say.
+pub struct CutStart {
+    /// Names defined so far.
+    pub names: NameTables,
+    /// Receipts and ticks up to the last tick; its next tick, if it has one, is the one to go on with.
+    pub state: CutState,
+    /// Receipts since then that are already in the inputs log, up to the position given.
+    pub backlog: Option<(Tail, u64)>,
+}
+
+/// Where late snapshots and counts are told; called on the stage's lane.
+pub trait CutObserver: Send {
+    /// A SnapshotInputs came after its run was cut.
+    fn late(&mut self, late: Late);
+    /// The counts so far.
+    fn counts(&mut self, counts: &CutCounts);
+}
+
+/// See the module.
+pub struct CutStage {
+    receipts: spsc::Consumer<Descriptor>,
+    inputs: Lookup,
+    runs_log: Appender,
+    runs: spsc::Producer<Descriptor>,
+    cadence: Cadence,
+    kind: RunKind,
+    time: TimeSource,
+    names: NameTables,
+    state: CutState,
+    backlog: Option<(Tail, u64)>,
+    backlog_next: Option<Descriptor>,
+    /// The next symbol of the tick being decided.
+    deciding: Option<usize>,
+    run_counts: Vec<u8>,
+    stopping: bool,
+    done: bool,
+    counts: CutCounts,
+    observer: Box<dyn CutObserver>,
+}
+
+/// What the cut stage is joined to.
+pub struct CutLinks {
+    /// Descriptors and watermarks from the sequencer.
+    pub receipts: spsc::Consumer<Descriptor>,
+    /// The inputs log, for names.
+    pub inputs: Lookup,
+    /// The runs log.
+    pub runs_log: Appender,
+    /// Runs to invoke.
+    pub runs: spsc::Producer<Descriptor>,
+}
+
+impl CutStage {
+    /// A cut stage that goes on from `start`.
+    #[must_use]
+    pub fn new(
+        links: CutLinks,
+        cadence: Cadence,
+        kind: RunKind,
+        time: TimeSource,
+        start: CutStart,
+        observer: Box<dyn CutObserver>,
+    ) -> Self {
+        let CutLinks { receipts, inputs, runs_log, runs } = links;
+        Self {
+            receipts,
+            inputs,
+            runs_log,
+            runs,
+            cadence,
+            kind,
+            time,
+            names: start.names,
+            state: start.state,
+            backlog: start.backlog,
+            backlog_next: None,
+            deciding: None,
+            run_counts: Vec::with_capacity(COUNTS_MAX_BYTES),
+            stopping: false,
+            done: false,
+            counts: CutCounts::default(),
+            observer,
+        }
+    }
+
+    fn tick_at(&self, planned_ts_ms: i64) -> Tick {
+        Tick { planned_ts_ms, engine_timestamp_ms: self.cadence.engine_timestamp(planned_ts_ms) }
+    }
+
+    /// Whether everything that belongs to the coming tick has been seen, once `time_ns` has been reached.
+    fn is_due(&self, time_ns: i64) -> bool {
+        self.state.next_tick().is_some_and(|tick| time_ns > tick.planned_ts_ms.saturating_mul(1_000_000))
+    }
+
+    /// Writes the tick frame and begins to decide its runs.
+    fn begin_tick(&mut self, now_ns: i64) -> bool {
+        let Some(tick) = self.state.next_tick() else { return true };
+        let body = self.state.tick_body();
+        let header = Descriptor {
+            kind: TICK,
+            ts_ns: now_ns,
+            ts_ms: tick.engine_timestamp_ms,
+            aux: tick.planned_ts_ms,
+            ..Descriptor::default()
+        };
+        if self.runs_log.append(header, bytemuck::bytes_of(&body)).is_err() {
+            return false;
+        }
+        self.counts.ticks += 1;
+        self.counts.skipped_empty += body.skipped_empty;
+        self.counts.tick_lag_ns = now_ns - tick.planned_ts_ms.saturating_mul(1_000_000);
+        self.deciding = Some(0);
+        true
+    }
+
+    /// Decides the next run of the tick; false if it cannot be written or handed on now.
+    fn decide_next(&mut self, index: usize, now_ns: i64) -> bool {
+        if index == self.state.in_set() {
+            let next = self.state.next_tick().and_then(|tick| self.cadence.next_planned(tick.planned_ts_ms));
+            let next = next.map(|planned| self.tick_at(planned));
+            self.state.close(next);
+            self.deciding = None;
+            return true;
+        }
+        // Room first: deciding takes the symbol's cut.
+        let payload_max = size_of::<RunHeader>() + COUNTS_MAX_BYTES + NAME_MAX_BYTES;
+        if !self.runs.has_room(1) || self.runs_log.group(Descriptor::frame_bytes(payload_max)).is_err() {
+            return false;
+        }
+        if let Some((run, symbol, symbol_id)) = self.state.run(index, self.kind, &self.names, &mut self.run_counts) {
+            let written = append_run(&mut self.runs_log, &run, symbol, symbol_id, &self.run_counts, now_ns);
+            let sent = written.is_some_and(|written| self.runs.push(written).is_ok());
+            debug_assert!(sent, "room was checked before");
+            self.counts.runs += 1;
+        }
+        self.deciding = Some(index + 1);
+        true
+    }
+
+    /// What comes next: the backlog's receipts, then the ring's.
+    fn peek_next(&mut self) -> Option<Descriptor> {
+        while let (None, Some((tail, end))) = (self.backlog_next, &mut self.backlog) {
+            if tail.position() >= *end {
+                self.backlog = None;
+                break;
+            }
+            self.backlog_next = tail.poll().unwrap_or_else(|fault| unreadable(&fault)).map(|frame| frame.header);
+            // Its names are known already.
+            if self.backlog_next.is_none_or(|descriptor| descriptor.kind != RECEIPT) {
+                self.backlog_next = None;
+            }
+        }
+        self.backlog_next.or_else(|| self.receipts.peek())
+    }
+
+    fn consume_next(&mut self) {
+        if self.backlog_next.take().is_none() {
+            self.receipts.pop();
+        }
+    }
+
+    /// Takes in what comes next; `None` if there is nothing, false if a tick is due that cannot be written now.
+    fn take_next(&mut self, now_ns: i64) -> Option<bool> {
+        let descriptor = self.peek_next()?;
+        if descriptor.kind == NAME {
+            let frame = self.inputs.frame(descriptor.position).unwrap_or_else(|fault| unreadable(&fault));
+            self.names.define(descriptor.flags, str::from_utf8(frame.payload).unwrap_or_default());
+            self.consume_next();
+            return Some(true);
+        }
+        if self.state.next_tick().is_none() && self.time == TimeSource::Receipts {
+            let first = self.cadence.first_planned(descriptor.ts_ns.div_euclid(1_000_000));
+            if let Some(planned) = first {
+                self.state.expect(self.tick_at(planned));
+            }
+        }
+        if self.is_due(descriptor.ts_ns) {
+            // On stop no new tick is taken; what is not cut now is cut after the next start.
+            return if self.stopping { Some(self.drop_rest()) } else { Some(self.begin_tick(self.tick_time(now_ns))) };
+        }
+        self.consume_next();
+        if descriptor.kind == RECEIPT {
+            if let Some(late) = self.state.receipt(&descriptor, &self.names) {
+                self.counts.snapshots_late += 1;
+                self.observer.late(late);
+            }
+        }
+        Some(true)
+    }
+
+    /// Empties the ring without looking: everything in it is in the inputs log.
+    fn drop_rest(&mut self) -> bool {
+        self.backlog = None;
+        self.backlog_next = None;
+        while self.receipts.pop().is_some() {}
+        true
+    }
+
+    /// The time at which a tick is decided: in backfill the tick's own.
+    fn tick_time(&self, now_ns: i64) -> i64 {
+        match (self.time, self.state.next_tick()) {
+            (TimeSource::Receipts, Some(tick)) => tick.planned_ts_ms.saturating_mul(1_000_000),
+            _ => now_ns,
+        }
+    }
+
+    fn step(&mut self, now_ns: i64) -> Step {
+        if let Some(index) = self.deciding {
+            return if self.decide_next(index, self.tick_time(now_ns)) { Step::Did } else { Step::Blocked };
+        }
+        match self.take_next(now_ns) {
+            Some(true) => Step::Did,
+            Some(false) => Step::Blocked,
+            None => Step::Empty,
+        }
+    }
+}
+
+/// The bytes that this process wrote cannot be read back: nothing that follows could be trusted.
+fn unreadable(fault: &LogFault) -> ! {
+    panic!("the cut stage cannot read the inputs log: {fault}")
+}
+
+enum Step {
+    Did,
+    Blocked,
+    Empty,
+}
+
+/// Writes a run's STARTED frame.
+pub(crate) fn append_run(
+    log: &mut Appender,
+    run: &RunHeader,
+    symbol: &str,
+    symbol_id: u32,
+    counts: &[u8],
+    now_ns: i64,
+) -> Option<Descriptor> {
+    let payload_len = size_of::<RunHeader>() + symbol.len() + counts.len();
+    let header = Descriptor {
+        kind: STARTED,
+        ts_ns: now_ns,
+        ts_ms: run.engine_timestamp_ms,
+        symbol: symbol_id,
+        aux: run.planned_ts_ms,
+        ..Descriptor::default()
+    };
+    let mut group = log.group(Descriptor::frame_bytes(payload_len)).ok()?;
+    let written = group.push(header, &[bytemuck::bytes_of(run), symbol.as_bytes(), counts]);
+    group.commit();
+    Some(written)
+}
+
+impl Stage for CutStage {
+    fn name(&self) -> &'static str {
+        "cut"
+    }
+
+    fn poll(&mut self, now_ns: i64) -> Progress {
+        let ended = self.receipts.is_disconnected();
+        if self.state.next_tick().is_none() && self.time == TimeSource::Clock {
+            if let Some(planned) = self.cadence.first_planned(now_ns.div_euclid(1_000_000)) {
+                self.state.expect(self.tick_at(planned));
+            }
+        }
+        let mut did = 0;
+        let progress = loop {
+            if did == BATCH {
+                break Progress::Did(did);
+            }
+            match self.step(now_ns) {
+                Step::Did => did += 1,
+                Step::Blocked => break Progress::Blocked("runs"),
+                Step::Empty if !ended => break if did > 0 { Progress::Did(did) } else { Progress::Idle },
+                // A backfill ends with the first tick after its last receipt.
+                Step::Empty if self.time == TimeSource::Receipts && !self.stopping => {
+                    if self.state.next_tick().is_some() && !self.begin_tick(self.tick_time(now_ns)) {
+                        break Progress::Blocked("runs");
+                    }
+                    self.stopping = true;
+                }
+                Step::Empty => {
+                    self.done = true;
+                    break Progress::Idle;
+                }
+            }
+        };
+        if did > 0 {
+            self.runs_log.publish();
+        }
+        self.counts.blocked += u64::from(matches!(progress, Progress::Blocked(_)));
+        progress
+    }
+
+    fn housekeep(&mut self, _now_ns: i64) {
+        self.counts.symbols = self.state.symbols() as u64;
+        self.observer.counts(&self.counts);
+    }
+
+    fn stop(&mut self, _now_ns: i64) {
+        self.stopping = self.time == TimeSource::Clock;
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}

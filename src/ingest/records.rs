@@ -1,0 +1,209 @@
+//! Framing of binary records: chunks of any size in, complete records out as slices of one fixed buffer.
+//!
+//! The counterpart of the line splitter with the same calls; sans-I/O, on the ingest lane, no allocation after `new`.
+//! Each record says its own length (`model::binary::frame`). Where no record begins, or one is longer than
+//! `record_max_bytes`, there is no way to find the next: everything received becomes one piece that is not whole, and
+//! [`RecordSplitter::is_broken`] says that the connection must be closed.
+
+use super::buffer::{Buffer, Found, Piece};
+use crate::model::binary::{self, Framing};
+
+/// Splits a byte stream into records. See the module's text for the rules.
+#[derive(Debug)]
+pub struct RecordSplitter {
+    buffer: Buffer,
+    record_max_bytes: usize,
+    read_max_bytes: usize,
+    found: Option<Found>,
+    finished: bool,
+    broken: bool,
+}
+
+impl RecordSplitter {
+    /// A splitter for records of at most `record_max_bytes`, receiving at most `read_max_bytes` at a time.
+    #[must_use]
+    pub fn new(record_max_bytes: usize, read_max_bytes: usize) -> Self {
+        // A header must fit even if no record may be that long: only then can it be refused.
+        let read_max_bytes = read_max_bytes.max(binary::HEADER_BYTES);
+        Self {
+            buffer: Buffer::new(record_max_bytes + read_max_bytes),
+            record_max_bytes,
+            read_max_bytes,
+            found: None,
+            finished: false,
+            broken: false,
+        }
+    }
+
+    /// Room for the next chunk; never empty once [`RecordSplitter::peek`] has returned `None` on an unbroken stream.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.buffer.space(self.read_max_bytes)
+    }
+
+    /// `bytes` were received into [`RecordSplitter::space`].
+    pub fn filled(&mut self, bytes: usize) {
+        self.buffer.filled(bytes);
+    }
+
+    /// The stream has ended: an incomplete record becomes a piece that is not whole.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// A length was broken: nothing behind the last piece can be framed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// The next record, the same one until it is consumed; `None` = more bytes are needed, or the stream is broken.
+    pub fn peek(&mut self) -> Option<Piece<'_>> {
+        if self.found.is_none() {
+            self.found = self.find();
+        }
+        self.found.map(|found| found.piece(&self.buffer))
+    }
+
+    /// Drops the piece that [`RecordSplitter::peek`] returned; without one it does nothing.
+    pub fn consume(&mut self) {
+        if let Some(found) = self.found.take() {
+            self.buffer.take(found.advance);
+        }
+    }
+
+    fn find(&mut self) -> Option<Found> {
+        let pending = self.buffer.pending();
+        if self.broken || pending.is_empty() {
+            return None;
+        }
+        match binary::frame(pending, self.record_max_bytes) {
+            Framing::Record(bytes) => Some(Found {
+                keep: bytes,
+                advance: bytes,
+                true_len_bytes: bytes as u64,
+                whole: true,
+            }),
+            Framing::NeedMore(_) => self.finished.then(|| self.everything()),
+            Framing::Broken(_) => {
+                self.broken = true;
+                Some(self.everything())
+            }
+        }
+    }
+
+    /// All that is pending, as a piece that is no record.
+    fn everything(&self) -> Found {
+        let bytes = self.buffer.pending().len();
+        Found {
+            keep: bytes.min(self.record_max_bytes),
+            advance: bytes,
+            true_len_bytes: bytes as u64,
+            whole: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A record as far as framing looks: length, magic, version, and whatever.
+    fn record(content: &[u8]) -> Vec<u8> {
+        let length = binary::HEADER_BYTES + content.len();
+        let mut record = u32::try_from(length).expect("short").to_le_bytes().to_vec();
+        record.extend_from_slice(&binary::MAGIC);
+        record.push(binary::VERSION);
+        record.resize(binary::HEADER_BYTES, 0);
+        record.extend_from_slice(content);
+        record
+    }
+
+    type Seen = (Vec<u8>, u64, bool);
+
+    fn split(
+        stream: &[u8],
+        chunks: &[usize],
+        record_max_bytes: usize,
+        read_max_bytes: usize,
+    ) -> (Vec<Seen>, bool) {
+        let mut splitter = RecordSplitter::new(record_max_bytes, read_max_bytes);
+        let mut seen = Vec::new();
+        let mut drain = |splitter: &mut RecordSplitter| {
+            while let Some(piece) = splitter.peek() {
+                seen.push((piece.bytes.to_vec(), piece.true_len_bytes, piece.whole));
+                splitter.consume();
+            }
+        };
+        let mut rest = stream;
+        let mut turn = 0;
+        while !rest.is_empty() && !splitter.is_broken() {
+            let space = splitter.space();
+            assert!(!space.is_empty(), "room for at least one byte");
+            let n = chunks[turn % chunks.len()].min(space.len()).min(rest.len());
+            turn += 1;
+            space[..n].copy_from_slice(&rest[..n]);
+            splitter.filled(n);
+            rest = &rest[n..];
+            drain(&mut splitter);
+        }
+        splitter.finish();
+        drain(&mut splitter);
+        (seen, splitter.is_broken())
+    }
+
+    #[test]
+    fn a_broken_length_ends_the_stream_in_one_piece() {
+        let bad = b"\x05\0\0\0CL\x01\0and more";
+        let stream = [&record(b"ok")[..], bad].concat();
+        let (seen, broken) = split(&stream, &[stream.len()], 64, 200);
+        assert!(broken);
+        assert_eq!(seen, [(record(b"ok"), 58, true), (bad.to_vec(), 16, false)]);
+    }
+
+    #[test]
+    fn what_is_no_record_at_all_keeps_its_start_and_its_length() {
+        let (seen, broken) = split(&[b'?'; 100], &[100], 60, 100);
+        assert!(broken);
+        assert_eq!(seen, [(vec![b'?'; 60], 100, false)]);
+    }
+
+    #[test]
+    fn a_record_above_the_limit_breaks_the_stream() {
+        let (seen, broken) = split(&record(&[7; 10]), &[4], 65, 64);
+        assert!(broken, "66 bytes are more than 65");
+        assert_eq!(seen, [(record(&[7; 10])[..8].to_vec(), 8, false)]);
+        assert!(!split(&record(&[7; 10]), &[4], 66, 64).1);
+    }
+
+    #[test]
+    fn a_disconnect_inside_a_record_keeps_its_bytes() {
+        let whole = record(b"0123456789");
+        for cut in 1..whole.len() {
+            let (seen, broken) = split(&whole[..cut], &[3], 100, 4);
+            assert!(!broken);
+            assert_eq!(seen, [(whole[..cut].to_vec(), cut as u64, false)]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_survive_any_chunking(
+            contents in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..20),
+            chunks in proptest::collection::vec(1usize..90, 1..20),
+            slack in 0usize..50,
+            read_max_bytes in 1usize..90,
+        ) {
+            let stream: Vec<u8> = contents.iter().flat_map(|content| record(content)).collect();
+            let expected: Vec<Seen> = contents.iter().map(|content| {
+                let record = record(content);
+                let bytes = record.len() as u64;
+                (record, bytes, true)
+            }).collect();
+            let longest = contents.iter().map(Vec::len).max().unwrap_or(0);
+            let record_max_bytes = binary::HEADER_BYTES + longest + slack;
+            prop_assert_eq!(split(&stream, &chunks, record_max_bytes, read_max_bytes), (expected, false));
+        }
+    }
+}

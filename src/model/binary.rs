@@ -1,0 +1,532 @@
+//! The binary form of a RawMarketEvent v1, for feed handlers that do not want to write JSON: TCP, Unix, UDP (one record a
+//! datagram) and the shared-memory feed ring.
+//!
+//! Version 1, little-endian, no alignment needed:
+//!
+//! ```text
+//!        0       1       2       3       4       5       6       7
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//!  0 | length: u32, the whole record | magic "CL"    |version| flags |
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//!  8 | event_type    | source_len    | symbol_len    | type_len      |   u16 each, bytes
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//! 16 | payload_len: u32              | normalized_len: u32           |
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//! 24 | extras_len: u32               | form  | reserved, zero        |
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//! 32 | exchange_ts_ms: i64, zero without the flag                    |
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//! 40 | recv_ts_ms: i64                                               |
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//! 48 | snapshot_ts_ms: i64, zero without the flag                    |
+//!    +-------+-------+-------+-------+-------+-------+-------+-------+
+//! 56 | source | symbol | type | raw_payload | normalized | extras    |   no gaps, no padding
+//!    +---------------------------------------------------------------+
+//! ```
+//!
+//! * `length`, `magic` and `version` stand there in every version, and no version's header is shorter, so a reader can step
+//!   over records of a version it does not know.
+//! * `flags`: bit 0 exchange_ts_ms is there (else it is null), bit 1 snapshot_ts_ms is there; the others are zero.
+//! * `event_type`: 1 to 11 in the order of the contract's vocabulary, with `type_len` 0; or 0 and the name inline. A name that
+//!   the reader knows by code is accepted, so that the vocabulary can grow without the feed handlers.
+//! * `form`, what `raw_payload` holds and how its JSON form is labelled: 0 text, no `raw_payload_encoding`; 1 text, `"text"`; 2 text,
+//!   null; 3 bytes, `"base64"` (the JSON string is their base64); 4 a text labelled `"base64"` that is not what base64 of any bytes
+//!   would be written as, kept as it is.
+//! * `normalized`: a JSON object. The snapshot timestamp equals its `timestamp_ms`, and is there exactly if the event is a
+//!   SnapshotInputs and that is an integer.
+//! * `extras`: a JSON object of every other field (optional or unknown), or nothing. A field of the header may not be in it.
+//!
+//! Every event has one record ([`encode_from_json`]) and every valid record one event ([`to_canonical_json`]); the same checks hold in
+//! both forms. Depth counts as in the JSON form: `normalized` begins at 2, `extras` is the outer object.
+//!
+//! Pure; [`frame`] and [`decode`] run on ingest's lane and never allocate or panic; the other two are cold.
+
+use super::base64;
+use super::canonical::{self, CanonicalError};
+use super::envelope::{
+    Detail, Encoding, Envelope, Field, Problem, Rejection, SCHEMA, SCHEMA_VERSION, Scratch, Slots, event_type_code,
+    read_normalized, read_slots, scan,
+};
+use super::json::{self, Kind, Members, RawValue};
+use super::receipt::{EVENT_TYPE_UNKNOWN, EVENT_TYPES, NAME_MAX_BYTES};
+use core::fmt;
+
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 56;
+/// Bytes needed to know a record's length and version.
+pub const PREFIX_BYTES: usize = 8;
+/// What tells a record from a JSON line and from noise.
+pub const MAGIC: [u8; 2] = *b"CL";
+/// The version that this module writes and reads.
+pub const VERSION: u8 = 1;
+/// Flag: `exchange_ts_ms` is there.
+pub const HAS_EXCHANGE_TS: u8 = 1 << 0;
+/// Flag: `snapshot_ts_ms` is there.
+pub const HAS_SNAPSHOT_TS: u8 = 1 << 1;
+
+/// Byte offsets, each the end of the field before it.
+mod at {
+    pub(super) const LENGTH: usize = 0;
+    pub(super) const MAGIC: usize = LENGTH + size_of::<u32>();
+    pub(super) const VERSION: usize = MAGIC + size_of::<[u8; 2]>();
+    pub(super) const FLAGS: usize = VERSION + size_of::<u8>();
+    pub(super) const EVENT_TYPE: usize = FLAGS + size_of::<u8>();
+    pub(super) const SOURCE_LEN: usize = EVENT_TYPE + size_of::<u16>();
+    pub(super) const SYMBOL_LEN: usize = SOURCE_LEN + size_of::<u16>();
+    pub(super) const TYPE_LEN: usize = SYMBOL_LEN + size_of::<u16>();
+    pub(super) const PAYLOAD_LEN: usize = TYPE_LEN + size_of::<u16>();
+    pub(super) const NORMALIZED_LEN: usize = PAYLOAD_LEN + size_of::<u32>();
+    pub(super) const EXTRAS_LEN: usize = NORMALIZED_LEN + size_of::<u32>();
+    pub(super) const FORM: usize = EXTRAS_LEN + size_of::<u32>();
+    pub(super) const RESERVED: usize = FORM + size_of::<u8>();
+    pub(super) const EXCHANGE_TS_MS: usize = RESERVED + size_of::<[u8; 3]>();
+    pub(super) const RECV_TS_MS: usize = EXCHANGE_TS_MS + size_of::<i64>();
+    pub(super) const SNAPSHOT_TS_MS: usize = RECV_TS_MS + size_of::<i64>();
+    pub(super) const END: usize = SNAPSHOT_TS_MS + size_of::<i64>();
+}
+const _: () = assert!(at::VERSION < PREFIX_BYTES && at::PAYLOAD_LEN == 16 && at::EXCHANGE_TS_MS == 32);
+const _: () = assert!(at::END == HEADER_BYTES);
+
+type HeaderBytes = [u8; HEADER_BYTES];
+
+/// What stands at the start of received bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// At least so many more bytes are needed.
+    NeedMore(usize),
+    /// A record of this many bytes is complete; [`decode`] says what it is worth.
+    Record(usize),
+    /// No record begins here. A stream cannot be resynchronised from this: the next record's start is unknown. Close the connection.
+    Broken(&'static str),
+}
+
+/// Finds the record at the start of `bytes`. A record longer than `record_max_bytes` is [`Framing::Broken`]: it would have to be
+/// held in memory, or read and thrown away, on the word of a peer that already broke the limit.
+#[must_use]
+pub fn frame(bytes: &[u8], record_max_bytes: usize) -> Framing {
+    let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
+        return Framing::NeedMore(PREFIX_BYTES - bytes.len());
+    };
+    if prefix[at::MAGIC..at::VERSION] != MAGIC {
+        return Framing::Broken("no binary record begins here: the magic is not CL");
+    }
+    let length = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
+    match usize::try_from(length) {
+        Ok(length) if length < HEADER_BYTES => Framing::Broken("the record's length is shorter than its header"),
+        Ok(length) if length <= record_max_bytes => {
+            if bytes.len() < length {
+                Framing::NeedMore(length - bytes.len())
+            } else {
+                Framing::Record(length)
+            }
+        }
+        _ => Framing::Broken("the record is longer than the limit"),
+    }
+}
+
+/// What the `raw_payload` section holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text = 0,
+    TextLabelled = 1,
+    TextNull = 2,
+    Bytes = 3,
+    OddBase64 = 4,
+}
+
+/// A record taken apart; nothing in it is checked beyond its layout.
+struct Sections<'a> {
+    flags: u8,
+    event_type: u16,
+    form: Form,
+    exchange_ts_ms: i64,
+    recv_ts_ms: i64,
+    snapshot_ts_ms: i64,
+    source: &'a [u8],
+    symbol: &'a [u8],
+    type_name: &'a [u8],
+    payload: &'a [u8],
+    normalized: &'a [u8],
+    extras: &'a [u8],
+}
+
+/// Reads one record, exactly its bytes.
+///
+/// # Errors
+/// A [`Rejection`] for a record that is not a v1 event. It is stored all the same, and the connection lives on.
+pub fn decode<'a>(record: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>, Rejection<'a>> {
+    let sections = split(record).map_err(|detail| Rejection::new(detail, None))?;
+    let source_id = name(Field::SourceId, sections.source);
+    check(&sections, scratch.error_kind()).map_err(|detail| Rejection::new(detail, source_id.ok()))
+}
+
+fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
+    let broken = |what| Err(Detail::Record(what));
+    let Some((header, body)) = record.split_first_chunk::<HEADER_BYTES>() else {
+        return broken("binary record shorter than its header");
+    };
+    if header[at::MAGIC..at::VERSION] != MAGIC {
+        return broken("binary record without the magic CL");
+    }
+    if usize::try_from(u32_at(header, at::LENGTH)) != Ok(record.len()) {
+        return broken("binary record whose length field is not its length");
+    }
+    if header[at::VERSION] != VERSION {
+        return Err(Detail::RecordVersion(header[at::VERSION]));
+    }
+    let flags = header[at::FLAGS];
+    if flags & !(HAS_EXCHANGE_TS | HAS_SNAPSHOT_TS) != 0 || header[at::RESERVED..at::EXCHANGE_TS_MS] != [0; 3] {
+        return broken("binary record with reserved bits set");
+    }
+    let form = match header[at::FORM] {
+        0 => Form::Text,
+        1 => Form::TextLabelled,
+        2 => Form::TextNull,
+        3 => Form::Bytes,
+        4 => Form::OddBase64,
+        _ => return broken("binary record with an unknown form of raw_payload"),
+    };
+    let mut rest = body;
+    let mut short = false;
+    let mut take = |len: u32| {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let (section, tail) = rest.split_at_checked(len).unwrap_or_else(|| {
+            short = true;
+            rest.split_at(0)
+        });
+        rest = tail;
+        section
+    };
+    let sections = Sections {
+        flags,
+        event_type: u16_at(header, at::EVENT_TYPE),
+        form,
+        exchange_ts_ms: i64_at(header, at::EXCHANGE_TS_MS),
+        recv_ts_ms: i64_at(header, at::RECV_TS_MS),
+        snapshot_ts_ms: i64_at(header, at::SNAPSHOT_TS_MS),
+        source: take(u16_at(header, at::SOURCE_LEN).into()),
+        symbol: take(u16_at(header, at::SYMBOL_LEN).into()),
+        type_name: take(u16_at(header, at::TYPE_LEN).into()),
+        payload: take(u32_at(header, at::PAYLOAD_LEN)),
+        normalized: take(u32_at(header, at::NORMALIZED_LEN)),
+        extras: take(u32_at(header, at::EXTRAS_LEN)),
+    };
+    if short || !rest.is_empty() {
+        return broken("binary record whose sections do not add up to its length");
+    }
+    let stray = |flag: u8, value: i64| flags & flag == 0 && value != 0;
+    if stray(HAS_EXCHANGE_TS, sections.exchange_ts_ms) || stray(HAS_SNAPSHOT_TS, sections.snapshot_ts_ms) {
+        return broken("binary record with a timestamp but not its flag");
+    }
+    Ok(sections)
+}
+
+/// The checks of the JSON form, in its order: first that everything can be read, then field by field.
+fn check<'a>(sections: &Sections<'a>, room: &'a mut String) -> Result<Envelope<'a>, Detail> {
+    for (field, bytes) in
+        [(Field::EventType, sections.type_name), (Field::SourceId, sections.source), (Field::Symbol, sections.symbol)]
+    {
+        utf8(field.name(), bytes)?;
+    }
+    if sections.form != Form::Bytes {
+        utf8(Field::RawPayload.name(), sections.payload)?;
+    }
+    let normalized = if sections.normalized.is_empty() { None } else { Some(normalized(sections.normalized)?) };
+    let optional = optional_fields(sections.extras)?;
+
+    let (event_type, event_type_code) = event_type(sections)?;
+    let source_id = name(Field::SourceId, sections.source)?;
+    let symbol = name(Field::Symbol, sections.symbol)?;
+    let normalized = match normalized {
+        Some(value) if value.kind == Kind::Object => value.text,
+        Some(_) => return Err(Detail::Field(Field::Normalized, Problem::NotObject)),
+        None => return Err(Detail::Field(Field::Normalized, Problem::Missing)),
+    };
+    optional.check_optional()?;
+
+    let inner =
+        read_normalized(event_type_code, normalized, room).map_err(|fault| Detail::Section("normalized", fault))?;
+    let snapshot_ts_ms = (sections.flags & HAS_SNAPSHOT_TS != 0).then_some(sections.snapshot_ts_ms);
+    if snapshot_ts_ms != inner.snapshot_ts_ms {
+        return Err(Detail::Record("binary record whose snapshot timestamp is not its normalized.timestamp_ms"));
+    }
+    Ok(Envelope {
+        symbol,
+        source_id,
+        event_type,
+        event_type_code,
+        exchange_ts_ms: (sections.flags & HAS_EXCHANGE_TS != 0).then_some(sections.exchange_ts_ms),
+        recv_ts_ms: sections.recv_ts_ms,
+        snapshot_ts_ms,
+        error_kind: inner.error_kind,
+        normalized,
+    })
+}
+
+fn utf8<'a>(section: &'static str, bytes: &'a [u8]) -> Result<&'a str, Detail> {
+    core::str::from_utf8(bytes)
+        .map_err(|error| Detail::Section(section, json::Fault { what: "invalid UTF-8", at: error.valid_up_to() }))
+}
+
+fn name(field: Field, bytes: &[u8]) -> Result<&str, Detail> {
+    match bytes.len() {
+        0 => Err(Detail::Field(field, Problem::Empty)),
+        len if len > NAME_MAX_BYTES => Err(Detail::Field(field, Problem::TooLong)),
+        _ => utf8(field.name(), bytes),
+    }
+}
+
+fn event_type<'a>(sections: &Sections<'a>) -> Result<(&'a str, u16), Detail> {
+    if sections.event_type == 0 {
+        let name = name(Field::EventType, sections.type_name)?;
+        return Ok((name, event_type_code(name)));
+    }
+    if !sections.type_name.is_empty() {
+        return Err(Detail::Record("binary record with both a code and a name for its event type"));
+    }
+    match EVENT_TYPES.get(usize::from(sections.event_type) - 1) {
+        Some(name) => Ok((name, sections.event_type)),
+        None => Err(Detail::Field(Field::EventType, Problem::UnknownCode)),
+    }
+}
+
+/// Validates `normalized` as the value of a member: it stands one level deep.
+fn normalized(bytes: &[u8]) -> Result<RawValue<'_>, Detail> {
+    let fault = |fault| Detail::Section("normalized", fault);
+    let text = json::text(bytes).map_err(fault)?;
+    RawValue::parse_within(text, 1).map_err(fault)
+}
+
+fn optional_fields(extras: &[u8]) -> Result<Slots<'_>, Detail> {
+    let mut slots = Slots::empty();
+    if extras.is_empty() {
+        return Ok(slots);
+    }
+    let fault = |fault| Detail::Section("extras", fault);
+    let mut members = Members::open(json::text(extras).map_err(fault)?).map_err(fault)?;
+    while let Some(member) = members.next().map_err(fault)? {
+        match Field::of(member.key) {
+            Some(field) if in_header(field) => {
+                return Err(Detail::Record("binary record whose extras repeat a field of its header"));
+            }
+            Some(field) => slots.set(field, member.value),
+            None => {}
+        }
+    }
+    Ok(slots)
+}
+
+/// Whether the header or a section of its own carries the field, so that extras may not.
+const fn in_header(field: Field) -> bool {
+    (field as usize) <= Field::Normalized as usize
+}
+
+fn u16_at(header: &HeaderBytes, at: usize) -> u16 {
+    u16::from_le_bytes([header[at], header[at + 1]])
+}
+
+fn u32_at(header: &HeaderBytes, at: usize) -> u32 {
+    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}
+
+fn i64_at(header: &HeaderBytes, at: usize) -> i64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&header[at..at + 8]);
+    i64::from_le_bytes(bytes)
+}
+
+/// Appends the record of a JSON line. Cold; allocates. After an error `out` is as it was.
+///
+/// # Errors
+/// The [`Rejection`] of a line that is not a v1 envelope, or whose record would be longer than its length field can say.
+pub fn encode_from_json<'a>(line: &'a [u8], scratch: &'a mut Scratch, out: &mut Vec<u8>) -> Result<(), Rejection<'a>> {
+    let envelope = scan(line, scratch)?;
+    let before = out.len();
+    let done = append_record(line, &envelope, out);
+    if done.is_err() {
+        out.truncate(before);
+    }
+    done.map_err(|detail| Rejection::new(detail, Some(envelope.source_id)))
+}
+
+fn append_record(line: &[u8], envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Detail> {
+    let start = out.len();
+    let slots = read_slots(line)?;
+    let mut header: HeaderBytes = [0; HEADER_BYTES];
+    header[at::MAGIC..at::VERSION].copy_from_slice(&MAGIC);
+    header[at::VERSION] = VERSION;
+    let mut timestamp = |at: usize, flag: u8, value: Option<i64>| {
+        if let Some(value) = value {
+            header[at::FLAGS] |= flag;
+            header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+    };
+    timestamp(at::EXCHANGE_TS_MS, HAS_EXCHANGE_TS, envelope.exchange_ts_ms);
+    timestamp(at::SNAPSHOT_TS_MS, HAS_SNAPSHOT_TS, envelope.snapshot_ts_ms);
+    timestamp(at::RECV_TS_MS, 0, Some(envelope.recv_ts_ms));
+    out.extend_from_slice(&header);
+
+    let type_name = if envelope.event_type_code == EVENT_TYPE_UNKNOWN {
+        envelope.event_type
+    } else {
+        out[start + at::EVENT_TYPE..][..2].copy_from_slice(&envelope.event_type_code.to_le_bytes());
+        ""
+    };
+    for (at, name) in
+        [(at::SOURCE_LEN, envelope.source_id), (at::SYMBOL_LEN, envelope.symbol), (at::TYPE_LEN, type_name)]
+    {
+        // Names have at most NAME_MAX_BYTES, so this cannot fail.
+        let len = u16::try_from(name.len()).map_err(|_| TOO_LONG)?;
+        out[start + at..][..2].copy_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+    }
+    let mut section = out.len();
+    out[start + at::FORM] = append_payload(&slots, out)? as u8;
+    close_section(start + at::PAYLOAD_LEN, &mut section, out)?;
+    out.extend_from_slice(envelope.normalized.as_bytes());
+    close_section(start + at::NORMALIZED_LEN, &mut section, out)?;
+    append_extras(line, out)?;
+    close_section(start + at::EXTRAS_LEN, &mut section, out)?;
+    let mut whole = start;
+    close_section(start + at::LENGTH, &mut whole, out)
+}
+
+const TOO_LONG: Detail = Detail::Record("the binary record would be longer than 4 GiB");
+
+/// Writes the length of what was appended since `from` to the header, and moves `from` to the end.
+fn close_section(at: usize, from: &mut usize, out: &mut [u8]) -> Result<(), Detail> {
+    let len = u32::try_from(out.len() - *from).map_err(|_| TOO_LONG)?;
+    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+    *from = out.len();
+    Ok(())
+}
+
+fn append_payload(slots: &Slots<'_>, out: &mut Vec<u8>) -> Result<Form, Detail> {
+    let string = slots
+        .get(Field::RawPayload)
+        .and_then(|value| value.string())
+        .ok_or(Detail::Field(Field::RawPayload, Problem::Missing))?;
+    let mut text = String::with_capacity(string.raw.len());
+    // Unescaping never makes a string longer, so the limit cannot be met.
+    let _complete = string.unescape(&mut text, usize::MAX);
+    let form = match slots.get(Field::RawPayloadEncoding).and_then(Encoding::of) {
+        None => Form::Text,
+        Some(Encoding::Null) => Form::TextNull,
+        Some(Encoding::Text) => Form::TextLabelled,
+        Some(Encoding::Base64) if base64::decode(text.as_bytes(), out) => return Ok(Form::Bytes),
+        Some(Encoding::Base64) => Form::OddBase64,
+    };
+    out.extend_from_slice(text.as_bytes());
+    Ok(form)
+}
+
+/// Appends the members that the header does not carry, byte for byte, as one object; nothing if there are none.
+fn append_extras(line: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
+    let mut members = Members::open(json::text(line).map_err(Detail::Syntax)?).map_err(Detail::Syntax)?;
+    let mut before = b'{';
+    while let Some(member) = members.next().map_err(Detail::Syntax)? {
+        if Field::of(member.key).is_some_and(in_header) {
+            continue;
+        }
+        out.push(before);
+        before = b',';
+        out.push(b'"');
+        out.extend_from_slice(member.key.raw.as_bytes());
+        out.extend_from_slice(b"\":");
+        out.extend_from_slice(member.value.text.as_bytes());
+    }
+    if before == b',' {
+        out.push(b'}');
+    }
+    Ok(())
+}
+
+/// Why a stored event has no canonical JSON form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormError {
+    /// It is not a v1 event after all.
+    Rejected(Detail),
+    /// It is one, but holds a number that canonical JSON cannot.
+    Canonical(CanonicalError),
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(detail) => detail.fmt(f),
+            Self::Canonical(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for FormError {}
+
+/// Appends the canonical JSON form of a record. Cold; allocates. After an error `out` is as it was.
+///
+/// # Errors
+/// [`FormError`].
+pub fn to_canonical_json(record: &[u8], out: &mut Vec<u8>) -> Result<(), FormError> {
+    let mut error_kind = String::with_capacity(NAME_MAX_BYTES);
+    let sections = split(record).map_err(FormError::Rejected)?;
+    let envelope = check(&sections, &mut error_kind).map_err(FormError::Rejected)?;
+    let json = assemble(&sections, &envelope).map_err(FormError::Rejected)?;
+    canonical::canonicalize(&json, out).map_err(FormError::Canonical)
+}
+
+/// The event as one JSON object, its members in no particular order.
+fn assemble(sections: &Sections<'_>, envelope: &Envelope<'_>) -> Result<String, Detail> {
+    let mut json = vec![b'{'];
+    let key = |field: Field, json: &mut Vec<u8>| {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        canonical::string(field.name(), json);
+        json.push(b':');
+    };
+    for (field, text) in [
+        (Field::Schema, SCHEMA),
+        (Field::SchemaVersion, SCHEMA_VERSION),
+        (Field::EventType, envelope.event_type),
+        (Field::SourceId, envelope.source_id),
+        (Field::Symbol, envelope.symbol),
+    ] {
+        key(field, &mut json);
+        canonical::string(text, &mut json);
+    }
+    key(Field::ExchangeTsMs, &mut json);
+    match envelope.exchange_ts_ms {
+        Some(value) => canonical::i64(value, &mut json),
+        None => json.extend_from_slice(b"null"),
+    }
+    key(Field::RecvTsMs, &mut json);
+    canonical::i64(envelope.recv_ts_ms, &mut json);
+    key(Field::RawPayload, &mut json);
+    if sections.form == Form::Bytes {
+        json.push(b'"');
+        base64::encode(sections.payload, &mut json);
+        json.push(b'"');
+    } else {
+        canonical::string(utf8(Field::RawPayload.name(), sections.payload)?, &mut json);
+    }
+    let label: &[u8] = match sections.form {
+        Form::Text => b"",
+        Form::TextNull => b"null",
+        Form::TextLabelled => b"\"text\"",
+        Form::Bytes | Form::OddBase64 => b"\"base64\"",
+    };
+    if !label.is_empty() {
+        key(Field::RawPayloadEncoding, &mut json);
+        json.extend_from_slice(label);
+    }
+    key(Field::Normalized, &mut json);
+    json.extend_from_slice(envelope.normalized.as_bytes());
+    // Extras are a valid object or nothing: its members follow without its braces.
+    let extras = sections.extras.trim_ascii();
+    let inside = extras.get(1..extras.len().saturating_sub(1)).unwrap_or_default();
+    if !inside.trim_ascii().is_empty() {
+        json.push(b',');
+        json.extend_from_slice(inside);
+    }
+    json.push(b'}');
+    String::from_utf8(json).map_err(|_| Detail::Record("binary record that is not UTF-8"))
+}

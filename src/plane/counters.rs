@@ -1,0 +1,53 @@
+//! Every counter and histogram of the product: name, unit, help. `cutline stat`, `top` and metrics read them from the cnc
+//! file and know them from here alone.
+
+use cutline_shm::counters::{CounterDef, Kind};
+
+macro_rules! table {
+    ($($id:ident $kind:ident $name:literal $unit:literal $help:literal;)+) => {
+        $(#[doc = $help] pub const $id: CounterDef = CounterDef { name: $name, unit: $unit, help: $help, kind: Kind::$kind };)+
+        /// All of them, in the order of the event.
+        pub const ALL: &[CounterDef] = &[$($id),+];
+    };
+}
+
+table! {
+    INGEST_LINES Counter "ingest_lines" "receipts" "Lines and records taken from feeds, undecoded ones included.";
+    INGEST_BYTES Counter "ingest_bytes" "bytes" "Bytes received from all feeds.";
+    INGEST_UNDECODED Counter "ingest_undecoded" "receipts" "Receipts that are no v1 envelope, by error_kind; they are kept as DecodeFailure.";
+    INGEST_CONNECTIONS Gauge "ingest_connections" "connections" "Sockets open now.";
+    INGEST_REFUSED Counter "ingest_connections_refused" "connections" "Connections closed at once because ingest.connections_max were open.";
+    INGEST_RECONNECTS Counter "ingest_reconnects" "connections" "Connections of a connecting feed after its first.";
+    INGEST_BLOCKED Counter "ingest_blocked_polls" "polls" "Polls in which the pipeline took nothing more and sockets were left unread.";
+    INPUTS_RECEIPTS Counter "inputs_receipts" "receipts" "Receipts appended to the inputs log.";
+    INPUTS_BY_TYPE Counter "inputs_receipts_by_type" "receipts" "Receipts appended, by source and event type.";
+    INPUTS_BYTES Counter "inputs_payload_bytes" "bytes" "Payload of receipts appended to the inputs log.";
+    INPUTS_CLAMPED Counter "inputs_clamped" "receipts" "Receipts whose recv_ts_ms went back and were stamped with the time before (backfill).";
+    INPUTS_OVER_MAX Counter "inputs_symbols_over_max" "receipts" "Receipts of symbols beyond symbols.max; they are kept and get no runs.";
+    INPUTS_BLOCKED Counter "inputs_blocked_polls" "polls" "Polls in which the inputs log or the ring behind it took nothing more.";
+    BUFFER_DEPTH Gauge "buffer_depth_bytes" "bytes" "Bytes of a log that are visible and not yet on disk.";
+    BUFFER_AGE Gauge "buffer_age" "ns" "How long the oldest of those bytes have been waiting.";
+    APPEND_FAILURES Counter "log_faults" "faults" "Times that the keeper could not prepare or flush a log.";
+    CUT_TICKS Counter "cut_ticks" "ticks" "Ticks decided.";
+    CUT_RUNS Counter "cut_runs" "runs" "Runs started.";
+    CUT_SKIPPED Counter "cut_skipped_empty" "runs" "Symbols without a run because nothing had arrived from anyone.";
+    CUT_LAG Gauge "cut_tick_lag" "ns" "How long after its planned time the last tick was decided.";
+    CUT_SYMBOLS Gauge "cut_symbols" "symbols" "Symbols seen.";
+    CUT_LATE Counter "snapshot_late" "receipts" "SnapshotInputs that arrived after their run was cut.";
+    CUT_LATENESS Gauge "snapshot_lateness" "ns" "How long after its tick was planned a late SnapshotInputs arrived.";
+    CUT_BLOCKED Counter "cut_blocked_polls" "polls" "Polls in which the runs log or the ring behind it took nothing more.";
+    ENGINE_CALLS Counter "engine_calls" "calls" "Engine calls.";
+    ENGINE_RETRIES Counter "engine_retries" "calls" "Engine calls after a failed one.";
+    RUNS_OUTCOME Counter "runs_by_outcome" "runs" "Finished runs, by completed or error_kind.";
+    RUN_DURATION Gauge "run_duration" "ns" "From the first engine call of a run to its end.";
+    PUBLISH_EVENTS Counter "publish_events" "events" "Events published, by type.";
+    PUBLISH_LATENCY Gauge "publish_latency" "ns" "From a tick's planned time to its run being visible.";
+    PUBLISH_BLOCKED Counter "publish_blocked_polls" "polls" "Polls in which the outputs log took nothing more.";
+    PUBLISH_BLOCKED_TIME Gauge "publish_blocked_time" "ns" "How long publishing has been blocked now.";
+    LANE_BUSY Counter "lane_busy_cycles" "cycles" "Cycles in which some stage worked.";
+    LANE_IDLE Counter "lane_idle_cycles" "cycles" "Cycles without work.";
+    LANE_BLOCKED Counter "lane_blocked_cycles" "cycles" "Cycles in which work was waiting for room.";
+    LANE_LONGEST Gauge "lane_longest_cycle" "ns" "Longest working cycle.";
+    LANE_STALLS Counter "lane_stalls" "cycles" "Working cycles longer than a millisecond.";
+    CLOCK_AHEAD Gauge "clock_difference" "ns" "Size of the difference between real time and the pipeline's clock.";
+}

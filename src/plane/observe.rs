@@ -1,0 +1,238 @@
+//! Stages tell, the cnc file remembers: counters that stages keep as plain numbers are copied to shared memory here, on
+//! the stage's own lane and at a low rate.
+
+use cutline_shm::cnc::{CncFault, CncWriter};
+use cutline_shm::counters::{Counter, CounterDef};
+use cutline_shm::histograms::Histogram;
+
+use super::counters as table;
+use super::lane::LaneCounters;
+use crate::cut::stage::{CutCounts, CutObserver};
+use crate::cut::state::Late;
+use crate::ingest::{IngestCounters, IngestFault, IngestStage};
+use crate::invoke::stage::InvokeCounts;
+use crate::model::frames::Failure;
+use crate::model::receipt::ErrorKind;
+use crate::plane::stage::{Progress, Stage};
+use crate::publish::stage::{PublishCounts, PublishObserver};
+use crate::sequence::stage::SequenceCounts;
+
+/// Counters of one kind, with what to copy into each.
+struct Copied<T> {
+    cells: Vec<(Counter, fn(&T) -> u64)>,
+}
+
+impl<T> Copied<T> {
+    fn new(cnc: &CncWriter, columns: &[(&CounterDef, &str, fn(&T) -> u64)]) -> Result<Self, CncFault> {
+        let cells = columns.iter().map(|&(def, label, value)| Ok((cnc.counter(def, label)?, value)));
+        Ok(Self { cells: cells.collect::<Result<_, CncFault>>()? })
+    }
+
+    fn copy(&self, counts: &T) {
+        for (counter, value) in &self.cells {
+            counter.set(value(counts));
+        }
+    }
+}
+
+/// The ingest stage with its counters and faults told.
+pub struct ObservedIngest {
+    stage: IngestStage,
+    /// Whether the end of all feeds ends the stage; otherwise only a stop does.
+    ends_with_input: bool,
+    stopping: bool,
+    counters: Copied<IngestCounters>,
+    report: Box<dyn FnMut(IngestFault) + Send>,
+}
+
+impl ObservedIngest {
+    /// Wraps `stage`; each fault goes to `report`, on the stage's lane.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn new(
+        stage: IngestStage,
+        ends_with_input: bool,
+        cnc: &CncWriter,
+        report: Box<dyn FnMut(IngestFault) + Send>,
+    ) -> Result<Self, CncFault> {
+        let counters = Copied::new(
+            cnc,
+            &[
+                (&table::INGEST_LINES, "", |counts: &IngestCounters| counts.lines),
+                (&table::INGEST_BYTES, "", |counts| counts.bytes),
+                (&table::INGEST_UNDECODED, "kind=decode_error", |counts| counts.undecoded(ErrorKind::DecodeError)),
+                (&table::INGEST_UNDECODED, "kind=schema_mismatch", |counts| counts.undecoded(ErrorKind::SchemaMismatch)),
+                (&table::INGEST_UNDECODED, "kind=missing_required_field", |counts| {
+                    counts.undecoded(ErrorKind::MissingRequiredField)
+                }),
+                (&table::INGEST_UNDECODED, "kind=parse_error", |counts| counts.undecoded(ErrorKind::ParseError)),
+                (&table::INGEST_CONNECTIONS, "", |counts| counts.connections_open),
+                (&table::INGEST_REFUSED, "", |counts| counts.connections_refused),
+                (&table::INGEST_RECONNECTS, "", |counts| counts.reconnects),
+                (&table::INGEST_BLOCKED, "", |counts| counts.blocked_polls),
+            ],
+        )?;
+        Ok(Self { stage, ends_with_input, stopping: false, counters, report })
+    }
+}
+
+impl Stage for ObservedIngest {
+    fn name(&self) -> &'static str {
+        "ingest"
+    }
+
+    fn poll(&mut self, now_ns: i64) -> Progress {
+        self.stage.poll(now_ns)
+    }
+
+    fn housekeep(&mut self, _now_ns: i64) {
+        self.counters.copy(self.stage.counters());
+        self.stage.take_faults().for_each(&mut self.report);
+    }
+
+    fn stop(&mut self, _now_ns: i64) {
+        self.stopping = true;
+        self.stage.stop_intake();
+    }
+
+    fn is_done(&self) -> bool {
+        (self.ends_with_input || self.stopping) && Stage::is_done(&self.stage)
+    }
+}
+
+/// Copies the sequencer's counts.
+///
+/// # Errors
+/// The cnc file is full.
+pub fn sequence(cnc: &CncWriter) -> Result<Box<dyn FnMut(&SequenceCounts) + Send>, CncFault> {
+    let counters = Copied::new(
+        cnc,
+        &[
+            (&table::INPUTS_RECEIPTS, "", |counts: &SequenceCounts| counts.receipts),
+            (&table::INPUTS_BYTES, "", |counts| counts.payload_bytes),
+            (&table::INPUTS_CLAMPED, "", |counts| counts.clamped),
+            (&table::INPUTS_OVER_MAX, "", |counts| counts.symbols_over_max),
+            (&table::INPUTS_BLOCKED, "", |counts| counts.blocked),
+        ],
+    )?;
+    Ok(Box::new(move |counts| counters.copy(counts)))
+}
+
+/// Copies the invoke stage's counts.
+///
+/// # Errors
+/// The cnc file is full.
+pub fn invoke(cnc: &CncWriter) -> Result<Box<dyn FnMut(&InvokeCounts) + Send>, CncFault> {
+    let counters = Copied::new(
+        cnc,
+        &[
+            (&table::ENGINE_CALLS, "", |counts: &InvokeCounts| counts.calls),
+            (&table::ENGINE_RETRIES, "", |counts| counts.retries),
+        ],
+    )?;
+    Ok(Box::new(move |counts| counters.copy(counts)))
+}
+
+/// Copies the cut stage's counts and records lateness.
+pub struct ObservedCut {
+    counters: Copied<CutCounts>,
+    lateness: Histogram,
+}
+
+impl ObservedCut {
+    /// Registers the counters.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn new(cnc: &CncWriter) -> Result<Self, CncFault> {
+        let counters = Copied::new(
+            cnc,
+            &[
+                (&table::CUT_TICKS, "", |counts: &CutCounts| counts.ticks),
+                (&table::CUT_RUNS, "", |counts| counts.runs),
+                (&table::CUT_SKIPPED, "", |counts| counts.skipped_empty),
+                (&table::CUT_LAG, "", |counts| counts.tick_lag_ns.max(0).unsigned_abs()),
+                (&table::CUT_SYMBOLS, "", |counts| counts.symbols),
+                (&table::CUT_LATE, "", |counts| counts.snapshots_late),
+                (&table::CUT_BLOCKED, "", |counts| counts.blocked),
+            ],
+        )?;
+        Ok(Self { counters, lateness: cnc.histogram(&table::CUT_LATENESS, "")? })
+    }
+}
+
+impl CutObserver for ObservedCut {
+    fn late(&mut self, late: Late) {
+        self.lateness.record(late.by_ns.max(0).unsigned_abs());
+    }
+
+    fn counts(&mut self, counts: &CutCounts) {
+        self.counters.copy(counts);
+    }
+}
+
+/// Copies the publish stage's counts and records latency and duration.
+pub struct ObservedPublish {
+    counters: Copied<PublishCounts>,
+    latency: Histogram,
+    duration: Histogram,
+}
+
+impl ObservedPublish {
+    /// Registers the counters.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn new(cnc: &CncWriter) -> Result<Self, CncFault> {
+        const fn failed(counts: &PublishCounts, failure: Failure) -> u64 {
+            counts.failed[failure as usize - 1]
+        }
+        let counters = Copied::new(
+            cnc,
+            &[
+                (&table::RUNS_OUTCOME, "completed", |counts: &PublishCounts| counts.completed),
+                (&table::RUNS_OUTCOME, "missing_snapshot_inputs", |counts| failed(counts, Failure::MissingSnapshotInputs)),
+                (&table::RUNS_OUTCOME, "engine_failure", |counts| failed(counts, Failure::EngineFailure)),
+                (&table::RUNS_OUTCOME, "engine_timeout", |counts| failed(counts, Failure::EngineTimeout)),
+                (&table::RUNS_OUTCOME, "engine_unavailable", |counts| failed(counts, Failure::EngineUnavailable)),
+                (&table::RUNS_OUTCOME, "engine_output_invalid", |counts| failed(counts, Failure::EngineOutputInvalid)),
+                (&table::RUNS_OUTCOME, "hysteresis_state_failure", |counts| failed(counts, Failure::HysteresisStateFailure)),
+                (&table::RUNS_OUTCOME, "shutdown", |counts| failed(counts, Failure::Shutdown)),
+                (&table::PUBLISH_EVENTS, "EngineRunStarted", |counts| counts.events[0]),
+                (&table::PUBLISH_EVENTS, "EngineRunCompleted", |counts| counts.events[1]),
+                (&table::PUBLISH_EVENTS, "EngineRunFailed", |counts| counts.events[2]),
+                (&table::PUBLISH_EVENTS, "HysteresisDecisionPublished", |counts| counts.events[3]),
+                (&table::PUBLISH_BLOCKED, "", |counts| counts.blocked),
+            ],
+        )?;
+        let latency = cnc.histogram(&table::PUBLISH_LATENCY, "")?;
+        Ok(Self { counters, latency, duration: cnc.histogram(&table::RUN_DURATION, "")? })
+    }
+}
+
+impl PublishObserver for ObservedPublish {
+    fn published(&mut self, latency_ns: i64, duration_ns: i64) {
+        self.latency.record(latency_ns.max(0).unsigned_abs());
+        self.duration.record(duration_ns.max(0).unsigned_abs());
+    }
+
+    fn counts(&mut self, counts: &PublishCounts) {
+        self.counters.copy(counts);
+    }
+}
+
+/// Registers a lane's counters.
+///
+/// # Errors
+/// The cnc file is full, or the lane's name is taken.
+pub fn lane(cnc: &CncWriter, name: &str, now_ns: i64) -> Result<LaneCounters, CncFault> {
+    Ok(LaneCounters {
+        busy: cnc.counter(&table::LANE_BUSY, name)?,
+        idle: cnc.counter(&table::LANE_IDLE, name)?,
+        blocked: cnc.counter(&table::LANE_BLOCKED, name)?,
+        longest_ns: cnc.counter(&table::LANE_LONGEST, name)?,
+        stalls: cnc.counter(&table::LANE_STALLS, name)?,
+        heartbeat: cnc.heartbeat(name, now_ns)?,
+    })
+}

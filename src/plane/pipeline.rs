@@ -1,0 +1,555 @@
+//! A pipeline on a data directory: opens and recovers the logs, joins the stages, runs the lanes, and ends cleanly.
+//!
+//! Called by the cold path. Everything that could fail fails in [`Pipeline::open`], before the first receipt is taken.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cutline_journal::keeper::{FlushSettings, Keeper, LogKeeper};
+use cutline_journal::recover::{LogSettings, Recovered, recover};
+use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Lookup, Start, Tail};
+use cutline_ring::{bytes, spsc};
+use cutline_shm::cnc::{CncFault, CncWriter};
+use cutline_shm::owner::{Owner, OwnerFault};
+use cutline_shm::status::State;
+
+use super::clock::Clock;
+use super::counters as table;
+use super::lane::Lane;
+use super::observe::{self, ObservedCut, ObservedIngest, ObservedPublish};
+use super::rebuild::{Rebuilt, rebuild};
+use super::stage::Stage;
+use super::topology::{StageId, TopologyFault};
+use crate::config::{Config, Durability, OutputConfig};
+use crate::cut::cadence::Cadence;
+use crate::cut::stage::{CutLinks, CutStage, CutStart, append_run};
+use crate::cut::state::{RunKind, SymbolSet, Tick};
+use crate::ingest::{FeedSettings, IngestFault, IngestSettings, IngestStage, RetrySettings};
+use crate::invoke::call::AnswerLimits;
+use crate::invoke::engine::Engine;
+use crate::invoke::retry::RetryPolicy;
+use crate::invoke::stage::{InvokeLinks, InvokeSettings, InvokeStage};
+use crate::model::frames::{CONFIG, TICKS_SKIPPED};
+use crate::publish::stage::PublishStage;
+use crate::sequence::stage::{SequenceStage, TimeSource};
+
+/// Makes the engine that a configuration names.
+pub type EngineFactory = dyn Fn(&crate::config::Engine) -> Result<Box<dyn Engine>, String>;
+
+/// Name of the cnc file in the live directory.
+pub const CNC_FILE: &str = "cnc";
+
+/// Why a pipeline cannot be opened. Every message says what, where and what to do next.
+#[derive(Debug)]
+pub enum PlaneFault {
+    /// A log.
+    Log(LogFault),
+    /// Another process has the data directory.
+    Owner(OwnerFault),
+    /// Shared memory for counters.
+    Cnc(CncFault),
+    /// Feeds that cannot be opened, all of them.
+    Feeds(Vec<IngestFault>),
+    /// Lanes and links that cannot work together.
+    Topology(Vec<TopologyFault>),
+    /// The engine.
+    Engine(String),
+    /// A file or folder.
+    Io(String),
+}
+
+impl fmt::Display for PlaneFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(fault) => fault.fmt(f),
+            Self::Owner(fault) => fault.fmt(f),
+            Self::Cnc(fault) => fault.fmt(f),
+            Self::Feeds(faults) => join(f, faults),
+            Self::Topology(faults) => join(f, faults),
+            Self::Engine(text) | Self::Io(text) => f.write_str(text),
+        }
+    }
+}
+
+fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, faults: &[T]) -> fmt::Result {
+    for (index, fault) in faults.iter().enumerate() {
+        write!(f, "{}{fault}", if index > 0 { "\n" } else { "" })?;
+    }
+    Ok(())
+}
+
+impl std::error::Error for PlaneFault {}
+
+impl From<LogFault> for PlaneFault {
+    fn from(fault: LogFault) -> Self {
+        Self::Log(fault)
+    }
+}
+
+impl From<CncFault> for PlaneFault {
+    fn from(fault: CncFault) -> Self {
+        Self::Cnc(fault)
+    }
+}
+
+/// What a recovery found, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Receipts already in the inputs log.
+    pub receipts: u64,
+    /// Runs that are run again because they had no outcome.
+    pub pending_runs: u64,
+    /// Overdue ticks that are skipped.
+    pub skipped_ticks: u64,
+    /// Bytes of incomplete or unfounded frames that were cut off, over all logs.
+    pub cut_off_bytes: u64,
+}
+
+/// What [`Pipeline::open`] is given besides the configuration.
+pub struct Surroundings<'a> {
+    /// Feeds; those of the configuration, or a capture.
+    pub feeds: Vec<FeedSettings>,
+    /// Where time comes from.
+    pub time: TimeSource,
+    /// Pipeline time.
+    pub clock: Clock,
+    /// Random numbers for the identities of new logs.
+    pub log_ids: [u64; 3],
+    /// Makes the engine.
+    pub engines: &'a EngineFactory,
+    /// Told of feeds' faults, on the ingest lane.
+    pub report: Box<dyn FnMut(IngestFault) + Send>,
+}
+
+/// A pipeline whose lanes run.
+pub struct Pipeline {
+    lanes: Vec<JoinHandle<()>>,
+    keeper: JoinHandle<Keeper>,
+    keeper_stop: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    abort: Arc<AtomicBool>,
+    clock: Clock,
+    cnc: Arc<CncWriter>,
+    log_faults: Arc<AtomicU64>,
+    live_link: PathBuf,
+    live_dir: PathBuf,
+    _owner: Owner,
+    /// What was found.
+    pub recovery: RecoveryReport,
+}
+
+/// The link a data directory has to its live directory.
+fn link_live(data: &Path, live: &Path) -> Result<(), PlaneFault> {
+    let link = data.join(cutline_journal::files::LIVE_LINK);
+    let fail = |what: &str, path: &Path, error: std::io::Error| {
+        PlaneFault::Io(format!("cannot {what} {}: {error}; is log.dir or log.live_dir writable?", path.display()))
+    };
+    std::fs::create_dir_all(live).map_err(|error| fail("create folder", live, error))?;
+    let live = live.canonicalize().map_err(|error| fail("resolve", live, error))?;
+    if std::fs::read_link(&link).is_ok_and(|target| target == live) {
+        return Ok(());
+    }
+    match std::fs::remove_file(&link) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail("replace link", &link, error)),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(&live, &link).map_err(|error| fail("create link", &link, error))
+}
+
+/// The cadence of a configuration, which its checks have found sound.
+#[must_use]
+pub fn cadence_of(config: &OutputConfig) -> Cadence {
+    let scheduler = &config.scheduler;
+    match scheduler.mode {
+        crate::config::Cadence::Timer => Cadence::Timer { interval_ms: scheduler.interval_ms },
+        crate::config::Cadence::Boundary => {
+            Cadence::Boundary { interval_ms: scheduler.interval_ms, delay_ms: scheduler.delay_ms }
+        }
+    }
+}
+
+/// What a run's identity takes from a configuration.
+#[must_use]
+pub fn run_kind_of(config: &OutputConfig) -> RunKind {
+    let mode = match config.engine.mode {
+        crate::config::EngineMode::Truth => crate::model::run_id::EngineMode::Truth,
+        crate::config::EngineMode::Hysteresis => crate::model::run_id::EngineMode::Hysteresis,
+    };
+    RunKind { mode, cut_kind: u8::from(config.scheduler.mode == crate::config::Cadence::Boundary) }
+}
+
+/// The symbols of a configuration that get runs.
+#[must_use]
+pub fn symbols_of(config: &OutputConfig) -> SymbolSet {
+    match config.symbols.mode {
+        crate::config::SymbolMode::Seen => SymbolSet::Seen,
+        crate::config::SymbolMode::List => SymbolSet::List(config.symbols.list.clone()),
+    }
+}
+
+/// The answer limits of a configuration.
+#[must_use]
+pub fn limits_of(engine: &crate::config::Engine) -> AnswerLimits {
+    AnswerLimits { output_max_bytes: to_usize(engine.output_max_bytes), state_max_bytes: to_usize(engine.state_max_bytes) }
+}
+
+fn retry_of(retry: &crate::config::Retry) -> RetryPolicy {
+    let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    RetryPolicy {
+        min_delay_ms: ms(retry.min_delay_ms),
+        max_delay_ms: ms(retry.max_delay_ms),
+        max_attempts: retry.max_attempts,
+        max_elapsed_ms: retry.max_elapsed_ms.map(ms),
+    }
+}
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+impl Pipeline {
+    /// Opens the logs under `config.log.dir`, recovers them, and starts the lanes.
+    ///
+    /// # Errors
+    /// [`PlaneFault`]: nothing was started, and no log was changed by more than its recovery.
+    pub fn open(config: &Config, around: Surroundings<'_>) -> Result<Self, PlaneFault> {
+        let topology = config.topology().map_err(PlaneFault::Topology)?;
+        let data = &config.log.dir;
+        std::fs::create_dir_all(data)
+            .map_err(|error| PlaneFault::Io(format!("cannot create log.dir {}: {error}", data.display())))?;
+        let owner = Owner::acquire(data).map_err(PlaneFault::Owner)?;
+        link_live(data, &config.log.live_dir)?;
+        let now_ns = around.clock.now_ns();
+        let cnc = Arc::new(CncWriter::create(&config.log.live_dir.join(CNC_FILE), now_ns)?);
+        let engine = (around.engines)(&config.output.engine).map_err(PlaneFault::Engine)?;
+
+        let (logs, rebuilt) = recover_logs(config, around.log_ids)?;
+        let mut recovery = RecoveryReport {
+            receipts: logs[0].last_seq(),
+            pending_runs: rebuilt.pending.len() as u64,
+            skipped_ticks: 0,
+            cut_off_bytes: logs.iter().map(|log| log.torn_bytes).sum(),
+        };
+        let backlog_end = logs[0].end();
+        let [inputs, runs, outputs] = logs.map(Recovered::activate);
+        let ((inputs, inputs_keeper), (mut runs, mut runs_keeper), (outputs, outputs_keeper)) = (inputs?, runs?, outputs?);
+
+        let files = |name| LogFiles::new(data, Some(&config.log.live_dir), name);
+        let lookup = |name| Lookup::new(files(name), config.log.segment_bytes);
+        let Rebuilt { names, mut cut, unfinished_at, backlog_from, states, mut pending, last_planned_ms, last_ns, .. } = rebuilt;
+        let kind = run_kind_of(&config.output);
+        let start_ns = match around.time {
+            TimeSource::Clock => now_ns,
+            TimeSource::Receipts => last_ns.max(0),
+        };
+        if let Some(index) = unfinished_at {
+            let mut counts = Vec::new();
+            for index in index..cut.in_set() {
+                if let Some((run, symbol, id)) = cut.run(index, kind, &names, &mut counts) {
+                    let (run, symbol) = (run, symbol.to_owned());
+                    pending.push_back(until_room(&mut runs_keeper, &mut runs, |log| {
+                        append_run(log, &run, &symbol, id, &counts, start_ns)
+                    })?);
+                }
+            }
+            cut.close(None);
+        }
+        let cadence = cadence_of(&config.output);
+        if let Some(last_planned_ms) = last_planned_ms {
+            let now_ms = match around.time {
+                TimeSource::Clock => now_ns.max(last_ns).div_euclid(1_000_000),
+                // A capture that is appended goes on at the next tick, whenever that was.
+                TimeSource::Receipts => i64::MIN,
+            };
+            let resume = cadence.resume(last_planned_ms, now_ms, catch_up_of(&config.output));
+            if let Some(skipped) = resume.skipped {
+                recovery.skipped_ticks = skipped.ticks;
+                let header = Descriptor {
+                    kind: TICKS_SKIPPED,
+                    ts_ns: start_ns,
+                    ts_ms: skipped.first_planned_ms,
+                    aux: skipped.last_planned_ms,
+                    ..Descriptor::default()
+                };
+                until_room(&mut runs_keeper, &mut runs, |log| log.append(header, &skipped.ticks.to_le_bytes()).ok())?;
+            }
+            if let Some(planned_ts_ms) = resume.next_planned_ms {
+                cut.expect(Tick { planned_ts_ms, engine_timestamp_ms: cadence.engine_timestamp(planned_ts_ms) });
+            }
+        }
+        let effective_ms = cut.next_tick().map_or(0, |tick| tick.planned_ts_ms);
+        let frame = config_frame(&config.output, &engine.digest());
+        let header = Descriptor { kind: CONFIG, ts_ns: start_ns, aux: effective_ms, ..Descriptor::default() };
+        until_room(&mut runs_keeper, &mut runs, |log| log.append(header, frame.as_bytes()).ok())?;
+        runs.publish();
+        let backlog = match backlog_from {
+            0 => None,
+            from => Some((Tail::open_files(files("inputs"), Start::Position(from))?, backlog_end)),
+        };
+
+        let links = &config.links;
+        let (drafts, drafts_out) = bytes::channel(to_usize(links.receipts_bytes));
+        let (cuts, cuts_out) = spsc::channel(to_usize(links.cuts));
+        let (run_ring, runs_out) = spsc::channel(to_usize(links.runs));
+        let (results, results_out) = bytes::channel(to_usize(links.results_bytes));
+        let ingest = IngestStage::new(around.feeds, ingest_settings(config), drafts).map_err(PlaneFault::Feeds)?;
+        let ends_with_input = around.time == TimeSource::Receipts;
+        let digest = engine.digest();
+        let cut_names = names.clone();
+        let mut stages: Vec<(StageId, Box<dyn Stage>)> = vec![
+            (StageId::Ingest, Box::new(ObservedIngest::new(ingest, ends_with_input, &cnc, around.report)?)),
+            (
+                StageId::Sequence,
+                Box::new(SequenceStage::new(drafts_out, inputs, cuts, names, around.time, last_ns, observe::sequence(&cnc)?)),
+            ),
+            (
+                StageId::Cut,
+                Box::new(CutStage::new(
+                    CutLinks { receipts: cuts_out, inputs: lookup("inputs"), runs_log: runs, runs: run_ring },
+                    cadence,
+                    kind,
+                    around.time,
+                    CutStart { names: cut_names, state: cut, backlog },
+                    Box::new(ObservedCut::new(&cnc)?),
+                )),
+            ),
+            (
+                StageId::Invoke,
+                Box::new(InvokeStage::new(
+                    InvokeLinks { runs: runs_out, runs_log: lookup("runs"), inputs: lookup("inputs"), results },
+                    engine,
+                    InvokeSettings {
+                        mode: kind.mode,
+                        retry: retry_of(&config.output.engine.retry),
+                        limits: limits_of(&config.output.engine),
+                        time: around.time,
+                        shutdown_timeout_ns: i64::try_from(config.shutdown.timeout_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000),
+                    },
+                    states,
+                    pending,
+                    observe::invoke(&cnc)?,
+                )),
+            ),
+            (
+                StageId::Publish,
+                Box::new(PublishStage::new(
+                    results_out,
+                    outputs,
+                    around.time,
+                    digest,
+                    Box::new(ObservedPublish::new(&cnc)?),
+                )),
+            ),
+        ];
+
+        let (stop, abort, keeper_stop) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
+        let log_faults = Arc::new(AtomicU64::new(0));
+        let keeper = Keeper::new(
+            vec![inputs_keeper, runs_keeper, outputs_keeper],
+            FlushSettings { interval: Duration::from_millis(config.log.flush_interval_ms) },
+        );
+        let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock, &log_faults)?;
+        let mut lanes = Vec::new();
+        for spec in topology.lanes() {
+            let mut lane = Lane {
+                stages: Vec::new(),
+                core: spec.core,
+                idle: spec.idle,
+                counters: observe::lane(&cnc, &spec.name, now_ns)?,
+            };
+            for id in &spec.stages {
+                if let Some(at) = stages.iter().position(|(found, _)| found == id) {
+                    lane.stages.push(stages.remove(at).1);
+                }
+            }
+            let (clock, stop, abort) = (around.clock.clone(), Arc::clone(&stop), Arc::clone(&abort));
+            let thread = thread::Builder::new().name(spec.name.clone()).spawn(move || lane.run(&clock, &stop, &abort));
+            lanes.push(thread.map_err(|error| PlaneFault::Io(format!("cannot start lane {}: {error}", spec.name)))?);
+        }
+        cnc.set_state(State::Running, "", around.clock.now_ns());
+        Ok(Self {
+            lanes,
+            keeper,
+            keeper_stop,
+            stop,
+            abort,
+            clock: around.clock,
+            cnc,
+            log_faults,
+            live_link: data.join(cutline_journal::files::LIVE_LINK),
+            live_dir: config.log.live_dir.clone(),
+            _owner: owner,
+            recovery,
+        })
+    }
+
+    /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.lanes.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Keeps the clock near real time and the state current. To be called a few times a second.
+    pub fn tend(&self, elapsed_ns: i64, max_step_ns: i64) {
+        let now_ns = self.clock.now_ns();
+        let ahead_ns = self.clock.slew(elapsed_ns, max_step_ns);
+        if let Ok(counter) = self.cnc.counter(&table::CLOCK_AHEAD, "") {
+            counter.set(ahead_ns.unsigned_abs());
+        }
+        self.cnc.beat(now_ns);
+    }
+
+    /// Asks the pipeline to take nothing more and finish what it has.
+    pub fn stop(&self) {
+        self.cnc.set_state(State::Draining, "stop requested", self.clock.now_ns());
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Drops everything where it stands; the logs recover at the next start.
+    pub fn abort(&self) {
+        self.abort.store(true, Ordering::Release);
+    }
+
+    /// Waits for the lanes and closes the logs: sealed, flushed, memory copies removed.
+    ///
+    /// # Errors
+    /// A lane that did not end well, or a disk that does not take the rest; nothing is lost, the next start recovers.
+    pub fn close(self) -> Result<(), PlaneFault> {
+        let mut failed = None;
+        for lane in self.lanes {
+            let name = lane.thread().name().unwrap_or("lane").to_owned();
+            if lane.join().is_err() {
+                failed = Some(PlaneFault::Io(format!("lane {name} ended by a panic; its message is above")));
+            }
+        }
+        self.keeper_stop.store(true, Ordering::Release);
+        self.keeper.thread().unpark();
+        let keeper = self.keeper.join().map_err(|_| PlaneFault::Io("the keeper ended by a panic".to_owned()))?;
+        if let Some(fault) = failed {
+            return Err(fault);
+        }
+        if self.abort.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        keeper.close()?;
+        self.cnc.set_state(State::Stopped, "stopped cleanly", self.clock.now_ns());
+        // What is left in memory is the cnc file, which stays readable; the link to it stays with it.
+        let _ = (&self.live_link, &self.live_dir, &self.log_faults);
+        Ok(())
+    }
+}
+
+fn catch_up_of(config: &OutputConfig) -> crate::cut::cadence::CatchUp {
+    match config.scheduler.catch_up {
+        crate::config::CatchUp::Run => crate::cut::cadence::CatchUp::Run {
+            max_ticks: u32::try_from(config.scheduler.catch_up_max_ticks).unwrap_or(u32::MAX),
+        },
+        crate::config::CatchUp::Skip => crate::cut::cadence::CatchUp::Skip,
+    }
+}
+
+fn recover_logs(config: &Config, log_ids: [u64; 3]) -> Result<([Recovered; 3], Rebuilt), PlaneFault> {
+    let settings = |name, capacity_bytes| LogSettings {
+        name,
+        data: config.log.dir.clone(),
+        live: config.log.live_dir.clone(),
+        segment_bytes: config.log.segment_bytes,
+        live_segments: config.log.live_segments as usize,
+        capacity_bytes,
+        durable: config.publish.durability == Durability::Durable,
+    };
+    let inputs = recover(settings("inputs", config.log.capacity_bytes.unwrap_or(0)), log_ids[0])?;
+    let mut runs = recover(settings("runs", 0), log_ids[1])?;
+    let mut outputs = recover(settings("outputs", 0), log_ids[2])?;
+    let config_of = |frame: &[u8]| {
+        let config = read_config_frame(frame).ok()?.0;
+        Some((symbols_of(&config), run_kind_of(&config)))
+    };
+    let rebuilt = rebuild(&inputs, &mut runs, &mut outputs, config.output.symbols.max as usize, config_of)?;
+    Ok(([inputs, runs, outputs], rebuilt))
+}
+
+/// The payload of a CONFIG frame: every key that affects outputs, and the engine's digest.
+#[must_use]
+pub fn config_frame(config: &OutputConfig, digest: &[u8; 32]) -> String {
+    let digest = crate::model::run_id::RunId(*digest);
+    format!(r#"{{"config":{},"engine_digest":"{digest}"}}"#, config.to_canonical_json())
+}
+
+/// Reads what [`config_frame`] wrote.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_config_frame(payload: &[u8]) -> Result<(OutputConfig, String), String> {
+    #[derive(serde::Deserialize)]
+    struct Payload<'a> {
+        #[serde(borrow)]
+        config: &'a serde_json::value::RawValue,
+        engine_digest: String,
+    }
+    let payload: Payload<'_> = serde_json::from_slice(payload).map_err(|error| format!("config frame: {error}"))?;
+    let config = OutputConfig::from_canonical_json(payload.config.get().as_bytes()).map_err(|error| error.to_string())?;
+    Ok((config, payload.engine_digest))
+}
+
+/// Appends while recovering, when no keeper thread prepares segments yet.
+fn until_room<T>(
+    keeper: &mut LogKeeper,
+    log: &mut Appender,
+    mut append: impl FnMut(&mut Appender) -> Option<T>,
+) -> Result<T, LogFault> {
+    loop {
+        if let Some(written) = append(log) {
+            return Ok(written);
+        }
+        log.publish();
+        while keeper.flush(keeper.visible())? {}
+        keeper.prepare()?;
+    }
+}
+
+fn ingest_settings(config: &Config) -> IngestSettings {
+    let retry = &config.ingest.retry;
+    IngestSettings {
+        line_max_bytes: to_usize(config.ingest.line_max_bytes),
+        connections_max: config.ingest.connections_max as usize,
+        read_buffer_bytes: to_usize(config.ingest.read_buffer_bytes),
+        retry: RetrySettings {
+            min_delay_ms: retry.min_delay_ms,
+            max_delay_ms: retry.max_delay_ms,
+            max_attempts: retry.max_attempts,
+            max_elapsed_ms: retry.max_elapsed_ms,
+        },
+    }
+}
+
+fn spawn_keeper(
+    keeper: Keeper,
+    stop: &Arc<AtomicBool>,
+    cnc: &Arc<CncWriter>,
+    clock: &Clock,
+    faults: &Arc<AtomicU64>,
+) -> Result<JoinHandle<Keeper>, PlaneFault> {
+    let (stop, cnc, clock, faults) = (Arc::clone(stop), Arc::clone(cnc), clock.clone(), Arc::clone(faults));
+    let counter = cnc.counter(&table::APPEND_FAILURES, "")?;
+    let run = move || {
+        keeper.run(&stop, |fault| {
+            let now_ns = clock.now_ns();
+            match fault {
+                Some(fault) => {
+                    counter.set(faults.fetch_add(1, Ordering::Relaxed) + 1);
+                    let text = format!("log: {fault}");
+                    cnc.record_error(now_ns, &text);
+                    cnc.set_state(State::Failed, &text, now_ns);
+                }
+                None => cnc.set_state(State::Running, "", now_ns),
+            }
+        })
+    };
+    let thread = thread::Builder::new().name("keeper".to_owned()).spawn(run);
+    thread.map_err(|error| PlaneFault::Io(format!("cannot start the keeper: {error}")))
+}

@@ -1,0 +1,27 @@
+//! A stage: one unit of logic on the way of an event. A lane, or the simulator, calls it; it never calls back.
+
+/// What a poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing to do.
+    Idle,
+    /// So many items were worked on.
+    Did(u32),
+    /// Work is waiting, and this link or log takes nothing more now.
+    Blocked(&'static str),
+}
+
+/// One unit of logic. Bounded work per call, no allocation, no system call (ingest's receive excepted), no clock, no
+/// random source: `now_ns` is an argument, in nanoseconds since the Unix epoch, and never decreases.
+pub trait Stage: Send {
+    /// Its name in configuration, counters and pictures.
+    fn name(&self) -> &'static str;
+    /// Does a bounded amount of what is waiting.
+    fn poll(&mut self, now_ns: i64) -> Progress;
+    /// Called at a low rate: publishes counters.
+    fn housekeep(&mut self, _now_ns: i64) {}
+    /// Asks the stage to come to an end. What it still holds is worked off by further polls.
+    fn stop(&mut self, _now_ns: i64) {}
+    /// True once nothing more will come out of it.
+    fn is_done(&self) -> bool;
+}

@@ -1,0 +1,201 @@
+//! The publish stage: the one writer of the outputs log, which is the fan-out.
+//!
+//! ```text
+//! results ─► [Started, (Hysteresis, Completed) | Failed, OUTCOME, (STATE)] as one group ─► outputs log ─► followers
+//! ```
+//!
+//! A run's frames become visible by one store, in the order the runs were decided. Followers cannot be noticed from here.
+
+use cutline_journal::{Appender, Descriptor};
+use cutline_ring::bytes;
+
+use crate::invoke::result::RunResult;
+use crate::model::frames::{EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, OUTCOME, STATE};
+use crate::model::frames::{Failure, RunHeader};
+use crate::plane::stage::{Progress, Stage};
+use crate::sequence::stage::TimeSource;
+
+/// Most runs per poll.
+const BATCH: u32 = 64;
+
+/// What the publish stage counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishCounts {
+    /// Runs that completed.
+    pub completed: u64,
+    /// Runs that failed, by [`Failure`] number minus one.
+    pub failed: [u64; 7],
+    /// Events by kind: started, completed, failed, hysteresis.
+    pub events: [u64; 4],
+    /// Bytes appended to the outputs log.
+    pub bytes: u64,
+    /// Polls in which the outputs log took nothing more.
+    pub blocked: u64,
+    /// Since when the outputs log takes nothing more, Unix ns; 0 = it does.
+    pub blocked_since_ns: i64,
+}
+
+/// Told of each published run, on the stage's lane.
+pub trait PublishObserver: Send {
+    /// A run was published `latency_ns` after its tick was planned and `duration_ns` after its engine was first called.
+    fn published(&mut self, latency_ns: i64, duration_ns: i64);
+    /// The counts so far.
+    fn counts(&mut self, counts: &PublishCounts);
+}
+
+/// See the module.
+pub struct PublishStage {
+    results: bytes::Consumer<Descriptor>,
+    outputs: Appender,
+    time: TimeSource,
+    engine_digest: [u8; 32],
+    counts: PublishCounts,
+    observer: Box<dyn PublishObserver>,
+    done: bool,
+}
+
+impl PublishStage {
+    /// A publish stage; `engine_digest` goes with each state.
+    #[must_use]
+    pub fn new(
+        results: bytes::Consumer<Descriptor>,
+        outputs: Appender,
+        time: TimeSource,
+        engine_digest: [u8; 32],
+        observer: Box<dyn PublishObserver>,
+    ) -> Self {
+        Self { results, outputs, time, engine_digest, counts: PublishCounts::default(), observer, done: false }
+    }
+
+    fn publish_next(&mut self, now_ns: i64) -> Option<bool> {
+        let result = RunResult::peek(&mut self.results)?;
+        let published_ns = match self.time {
+            TimeSource::Clock => now_ns.max(result.completed_ns),
+            TimeSource::Receipts => result.completed_ns,
+        };
+        if !append_outcome(&mut self.outputs, &result, published_ns, &self.engine_digest) {
+            return Some(false);
+        }
+        let run = result.frame.run;
+        self.counts.events[0] += 1;
+        match result.failure() {
+            Some(failure) => {
+                self.counts.failed[failure as usize - 1] += 1;
+                self.counts.events[2] += 1;
+            }
+            None => {
+                self.counts.completed += 1;
+                self.counts.events[1] += 1;
+                self.counts.events[3] += u64::from(!result.decision.is_empty());
+            }
+        }
+        let started_ns = result.started_ts_ms.saturating_mul(1_000_000);
+        let latency_ns = published_ns - run.planned_ts_ms.saturating_mul(1_000_000);
+        self.observer.published(latency_ns, (result.completed_ns - started_ns).max(0));
+        self.results.advance();
+        Some(true)
+    }
+}
+
+/// Appends everything that a run leaves in the outputs log; false if there is no room now.
+pub(crate) fn append_outcome(outputs: &mut Appender, result: &RunResult<'_>, published_ns: i64, engine_digest: &[u8; 32]) -> bool {
+    let frame = &result.frame;
+    let head = size_of::<RunHeader>() + frame.symbol.len() + frame.counts.len();
+    let failure = result.failure();
+    let has_decision = failure.is_none() && !result.decision.is_empty();
+    let outcome_body: &[u8] = if failure.is_some() { frame.body } else { &[] };
+    let group_bytes = Descriptor::frame_bytes(head)
+        + Descriptor::frame_bytes(head + frame.body.len())
+        + Descriptor::frame_bytes(head + outcome_body.len())
+        + if has_decision {
+            Descriptor::frame_bytes(head + result.decision.len())
+                + Descriptor::frame_bytes(head + engine_digest.len() + result.state.len())
+        } else {
+            0
+        };
+    let Ok(mut group) = outputs.group(group_bytes) else { return false };
+    let header = |kind| Descriptor {
+        kind,
+        ts_ns: published_ns,
+        ts_ms: frame.run.engine_timestamp_ms,
+        symbol: result.symbol_id,
+        aux: result.started_seq.cast_signed(),
+        ..Descriptor::default()
+    };
+    let run = bytemuck::bytes_of(&frame.run);
+    // What comes first does not yet know how the run ended.
+    let begun = RunHeader { failure: 0, ..frame.run };
+    group.push_more(header(EVENT_STARTED), &[bytemuck::bytes_of(&begun), frame.symbol.as_bytes(), frame.counts]);
+    if has_decision {
+        group.push_more(header(EVENT_HYSTERESIS), &[run, frame.symbol.as_bytes(), frame.counts, result.decision]);
+    }
+    let last_event = if failure.is_some() { EVENT_FAILED } else { EVENT_COMPLETED };
+    group.push_more(header(last_event), &[run, frame.symbol.as_bytes(), frame.counts, frame.body]);
+    let outcome = Descriptor { ts_ns: result.completed_ns, ts_ms: result.started_ts_ms, ..header(OUTCOME) };
+    let outcome_parts = [run, frame.symbol.as_bytes(), frame.counts, outcome_body];
+    if has_decision {
+        group.push_more(outcome, &outcome_parts);
+        group.push(header(STATE), &[run, frame.symbol.as_bytes(), frame.counts, engine_digest, result.state]);
+    } else {
+        group.push(outcome, &outcome_parts);
+    }
+    group.commit();
+    true
+}
+
+/// Largest group that a run leaves in the outputs log, bytes.
+#[must_use]
+pub const fn outcome_max_bytes(output_max_bytes: usize, state_max_bytes: usize) -> usize {
+    let head = size_of::<RunHeader>() + crate::model::receipt::NAME_MAX_BYTES + crate::cut::state::COUNTS_MAX_BYTES;
+    3 * Descriptor::frame_bytes(head)
+        + 2 * Descriptor::frame_bytes(head + output_max_bytes)
+        + Descriptor::frame_bytes(head + 32 + state_max_bytes)
+}
+
+impl Stage for PublishStage {
+    fn name(&self) -> &'static str {
+        "publish"
+    }
+
+    fn poll(&mut self, now_ns: i64) -> Progress {
+        let ended = self.results.is_disconnected();
+        let mut did = 0;
+        let progress = loop {
+            if did == BATCH {
+                break Progress::Did(did);
+            }
+            match self.publish_next(now_ns) {
+                Some(true) => did += 1,
+                Some(false) => break Progress::Blocked("outputs log"),
+                None if did > 0 => break Progress::Did(did),
+                None => {
+                    self.done = ended;
+                    break Progress::Idle;
+                }
+            }
+        };
+        if did > 0 {
+            self.outputs.publish();
+        }
+        if let Progress::Blocked(_) = progress {
+            self.counts.blocked += 1;
+            if self.counts.blocked_since_ns == 0 {
+                self.counts.blocked_since_ns = now_ns;
+            }
+        } else {
+            self.counts.blocked_since_ns = 0;
+        }
+        progress
+    }
+
+    fn housekeep(&mut self, _now_ns: i64) {
+        self.counts.bytes = self.outputs.position();
+        self.observer.counts(&self.counts);
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+const _: () = assert!(Failure::Shutdown as usize == 7);

@@ -1,0 +1,238 @@
+//! The sequencer: the one writer of the inputs log and the one clock of the data plane.
+//!
+//! ```text
+//! drafts (bytes ring) ─► intern names ─► stamp ingest_ts ─► inputs log ─► descriptors (ring) ─► cut
+//! ```
+//!
+//! Its time travels with the events: a receipt's `ts_ns`, and a watermark when nothing arrives. A watermark W promises
+//! that every later receipt is stamped W or later, so that cuts never depend on thread timing.
+
+use cutline_journal::{Appender, Descriptor};
+use cutline_ring::{bytes, spsc};
+
+use super::names::{EVENT_TYPE_MAX_BYTES, NameTables, Names};
+use crate::model::frames::{NAME, NAME_EVENT_TYPE, NAME_SOURCE, NAME_SYMBOL};
+use crate::model::receipt::{EVENT_TYPE_UNKNOWN, NameLengths, UNDECODED};
+use crate::plane::stage::{Progress, Stage};
+
+/// Kind of a watermark on the ring to the cut stage: `ts_ns` is the promise. Never in a log.
+pub const WATERMARK: u8 = 0x20;
+
+/// Most receipts per poll, so that a lane's other stages get their turn.
+const BATCH: u32 = 128;
+/// Most descriptors that one receipt sends on: three names and itself.
+const DESCRIPTORS_MAX: usize = 4;
+/// Least time between two watermarks, ns; bounds how late a tick in silence can be.
+const WATERMARK_INTERVAL_NS: i64 = 20_000;
+
+/// Where time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The lane's clock.
+    Clock,
+    /// The receipts' own `recv_ts_ms`: backfill.
+    Receipts,
+}
+
+/// What the sequencer counts. Plain numbers of one lane, published by [`Stage::housekeep`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SequenceCounts {
+    /// Receipts appended to the inputs log.
+    pub receipts: u64,
+    /// Their payload, bytes.
+    pub payload_bytes: u64,
+    /// Receipts whose `recv_ts_ms` went back and were stamped with the time before (backfill).
+    pub clamped: u64,
+    /// Receipts kept without a symbol of their own because `symbols.max` were already known.
+    pub symbols_over_max: u64,
+    /// Polls in which the inputs log or the ring behind took nothing more.
+    pub blocked: u64,
+}
+
+/// See the module.
+pub struct SequenceStage {
+    drafts: bytes::Consumer<Descriptor>,
+    inputs: Appender,
+    cut: spsc::Producer<Descriptor>,
+    names: NameTables,
+    time: TimeSource,
+    last_ns: i64,
+    watermark_ns: i64,
+    counts: SequenceCounts,
+    publish_counts: Box<dyn FnMut(&SequenceCounts) + Send>,
+    done: bool,
+}
+
+/// A name in front of a draft's line: known by its id, or to be defined along with the receipt.
+#[derive(Clone, Copy)]
+enum Interned {
+    Known(u32),
+    New(u32),
+}
+
+impl Interned {
+    fn of(names: &Names, name: &str) -> Self {
+        match names.get(name) {
+            _ if name.is_empty() => Self::Known(0),
+            Some(id) => Self::Known(id),
+            None if names.has_room() => Self::New(names.next_id()),
+            None => Self::Known(0),
+        }
+    }
+
+    fn id(self) -> u32 {
+        match self {
+            Self::Known(id) | Self::New(id) => id,
+        }
+    }
+
+    fn frame_bytes(self, name: &str) -> usize {
+        match self {
+            Self::Known(_) => 0,
+            Self::New(_) => Descriptor::frame_bytes(name.len()),
+        }
+    }
+}
+
+impl SequenceStage {
+    /// A sequencer that goes on after `last_ns`, the latest time already used in any log, with the names already defined.
+    #[must_use]
+    pub fn new(
+        drafts: bytes::Consumer<Descriptor>,
+        inputs: Appender,
+        cut: spsc::Producer<Descriptor>,
+        names: NameTables,
+        time: TimeSource,
+        last_ns: i64,
+        publish_counts: Box<dyn FnMut(&SequenceCounts) + Send>,
+    ) -> Self {
+        let counts = SequenceCounts::default();
+        Self { drafts, inputs, cut, names, time, last_ns, watermark_ns: i64::MIN, counts, publish_counts, done: false }
+    }
+
+    /// Appends the next draft; `None` if there is none.
+    fn sequence_one(&mut self, now_ns: i64) -> Option<Progress> {
+        let Some((draft, payload)) = self.drafts.peek() else { return None };
+        let lengths = NameLengths::unpack(draft.position);
+        let (symbol, rest) = payload.split_at(usize::from(lengths.symbol));
+        let (source, rest) = rest.split_at(usize::from(lengths.source));
+        let (event_type, line) = rest.split_at(usize::from(lengths.event_type));
+        // Ingest wrote these from &str; an empty name is the harmless reading of anything else.
+        let [symbol, source, event_type] = [symbol, source, event_type].map(|name| str::from_utf8(name).unwrap_or_default());
+
+        let stamp_ns = match self.time {
+            TimeSource::Clock => now_ns,
+            TimeSource::Receipts if draft.flags & UNDECODED != 0 => self.last_ns,
+            TimeSource::Receipts => draft.ts_ms.saturating_mul(1_000_000),
+        };
+        let ts_ns = stamp_ns.max(self.last_ns);
+
+        let symbol_id = Interned::of(&self.names.symbols, symbol);
+        let source_id = Interned::of(&self.names.sources, source);
+        let type_id = match draft.event_type {
+            EVENT_TYPE_UNKNOWN if event_type.len() > EVENT_TYPE_MAX_BYTES => Interned::Known(0),
+            EVENT_TYPE_UNKNOWN => Interned::of(&self.names.event_types, event_type),
+            known => Interned::Known(u32::from(known)),
+        };
+        let receipt = Descriptor {
+            position: 0,
+            ts_ns,
+            ts_ms: if draft.flags & UNDECODED != 0 { ts_ns.div_euclid(1_000_000) } else { draft.ts_ms },
+            symbol: symbol_id.id(),
+            source: source_id.id(),
+            event_type: u16::try_from(type_id.id()).unwrap_or(0),
+            ..draft
+        };
+        let definitions = [
+            (symbol_id, symbol, NAME_SYMBOL),
+            (source_id, source, NAME_SOURCE),
+            (type_id, event_type, NAME_EVENT_TYPE),
+        ];
+        let definition_bytes: usize = definitions.iter().map(|(id, name, _)| id.frame_bytes(name)).sum();
+        let Ok(mut group) = self.inputs.group(definition_bytes + Descriptor::frame_bytes(line.len())) else {
+            return Some(Progress::Blocked("inputs log"));
+        };
+        let mut defined = [None; 3];
+        for (slot, (id, name, table)) in defined.iter_mut().zip(definitions) {
+            if let Interned::New(id) = id {
+                let mut frame = Descriptor { kind: NAME, flags: table, ts_ns, ..Descriptor::default() };
+                match table {
+                    NAME_SYMBOL => frame.symbol = id,
+                    NAME_SOURCE => frame.source = id,
+                    _ => frame.event_type = u16::try_from(id).unwrap_or(0),
+                }
+                *slot = Some(group.push_more(frame, &[name.as_bytes()]));
+                self.names.define(table, name);
+            }
+        }
+        let written = group.push(receipt, &[line]);
+        group.commit();
+        for descriptor in defined.into_iter().flatten().chain([written]) {
+            let pushed = self.cut.push(descriptor);
+            debug_assert!(pushed.is_ok(), "room was checked before");
+        }
+
+        self.counts.receipts += 1;
+        self.counts.payload_bytes += line.len() as u64;
+        self.counts.clamped += u64::from(stamp_ns < self.last_ns && self.time == TimeSource::Receipts);
+        self.counts.symbols_over_max += u64::from(!symbol.is_empty() && symbol_id.id() == 0);
+        self.last_ns = ts_ns;
+        self.drafts.advance();
+        Some(Progress::Did(1))
+    }
+
+    /// Tells the cut stage how late it is when no receipt does.
+    fn watermark(&mut self, now_ns: i64) {
+        let due = now_ns > self.last_ns && now_ns >= self.watermark_ns.saturating_add(WATERMARK_INTERVAL_NS);
+        // Only into an empty ring: what waits there will be followed by a later one.
+        if self.time == TimeSource::Clock && due && self.cut.free() == self.cut.capacity() {
+            let mark = Descriptor { kind: WATERMARK, ts_ns: now_ns, ..Descriptor::default() };
+            if self.cut.push(mark).is_ok() {
+                self.last_ns = now_ns;
+                self.watermark_ns = now_ns;
+            }
+        }
+    }
+}
+
+impl Stage for SequenceStage {
+    fn name(&self) -> &'static str {
+        "sequence"
+    }
+
+    fn poll(&mut self, now_ns: i64) -> Progress {
+        let ended = self.drafts.is_disconnected();
+        let mut did = 0;
+        let progress = loop {
+            if did == BATCH {
+                break Progress::Did(did);
+            }
+            if !self.cut.has_room(DESCRIPTORS_MAX) {
+                break Progress::Blocked("cuts");
+            }
+            match self.sequence_one(now_ns) {
+                Some(Progress::Did(_)) => did += 1,
+                Some(blocked) => break blocked,
+                None if did > 0 => break Progress::Did(did),
+                None => {
+                    self.done = ended;
+                    self.watermark(now_ns);
+                    break Progress::Idle;
+                }
+            }
+        };
+        if did > 0 {
+            self.inputs.publish();
+        }
+        self.counts.blocked += u64::from(matches!(progress, Progress::Blocked(_)));
+        progress
+    }
+
+    fn housekeep(&mut self, _now_ns: i64) {
+        (self.publish_counts)(&self.counts);
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}

@@ -1,0 +1,237 @@
+//! `cargo xtask test`: runs the suites of `tests/suites.toml` one after another and holds each to its time budget.
+//!
+//! A suite fails if its command does, or if it takes more than half as long again as its budget. It is skipped, by name
+//! and with the reason, if a program it wants is not installed or it ends with [`SKIPPED_EXIT_CODE`].
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::process::{self, Ended};
+
+/// All budgets together stay below this, so that the one command stays one that people run.
+const BUDGET_TOTAL_MAX_SECONDS: u64 = 1500;
+/// A suite may take this many percent of its budget before it fails for being slow.
+const OVERRUN_MAX_PERCENT: u64 = 150;
+/// At this many times its budget a suite is taken to hang and is killed.
+const HANG_FACTOR: u32 = 3;
+/// The exit code by which a suite says that it could not run here (as automake and meson have it).
+const SKIPPED_EXIT_CODE: i32 = 77;
+
+/// One line of the table in `tests/suites.toml`.
+#[derive(Debug, PartialEq, Eq)]
+struct Suite {
+    name: String,
+    /// Shell text, run by `sh -c` in the workspace root.
+    command: String,
+    budget_seconds: u64,
+    /// Programs that must be on PATH.
+    wants: Vec<String>,
+    /// Run in place of `command` when a wanted program is missing.
+    otherwise: Option<String>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// Runs all suites, or those named, and prints the table. Returns whether none failed.
+///
+/// # Errors
+/// When `tests/suites.toml` cannot be read or is wrong, or a name is in no suite.
+pub fn test(root: &Path, names: &[String]) -> Result<bool, String> {
+    let path = root.join("tests/suites.toml");
+    let text = fs::read_to_string(&path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    let suites = parse(&text).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    if let Some(unknown) = names.iter().find(|name| suites.iter().all(|suite| suite.name != **name)) {
+        let known: Vec<_> = suites.iter().map(|suite| suite.name.as_str()).collect();
+        return Err(format!("no suite `{unknown}`; there are: {}", known.join(", ")));
+    }
+    let mut rows = Vec::new();
+    for suite in suites.iter().filter(|suite| names.is_empty() || names.contains(&suite.name)) {
+        let began = Instant::now();
+        let outcome = run(suite, root);
+        rows.push((suite, outcome, began.elapsed()));
+    }
+    print_table(&rows);
+    Ok(rows.iter().all(|(_, outcome, _)| !matches!(outcome, Outcome::Failed(_))))
+}
+
+fn run(suite: &Suite, root: &Path) -> Outcome {
+    let missing = suite.wants.iter().find(|program| !process::is_installed(program));
+    let command = match (missing, &suite.otherwise) {
+        (None, _) => &suite.command,
+        (Some(_), Some(otherwise)) => otherwise,
+        (Some(program), None) => return Outcome::Skipped(format!("{program} is not installed")),
+    };
+    println!("\n== {}: {command}", suite.name);
+    let budget = Duration::from_secs(suite.budget_seconds);
+    let began = Instant::now();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(root);
+    match process::run(&mut shell, budget * HANG_FACTOR) {
+        Err(fault) => Outcome::Failed(format!("cannot be started: {fault}")),
+        Ok(Ended::Killed) => Outcome::Failed(format!("hung: killed after {} s", (budget * HANG_FACTOR).as_secs())),
+        Ok(Ended::Exited(status)) => judge(suite.budget_seconds, status.code(), began.elapsed()),
+    }
+}
+
+/// What an exit code (`None`: ended by a signal) and a duration mean.
+fn judge(budget_seconds: u64, code: Option<i32>, took: Duration) -> Outcome {
+    let limit = Duration::from_secs(budget_seconds) * OVERRUN_MAX_PERCENT as u32 / 100;
+    match code {
+        Some(0) if took > limit => Outcome::Failed(format!("slower than {} s, see tests/suites.toml", limit.as_secs())),
+        Some(0) => Outcome::Passed,
+        Some(SKIPPED_EXIT_CODE) => Outcome::Skipped("cannot run here, its output says why".into()),
+        Some(code) => Outcome::Failed(format!("exit code {code}")),
+        None => Outcome::Failed("ended by a signal".into()),
+    }
+}
+
+fn print_table(rows: &[(&Suite, Outcome, Duration)]) {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let width = rows.iter().map(|(suite, ..)| suite.name.len()).max().unwrap_or(0).max("suite".len());
+    println!("\n{:width$}  {:7}  {:>8}  {:>8}", "suite", "result", "seconds", "budget");
+    for (suite, outcome, took) in rows {
+        let (word, why) = match outcome {
+            Outcome::Passed => ("passed", ""),
+            Outcome::Failed(why) => ("FAILED", why.as_str()),
+            Outcome::Skipped(why) => ("skipped", why.as_str()),
+        };
+        match outcome {
+            Outcome::Passed => passed += 1,
+            Outcome::Failed(_) => failed += 1,
+            Outcome::Skipped(_) => skipped += 1,
+        }
+        let line =
+            format!("{:width$}  {word:7}  {:8.1}  {:8}  {why}", suite.name, took.as_secs_f64(), suite.budget_seconds);
+        println!("{}", line.trim_end());
+    }
+    println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+}
+
+/// Reads the table and refuses what is wrong with it: all problems at once, one a line.
+fn parse(text: &str) -> Result<Vec<Suite>, String> {
+    let table: toml::Table = text.parse().map_err(|fault| format!("{fault}"))?;
+    let mut problems: Vec<String> =
+        table.keys().filter(|key| *key != "suite").map(|key| format!("unknown key `{key}`")).collect();
+    let mut suites: Vec<Suite> = Vec::new();
+    let entries = table.get("suite").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (number, entry) in entries.iter().enumerate() {
+        match suite(entry) {
+            Ok(suite) if suites.iter().any(|other| other.name == suite.name) => {
+                problems.push(format!("suite `{}`: the name is used twice", suite.name));
+            }
+            Ok(suite) => suites.push(suite),
+            Err(fault) => problems.push(format!("suite {}: {fault}", number + 1)),
+        }
+    }
+    let total = suites.iter().fold(0u64, |sum, suite| sum.saturating_add(suite.budget_seconds));
+    if total >= BUDGET_TOTAL_MAX_SECONDS {
+        problems.push(format!(
+            "the budgets add up to {total} s; together they must stay under {BUDGET_TOTAL_MAX_SECONDS} s"
+        ));
+    }
+    if entries.is_empty() {
+        problems.push("no [[suite]] in it".into());
+    }
+    if problems.is_empty() { Ok(suites) } else { Err(problems.join("\n")) }
+}
+
+fn suite(entry: &toml::Value) -> Result<Suite, String> {
+    let table = entry.as_table().ok_or("not a table")?;
+    let known = ["name", "command", "budget_seconds", "wants", "otherwise"];
+    if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(format!("unknown key `{key}`; there are: {}", known.join(", ")));
+    }
+    let text = |key: &str| match table.get(key) {
+        None => Ok(None),
+        Some(toml::Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+        Some(_) => Err(format!("`{key}` must be a text that is not empty")),
+    };
+    let wants = match table.get("wants") {
+        None => Vec::new(),
+        Some(value) => {
+            let names = value.as_array().ok_or("`wants` must be an array of program names")?;
+            let names: Option<Vec<_>> = names.iter().map(|name| name.as_str().map(String::from)).collect();
+            names.ok_or("`wants` must hold program names")?
+        }
+    };
+    let budget = table.get("budget_seconds").and_then(toml::Value::as_integer);
+    Ok(Suite {
+        name: text("name")?.ok_or("`name` is missing")?,
+        command: text("command")?.ok_or("`command` is missing")?,
+        budget_seconds: budget
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .filter(|seconds| (1..=BUDGET_TOTAL_MAX_SECONDS).contains(seconds))
+            .ok_or_else(|| format!("`budget_seconds` must be a whole number from 1 to {BUDGET_TOTAL_MAX_SECONDS}"))?,
+        wants,
+        otherwise: text("otherwise")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, budget: u64) -> String {
+        format!("[[suite]]\nname = \"{name}\"\ncommand = \"true\"\nbudget_seconds = {budget}\n")
+    }
+
+    #[test]
+    fn the_committed_table_is_valid() {
+        let path = crate::root().join("tests/suites.toml");
+        let suites = parse(&fs::read_to_string(path).unwrap()).unwrap();
+        assert!(suites.iter().any(|suite| suite.name == "unit"));
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let text = one("a", 5) + "wants = [\"python3\"]\notherwise = \"false\"\n";
+        let expected = Suite {
+            name: "a".into(),
+            command: "true".into(),
+            budget_seconds: 5,
+            wants: vec!["python3".into()],
+            otherwise: Some("false".into()),
+        };
+        assert_eq!(parse(&text).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let text =
+            one("a", 900) + &one("a", 900) + &one("b", 900) + &one("c", 0) + "[[suite]]\nname = \"d\"\nbudget = 1\n";
+        let fault = parse(&text).unwrap_err();
+        for part in
+            ["`a`: the name is used twice", "1800 s", "suite 4: `budget_seconds`", "suite 5: unknown key `budget`"]
+        {
+            assert!(fault.contains(part), "{part} is not in:\n{fault}");
+        }
+        assert!(parse("").unwrap_err().contains("no [[suite]]"));
+    }
+
+    #[test]
+    fn half_as_long_again_is_allowed_and_more_is_not() {
+        assert!(matches!(judge(10, Some(0), Duration::from_secs(15)), Outcome::Passed));
+        assert!(matches!(judge(10, Some(0), Duration::from_millis(15_001)), Outcome::Failed(_)));
+        assert!(matches!(judge(10, Some(77), Duration::from_secs(1)), Outcome::Skipped(_)));
+        assert!(matches!(judge(10, Some(1), Duration::from_secs(1)), Outcome::Failed(_)));
+        assert!(matches!(judge(10, None, Duration::from_secs(1)), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn a_missing_program_skips_or_takes_the_other_command() {
+        let mut suite = parse(&one("a", 5)).unwrap().remove(0);
+        suite.wants = vec!["no-such-program-here".into()];
+        let skipped = run(&suite, Path::new("."));
+        assert!(matches!(&skipped, Outcome::Skipped(why) if why.contains("no-such-program-here")), "{skipped:?}");
+        suite.otherwise = Some("exit 3".into());
+        let failed = run(&suite, Path::new("."));
+        assert!(matches!(&failed, Outcome::Failed(why) if why == "exit code 3"), "{failed:?}");
+    }
+}
