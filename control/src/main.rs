@@ -1,2 +1,20 @@
-//! Placeholder.
-fn main() {}
+//! `cutline`: the command line. Everything cold; the data plane is the crate `cutline`.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod generate;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let outcome = commands::run(cli::Cli::parse().command);
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("cutline: {}", failure.message);
+            std::process::ExitCode::from(failure.code)
+        }
+    }
+}

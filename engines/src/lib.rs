@@ -20,7 +20,7 @@ use hysteresis::{Config, ConfigError};
 use truth::WithHysteresis;
 
 /// The names that [`build`] knows.
-pub const ENGINES: [&str; 2] = ["regime_example", "scripted"];
+pub const ENGINES: [&str; 2] = ["regime-example", "scripted"];
 
 /// Why there is no engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn build(name: &str, hysteresis_config_json: &str) -> Result<Box<dyn Engine>
     let config = || Config::from_json(hysteresis_config_json).map_err(BuildError::Hysteresis);
     match name {
         "scripted" => Ok(Box::new(WithHysteresis::new(scripted::Scripted, config()?))),
-        "regime_example" => Ok(Box::new(WithHysteresis::new(regime_example::RegimeExample, config()?))),
+        "regime-example" => Ok(Box::new(WithHysteresis::new(regime_example::RegimeExample, config()?))),
         _ => Err(BuildError::UnknownEngine(name.to_owned())),
     }
 }
@@ -75,6 +75,6 @@ mod tests {
         let digest = |name, config| build(name, config).unwrap().digest();
         assert_eq!(digest("scripted", ""), digest("scripted", "{\"decay_factor\":0.85}"), "a default written out");
         assert_ne!(digest("scripted", ""), digest("scripted", "{\"decay_factor\":0.86}"));
-        assert_ne!(digest("scripted", ""), digest("regime_example", ""));
+        assert_ne!(digest("scripted", ""), digest("regime-example", ""));
     }
 }

@@ -33,7 +33,7 @@ impl<'a> Frame<'a> {
 
 /// What lies at some offset of a segment.
 #[derive(Debug)]
-pub enum Look {
+pub(crate) enum Look {
     /// Nothing committed.
     Empty,
     /// A frame that is what was written: its header as stored. The next one lies `header.length` further.
@@ -46,7 +46,7 @@ pub enum Look {
 
 /// Looks at `offset` of a segment, whose first byte has position `base`, and checks everything there.
 #[must_use]
-pub fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expected_seq: u64) -> Look {
+pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expected_seq: u64) -> Look {
     let Some(length) = segment.commit_word(offset) else {
         return Look::Bad("a frame header would reach past the segment");
     };

@@ -23,7 +23,7 @@ pub mod lookup;
 pub mod marks;
 pub mod recover;
 mod seek;
-pub mod segment;
+mod segment;
 mod source;
 pub mod tail;
 

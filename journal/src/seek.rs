@@ -10,7 +10,7 @@ use crate::tail::Tail;
 pub enum Start {
     /// The oldest frame still kept.
     Oldest,
-    /// The frame with this sequence, or the first one after it that is still kept. One behind the last frame is what comes
+    /// The frame with this sequence and the unnumbered ones before it, or the first one after it that is still kept. One behind the last frame is what comes
     /// next; beyond that the log has not been, and [`LogFault::Rewound`] says where to follow again.
     Seq(u64),
     /// The frame at this position, which an earlier [`Tail::position`] told. If the log has not been there (any more),
@@ -27,7 +27,8 @@ impl Tail {
             Start::Oldest => Ok(()),
             Start::Position(position) => self.seek_position(position, bases),
             Start::Seq(seq) => {
-                self.start_at_last(bases, |first_seq| first_seq <= seq)?;
+                // Frames that are not numbered carry the sequence of the next one that is, and may end the segment before.
+                self.start_at_last(bases, |first_seq| first_seq < seq)?;
                 self.skip_while(|tail| tail.next_seq() < seq)?;
                 if self.next_seq() < seq { Err(LogFault::Rewound { to: self.position() }) } else { Ok(()) }
             }

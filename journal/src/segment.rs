@@ -12,7 +12,6 @@ use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::fault::LogFault;
 
 /// How a reader gets at a segment's bytes, wherever they lie.
-#[expect(clippy::len_without_is_empty, reason = "a segment is never asked whether it is empty")]
 pub trait SegmentBytes {
     /// Bytes of the segment that exist.
     fn len(&self) -> usize;

@@ -73,7 +73,11 @@ impl Rules<'_> {
         }
         let delay = "scheduler.delay_ms";
         if scheduler.mode == Cadence::Timer && scheduler.delay_ms > 0 && self.is_users(delay) {
-            self.warning(&[delay], "has no effect in timer mode".into(), "Remove it or set scheduler.mode = \"boundary\".");
+            self.warning(
+                &[delay],
+                "has no effect in timer mode".into(),
+                "Remove it or set scheduler.mode = \"boundary\".",
+            );
         }
     }
 
@@ -207,14 +211,19 @@ impl Rules<'_> {
         let sizes = ["engine.output_max_bytes", "engine.state_max_bytes"];
         let keys = [sizes[0], sizes[1], "log.segment_bytes"];
         if self.are_sound(&keys) && outcome > frame_max {
-            let what = format!("an outcome of {outcome} bytes (2 outputs, a state) does not leave a quarter of a segment free");
-            let next_step =
-                format!("Set {} and {} lower (an outcome of {frame_max} bytes fits), or log.segment_bytes higher.", sizes[0], sizes[1]);
+            let what = format!(
+                "an outcome of {outcome} bytes (2 outputs, a state) does not leave a quarter of a segment free"
+            );
+            let next_step = format!(
+                "Set {} and {} lower (an outcome of {frame_max} bytes fits), or log.segment_bytes higher.",
+                sizes[0], sizes[1]
+            );
             self.problem(&keys, what, &next_step);
         }
         let keys = [sizes[0], sizes[1], "links.results_bytes"];
         if self.are_sound(&keys) && outcome > ring_max(config.links.results_bytes) {
-            let what = format!("an outcome of {outcome} bytes (2 outputs, a state) does not fit in half of results_bytes");
+            let what =
+                format!("an outcome of {outcome} bytes (2 outputs, a state) does not fit in half of results_bytes");
             self.problem(&keys, what, &format!("Set links.results_bytes to {} or more.", ring_for(outcome)));
         }
     }
@@ -244,7 +253,8 @@ impl Rules<'_> {
             if lane.idle != Idle::Spin {
                 continue;
             }
-            let shares = |other: &&crate::plane::topology::LaneSpec| other.core == lane.core && other.idle != Idle::Spin;
+            let shares =
+                |other: &&crate::plane::topology::LaneSpec| other.core == lane.core && other.idle != Idle::Spin;
             if lane.core.is_none() && lanes.len() == 1 {
                 let what = "spins without a core of its own, wherever the kernel puts it".into();
                 self.warning(&[&key], what, "Set core, or another idle.");

@@ -74,7 +74,7 @@ pub(super) fn parse(layer: usize, file: &str, text: &str, problems: &mut Vec<Pro
     for error in &errors {
         let origin = lines.at(error.span().map_or(0, |span| span.start));
         // The first error of a line is the cause, the others are its consequences.
-        if problems.last().is_some_and(|last| last.origin == origin) {
+        if problems.iter().any(|earlier| earlier.origin == origin) {
             continue;
         }
         problems.push(Problem {
@@ -209,13 +209,7 @@ impl Lines {
         Node { origin, data }
     }
 
-    fn data(
-        &self,
-        value: DeValue<'_>,
-        origin: &Origin,
-        path: &mut Vec<String>,
-        problems: &mut Vec<Problem>,
-    ) -> Data {
+    fn data(&self, value: DeValue<'_>, origin: &Origin, path: &mut Vec<String>, problems: &mut Vec<Problem>) -> Data {
         let mut refuse = |what: String| {
             problems.push(Problem {
                 origin: origin.clone(),

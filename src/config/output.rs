@@ -59,11 +59,7 @@ impl OutputConfig {
         );
         let scheduler = format!(
             r#"{{"catch_up":"{}","catch_up_max_ticks":{},"delay_ms":{},"interval_ms":{},"mode":"{}"}}"#,
-            scheduler.catch_up,
-            scheduler.catch_up_max_ticks,
-            scheduler.delay_ms,
-            scheduler.interval_ms,
-            scheduler.mode,
+            scheduler.catch_up, scheduler.catch_up_max_ticks, scheduler.delay_ms, scheduler.interval_ms, scheduler.mode,
         );
         let symbols = format!(r#"{{"list":{list},"max":{},"mode":"{}"}}"#, symbols.max, symbols.mode);
         format!(r#"{{"engine":{engine},"scheduler":{scheduler},"symbols":{symbols}}}"#)

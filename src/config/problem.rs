@@ -121,12 +121,8 @@ mod tests {
     #[test]
     fn a_problem_says_where_what_and_what_next() {
         let origin = Origin { layer: 1, file: "a.toml".into(), line: 7 };
-        let problem = Problem {
-            origin,
-            key: "log.dir".into(),
-            what: "is empty".into(),
-            next_step: "Name a directory.".into(),
-        };
+        let problem =
+            Problem { origin, key: "log.dir".into(), what: "is empty".into(), next_step: "Name a directory.".into() };
         assert_eq!(problem.to_string(), "a.toml:7: log.dir: is empty. Name a directory.");
     }
 }

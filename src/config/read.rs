@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use cutline_ring::idle::Idle;
 use sha2::{Digest, Sha256};
 
+use super::check::Rules;
 use super::choice::FeedKind;
 use super::document::{self, Data, Node, Table};
-use super::check::Rules;
 use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
-    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, OutputConfig, Publish, Retry, Scheduler,
-    Shutdown, Symbols, check, output,
+    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, OutputConfig, Publish, Retry,
+    Scheduler, Shutdown, Symbols, check, output,
 };
 use crate::plane::topology::{LaneSpec, StageId};
 
@@ -214,7 +214,8 @@ fn host_and_port(section: &Section<'_>, key: &str, address: String, least_port: 
         host_good && digits && port.parse::<u16>().is_ok_and(|port| port >= least_port)
     });
     if !good {
-        let next_step = format!("Set \"host:port\" with a port from {least_port} to 65535, such as \"127.0.0.1:7411\".");
+        let next_step =
+            format!("Set \"host:port\" with a port from {least_port} to 65535, such as \"127.0.0.1:7411\".");
         section.problem(key, format!("{address:?} is not host:port"), &next_step);
     }
     address

@@ -35,7 +35,8 @@ impl Report {
 /// Whether one of the problems lies in the key, in something in it or in something it is in.
 pub(super) fn is_bad(problems: &[Problem], key: &str) -> bool {
     let within = |inner: &str, outer: &str| {
-        !outer.is_empty() && inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        !outer.is_empty()
+            && inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     problems.iter().any(|problem| within(&problem.key, key) || within(key, &problem.key))
 }
@@ -318,7 +319,12 @@ fn unknown_in(table: &Table, path: &str, known_path: &str, report: &Report, foun
         let (path, known) = (join(path, name), join(known_path, name));
         if !report.known.contains(&known) {
             let what = "unknown key".to_string();
-            found.push(Problem { origin: key.clone(), key: path, what, next_step: suggestion(name, known_path, report) });
+            found.push(Problem {
+                origin: key.clone(),
+                key: path,
+                what,
+                next_step: suggestion(name, known_path, report),
+            });
             continue;
         }
         if report.open.contains(&known) {

@@ -254,6 +254,8 @@ fn a_line_that_is_no_toml_has_one_problem_and_the_rest_is_read_all_the_same() {
     let lines: Vec<u32> = problems.iter().map(|(line, _, _)| *line).collect();
     assert_eq!(lines, [2, 3, 5], "{problems:#?}");
     assert!(problems[0].2.contains("not valid TOML"), "{problems:#?}");
+    let unclosed = bad("[[lane]]\nstages = [\"ingest\"\nidle = \"spin\"\n");
+    assert_eq!(unclosed.iter().map(|(line, _, _)| *line).collect::<Vec<_>>(), [3], "{unclosed:#?}");
     let twice = bad("[clock]\nmax_step_ms = 5\nmax_step_ms = 6\n");
     assert_eq!(twice.iter().map(|(line, _, _)| *line).collect::<Vec<_>>(), [3], "{twice:#?}");
 }
@@ -405,9 +407,8 @@ fn what_has_to_fit_is_checked() {
 
 #[test]
 fn lanes_have_each_stage_once_and_do_not_fight_over_cores() {
-    let lane = |name: &str, stages: &str, rest: &str| {
-        format!("[[lane]]\nname = \"{name}\"\nstages = [{stages}]\n{rest}\n")
-    };
+    let lane =
+        |name: &str, stages: &str, rest: &str| format!("[[lane]]\nname = \"{name}\"\nstages = [{stages}]\n{rest}\n");
     let (head, tail) = ("\"ingest\", \"sequence\"", "\"cut\", \"invoke\", \"publish\"");
     let two = |first: &str, second: &str| format!("{}{}", lane("a", head, first), lane("b", tail, second));
     good(&two("core = 0\nidle = \"spin\"", "core = 1\nidle = \"spin\""));
@@ -511,7 +512,8 @@ fn a_frame_that_cannot_be_understood_is_refused() {
 
 #[test]
 fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
-    for text in ["[".repeat(100_000), format!("a = {}", "[".repeat(100_000)), format!("a{} = 1", ".a".repeat(100_000))] {
+    for text in ["[".repeat(100_000), format!("a = {}", "[".repeat(100_000)), format!("a{} = 1", ".a".repeat(100_000))]
+    {
         assert!(Config::from_text("deep", &text).is_err());
         assert!(Config::load(&[], &[text]).is_err());
     }

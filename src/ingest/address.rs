@@ -112,10 +112,7 @@ pub(super) fn check(
     let mut problems = Vec::new();
     let mut problem = |feed: &str, text: String| problems.push((feed.to_owned(), text));
     if feeds.len() > FEEDS_MAX {
-        problem(
-            "ingest",
-            format!("{} feeds: at most {FEEDS_MAX} are possible", feeds.len()),
-        );
+        problem("ingest", format!("{} feeds: at most {FEEDS_MAX} are possible", feeds.len()));
     }
     if draft_max_bytes(settings.line_max_bytes) > payload_max_bytes {
         problem(
@@ -129,57 +126,32 @@ pub(super) fn check(
         );
     }
     if settings.line_max_bytes == 0 {
-        problem(
-            "ingest",
-            "line_max_bytes = 0: no line would be kept".to_owned(),
-        );
+        problem("ingest", "line_max_bytes = 0: no line would be kept".to_owned());
     }
     if settings.read_buffer_bytes < READ_BUFFER_MIN_BYTES {
         problem(
             "ingest",
-            format!(
-                "read_buffer_bytes = {}: at least {READ_BUFFER_MIN_BYTES}",
-                settings.read_buffer_bytes
-            ),
+            format!("read_buffer_bytes = {}: at least {READ_BUFFER_MIN_BYTES}", settings.read_buffer_bytes),
         );
     }
     if settings.connections_max == 0 && feeds.iter().any(|feed| feed.source.listens()) {
-        problem(
-            "ingest",
-            "connections_max = 0: a listening feed could accept nobody".to_owned(),
-        );
+        problem("ingest", "connections_max = 0: a listening feed could accept nobody".to_owned());
     }
     if settings.retry.max_attempts == 0 {
-        problem(
-            "ingest",
-            "retry.max_attempts = 0: at least the first call is made; 1 = no retry".to_owned(),
-        );
+        problem("ingest", "retry.max_attempts = 0: at least the first call is made; 1 = no retry".to_owned());
     }
-    if settings.retry.min_delay_ms == 0 || settings.retry.min_delay_ms > settings.retry.max_delay_ms
-    {
+    if settings.retry.min_delay_ms == 0 || settings.retry.min_delay_ms > settings.retry.max_delay_ms {
         let (min, max) = (settings.retry.min_delay_ms, settings.retry.max_delay_ms);
-        problem(
-            "ingest",
-            format!("retry.min_delay_ms = {min}: from 1 to max_delay_ms = {max}"),
-        );
+        problem("ingest", format!("retry.min_delay_ms = {min}: from 1 to max_delay_ms = {max}"));
     }
     let mut names = BTreeSet::new();
     let mut stdin_feeds = 0;
     for feed in feeds {
         if feed.name.is_empty() || feed.name.len() > NAME_MAX_BYTES {
-            problem(
-                &feed.name,
-                format!(
-                    "the name has {} bytes: from 1 to {NAME_MAX_BYTES}",
-                    feed.name.len()
-                ),
-            );
+            problem(&feed.name, format!("the name has {} bytes: from 1 to {NAME_MAX_BYTES}", feed.name.len()));
         }
         if !names.insert(&feed.name) {
-            problem(
-                &feed.name,
-                "two feeds have this name: rename one".to_owned(),
-            );
+            problem(&feed.name, "two feeds have this name: rename one".to_owned());
         }
         stdin_feeds += usize::from(matches!(feed.source, FeedAddress::Stdin));
         if stdin_feeds == 2 && matches!(feed.source, FeedAddress::Stdin) {

@@ -88,8 +88,7 @@ impl IngestStage {
     fn call(&mut self, feed: usize, now_ns: i64) {
         match self.feeds[feed].call(self.poll.registry(), Token(feed)) {
             Ok(io) => {
-                let mut connection =
-                    Connection::new(feed, io, self.feeds[feed].format, &self.settings);
+                let mut connection = Connection::new(feed, io, self.feeds[feed].format, &self.settings);
                 connection.connecting = true;
                 self.slots[feed] = Some(connection);
             }
@@ -101,15 +100,7 @@ impl IngestStage {
         let cause = Cause::from(error);
         let next_retry_ns = self.feeds[feed].failed(cause.clone(), now_ns);
         let attempts = self.feeds[feed].attempts();
-        self.fault(
-            feed,
-            now_ns,
-            IngestFaultKind::Connect {
-                cause,
-                attempts,
-                next_retry_ns,
-            },
-        );
+        self.fault(feed, now_ns, IngestFaultKind::Connect { cause, attempts, next_retry_ns });
     }
 
     fn accept(&mut self, feed: usize, now_ns: i64) -> u32 {
@@ -129,11 +120,8 @@ impl IngestStage {
                     break;
                 }
                 // It was gone before it was accepted: not this side's trouble.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                    ) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
                 Err(error) => {
                     self.accept_failed(feed, now_ns, error);
                     break;
@@ -169,13 +157,6 @@ impl IngestStage {
         let cause = Cause::from(error);
         self.feeds[feed].accept_ready = false;
         let next_retry_ns = self.feeds[feed].failed(cause.clone(), now_ns);
-        self.fault(
-            feed,
-            now_ns,
-            IngestFaultKind::Accept {
-                cause,
-                next_retry_ns,
-            },
-        );
+        self.fault(feed, now_ns, IngestFaultKind::Accept { cause, next_retry_ns });
     }
 }

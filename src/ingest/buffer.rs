@@ -14,11 +14,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub fn new(capacity_bytes: usize) -> Self {
-        Self {
-            bytes: vec![0; capacity_bytes].into_boxed_slice(),
-            start: 0,
-            end: 0,
-        }
+        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), start: 0, end: 0 }
     }
 
     /// What was received and not yet taken.
@@ -45,28 +41,19 @@ impl Buffer {
 
     /// `bytes` were received into what [`Buffer::space`] returned last.
     pub fn filled(&mut self, bytes: usize) {
-        assert!(
-            bytes <= self.bytes.len() - self.end,
-            "more bytes received than there was room for"
-        );
+        assert!(bytes <= self.bytes.len() - self.end, "more bytes received than there was room for");
         self.end += bytes;
     }
 
     /// Takes `bytes` from the start.
     pub fn take(&mut self, bytes: usize) {
-        assert!(
-            bytes <= self.end - self.start,
-            "more bytes taken than are pending"
-        );
+        assert!(bytes <= self.end - self.start, "more bytes taken than are pending");
         self.start += bytes;
     }
 
     /// Forgets everything pending behind the first `bytes`.
     pub fn keep(&mut self, bytes: usize) {
-        assert!(
-            bytes <= self.end - self.start,
-            "more bytes kept than are pending"
-        );
+        assert!(bytes <= self.end - self.start, "more bytes kept than are pending");
         self.end = self.start + bytes;
     }
 }
@@ -101,10 +88,6 @@ pub(super) struct Found {
 
 impl Found {
     pub fn piece<'a>(&self, buffer: &'a Buffer) -> Piece<'a> {
-        Piece {
-            bytes: &buffer.pending()[..self.keep],
-            true_len_bytes: self.true_len_bytes,
-            whole: self.whole,
-        }
+        Piece { bytes: &buffer.pending()[..self.keep], true_len_bytes: self.true_len_bytes, whole: self.whole }
     }
 }

@@ -50,12 +50,7 @@ impl Io {
     }
 
     /// Asks for reports on a socket that was just made.
-    pub fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    pub fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => registry.register(stream, token, interest),
             Self::Unix(stream) => registry.register(stream, token, interest),
@@ -143,23 +138,12 @@ pub(super) struct Connection {
 
 impl Connection {
     pub fn new(feed: usize, io: Io, format: Format, settings: &IngestSettings) -> Self {
-        let (line_max_bytes, read_max_bytes) =
-            (settings.line_max_bytes, settings.read_buffer_bytes);
+        let (line_max_bytes, read_max_bytes) = (settings.line_max_bytes, settings.read_buffer_bytes);
         let splitter = match format {
             Format::Ndjson => Splitter::Lines(LineSplitter::new(line_max_bytes, read_max_bytes)),
-            Format::Binary => {
-                Splitter::Records(RecordSplitter::new(line_max_bytes, read_max_bytes))
-            }
+            Format::Binary => Splitter::Records(RecordSplitter::new(line_max_bytes, read_max_bytes)),
         };
-        Self {
-            feed,
-            io,
-            connecting: false,
-            ready: false,
-            queued: false,
-            ending: None,
-            splitter,
-        }
+        Self { feed, io, connecting: false, ready: false, queued: false, ending: None, splitter }
     }
 
     /// The next complete piece, the same one until it is consumed.
@@ -178,9 +162,7 @@ impl Connection {
                 if records.is_broken()
                     && let Some(piece) = records.peek()
                 {
-                    self.ending = Some(Ending::Broken {
-                        bytes: piece.true_len_bytes,
-                    });
+                    self.ending = Some(Ending::Broken { bytes: piece.true_len_bytes });
                 }
                 records.consume();
             }
@@ -203,10 +185,7 @@ impl Connection {
             Splitter::Lines(lines) => lines.space(),
             Splitter::Records(records) => records.space(),
         };
-        assert!(
-            !space.is_empty(),
-            "a connection without a complete piece has room"
-        );
+        assert!(!space.is_empty(), "a connection without a complete piece has room");
         match self.io.read(space) {
             Ok(0) => self.ended(Ending::End),
             Ok(bytes) => {

@@ -11,8 +11,8 @@ use crate::model::{
     binary,
     envelope::{self, Envelope, Scratch},
     receipt::{
-        BINARY, DECODE_FAILURE, EVENT_TYPE_UNKNOWN, ErrorKind, NAME_MAX_BYTES, NameLengths,
-        RECEIPT, SNAPSHOT, TRUNCATED,
+        BINARY, DECODE_FAILURE, EVENT_TYPE_UNKNOWN, ErrorKind, NAME_MAX_BYTES, NameLengths, RECEIPT, SNAPSHOT,
+        TRUNCATED,
     },
 };
 
@@ -33,10 +33,7 @@ struct Names<'a> {
 
 impl Drafter {
     pub fn new(producer: Producer<Descriptor>) -> Self {
-        Self {
-            producer,
-            scratch: Scratch::new(),
-        }
+        Self { producer, scratch: Scratch::new() }
     }
 
     /// Writes one receipt and says which kind of undecoded it is, if it is; [`Full`] = nothing was written, try again.
@@ -53,16 +50,9 @@ impl Drafter {
         // The names come out of the line and are never longer than it, but for the vocabulary of binary type codes, which
         // is not written out, and the feed's name.
         let names_max_bytes = line.len().min(3 * NAME_MAX_BYTES).max(feed.len());
-        let mut claim = self
-            .producer
-            .claim(line.len() + names_max_bytes)
-            .ok_or(Full)?;
+        let mut claim = self.producer.claim(line.len() + names_max_bytes).ok_or(Full)?;
 
-        let mut header = Descriptor {
-            kind: RECEIPT,
-            ts_ns: now_ns,
-            ..Descriptor::default()
-        };
+        let mut header = Descriptor { kind: RECEIPT, ts_ns: now_ns, ..Descriptor::default() };
         let read = if piece.truncated() || !piece.whole {
             Err((ErrorKind::DecodeError, None))
         } else {
@@ -77,14 +67,7 @@ impl Drafter {
             Err((kind, source)) => {
                 header.flags = kind.to_flags();
                 header.event_type = DECODE_FAILURE;
-                (
-                    Names {
-                        symbol: "",
-                        source: source.unwrap_or(feed),
-                        event_type: "",
-                    },
-                    Some(kind),
-                )
+                (Names { symbol: "", source: source.unwrap_or(feed), event_type: "" }, Some(kind))
             }
         };
         if piece.truncated() {
@@ -97,12 +80,7 @@ impl Drafter {
 
         let payload = claim.payload_mut();
         let mut end = 0;
-        for part in [
-            names.symbol.as_bytes(),
-            names.source.as_bytes(),
-            names.event_type.as_bytes(),
-            line,
-        ] {
+        for part in [names.symbol.as_bytes(), names.source.as_bytes(), names.event_type.as_bytes(), line] {
             payload[end..end + part.len()].copy_from_slice(part);
             end += part.len();
         }
@@ -133,17 +111,9 @@ impl Names<'_> {
     /// Their lengths; each is at most `NAME_MAX_BYTES`, which the envelope's and the settings' checks make sure of.
     fn lengths(&self) -> NameLengths {
         let length = |name: &str| {
-            assert!(
-                name.len() <= NAME_MAX_BYTES,
-                "a name of {} bytes passed the checks",
-                name.len()
-            );
+            assert!(name.len() <= NAME_MAX_BYTES, "a name of {} bytes passed the checks", name.len());
             u16::try_from(name.len()).unwrap_or(u16::MAX)
         };
-        NameLengths {
-            symbol: length(self.symbol),
-            source: length(self.source),
-            event_type: length(self.event_type),
-        }
+        NameLengths { symbol: length(self.symbol), source: length(self.source), event_type: length(self.event_type) }
     }
 }

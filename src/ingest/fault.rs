@@ -17,35 +17,21 @@ pub struct Cause {
 
 impl Cause {
     pub(super) fn closed_by_peer() -> Self {
-        Self::of(
-            io::ErrorKind::UnexpectedEof,
-            "the other side closed the connection",
-        )
+        Self::of(io::ErrorKind::UnexpectedEof, "the other side closed the connection")
     }
 
     pub(super) fn broken_record() -> Self {
-        Self::of(
-            io::ErrorKind::InvalidData,
-            "a binary record with a broken length",
-        )
+        Self::of(io::ErrorKind::InvalidData, "a binary record with a broken length")
     }
 
     fn of(kind: io::ErrorKind, text: &str) -> Self {
-        Self {
-            errno: None,
-            kind,
-            text: text.into(),
-        }
+        Self { errno: None, kind, text: text.into() }
     }
 }
 
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
-        Self {
-            errno: error.raw_os_error(),
-            kind: error.kind(),
-            text: error.to_string().into(),
-        }
+        Self { errno: error.raw_os_error(), kind: error.kind(), text: error.to_string().into() }
     }
 }
 
@@ -130,68 +116,32 @@ impl fmt::Display for IngestFault {
         match &self.kind {
             IngestFaultKind::Settings(text) => f.write_str(text),
             IngestFaultKind::Open { cause, advice } => write!(f, "cannot open: {cause}; {advice}"),
-            IngestFaultKind::Accept {
-                cause,
-                next_retry_ns,
-            } => {
-                write!(
-                    f,
-                    "cannot accept a connection: {cause}; {}",
-                    Next(*next_retry_ns, self.at_ns)
-                )
+            IngestFaultKind::Accept { cause, next_retry_ns } => {
+                write!(f, "cannot accept a connection: {cause}; {}", Next(*next_retry_ns, self.at_ns))
             }
-            IngestFaultKind::Connect {
-                cause,
-                attempts,
-                next_retry_ns,
-            } => {
-                write!(
-                    f,
-                    "cannot connect (attempt {attempts}): {cause}; {}",
-                    Next(*next_retry_ns, self.at_ns)
-                )
+            IngestFaultKind::Connect { cause, attempts, next_retry_ns } => {
+                write!(f, "cannot connect (attempt {attempts}): {cause}; {}", Next(*next_retry_ns, self.at_ns))
             }
             IngestFaultKind::Dropped(cause) => {
-                write!(
-                    f,
-                    "an accepted connection failed: {cause}; the sender has to connect again"
-                )
+                write!(f, "an accepted connection failed: {cause}; the sender has to connect again")
             }
-            IngestFaultKind::Lost {
-                cause: Some(cause),
-                next_retry_ns,
-            } => {
-                write!(
-                    f,
-                    "connection lost: {cause}; {}",
-                    Next(*next_retry_ns, self.at_ns)
-                )
+            IngestFaultKind::Lost { cause: Some(cause), next_retry_ns } => {
+                write!(f, "connection lost: {cause}; {}", Next(*next_retry_ns, self.at_ns))
             }
-            IngestFaultKind::Lost {
-                cause: None,
-                next_retry_ns,
-            } => {
-                write!(
-                    f,
-                    "the other side closed the connection; {}",
-                    Next(*next_retry_ns, self.at_ns)
-                )
+            IngestFaultKind::Lost { cause: None, next_retry_ns } => {
+                write!(f, "the other side closed the connection; {}", Next(*next_retry_ns, self.at_ns))
             }
             IngestFaultKind::Read(cause) => {
-                write!(
-                    f,
-                    "reading failed: {cause}; the rest was not read: repair the source and start it again"
-                )
+                write!(f, "reading failed: {cause}; the rest was not read: repair the source and start it again")
             }
             IngestFaultKind::BrokenRecord { bytes } => write!(
                 f,
                 "a binary record with a broken length: {bytes} bytes kept as one undecoded receipt, connection closed; \
                  check that the sender writes binary records and the same version"
             ),
-            IngestFaultKind::Poll(cause) => write!(
-                f,
-                "cannot ask the kernel for readiness: {cause}; it is tried again"
-            ),
+            IngestFaultKind::Poll(cause) => {
+                write!(f, "cannot ask the kernel for readiness: {cause}; it is tried again")
+            }
         }
     }
 }
@@ -204,14 +154,8 @@ struct Next(Option<i64>, i64);
 impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(at_ns) => write!(
-                f,
-                "next try in {} ms",
-                at_ns.saturating_sub(self.1) / 1_000_000
-            ),
-            None => {
-                f.write_str("no retry is scheduled: check the other side, then reload or restart")
-            }
+            Some(at_ns) => write!(f, "next try in {} ms", at_ns.saturating_sub(self.1) / 1_000_000),
+            None => f.write_str("no retry is scheduled: check the other side, then reload or restart"),
         }
     }
 }
@@ -219,19 +163,11 @@ impl fmt::Display for Next {
 /// What to do when a feed cannot be opened.
 pub(super) fn open_advice(kind: io::ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::AddrInUse => {
-            "somebody else listens there: stop it or choose another address"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this host has no such address: use one of its own, or 0.0.0.0"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "not allowed: use a port above 1023, or a path this user may use"
-        }
+        io::ErrorKind::AddrInUse => "somebody else listens there: stop it or choose another address",
+        io::ErrorKind::AddrNotAvailable => "this host has no such address: use one of its own, or 0.0.0.0",
+        io::ErrorKind::PermissionDenied => "not allowed: use a port above 1023, or a path this user may use",
         io::ErrorKind::NotFound => "no such file or folder: check the path",
-        io::ErrorKind::AlreadyExists => {
-            "a file that is no socket has this path: move it away or choose another path"
-        }
+        io::ErrorKind::AlreadyExists => "a file that is no socket has this path: move it away or choose another path",
         io::ErrorKind::IsADirectory => "this is a folder: name a file",
         _ => "check the address",
     }

@@ -83,10 +83,7 @@ impl Feed {
         registry: &Registry,
         token: Token,
     ) -> Result<(Self, Option<Io>), (FeedLabel, io::Error)> {
-        let mut label = FeedLabel {
-            name: settings.name.into(),
-            address: settings.source.to_string().into(),
-        };
+        let mut label = FeedLabel { name: settings.name.into(), address: settings.source.to_string().into() };
         let opened = Self::open_source(settings.source, registry, token);
         let (role, io) = match opened {
             Ok(opened) => opened,
@@ -117,11 +114,7 @@ impl Feed {
         Ok((feed, io))
     }
 
-    fn open_source(
-        source: FeedAddress,
-        registry: &Registry,
-        token: Token,
-    ) -> io::Result<(Role, Option<Io>)> {
+    fn open_source(source: FeedAddress, registry: &Registry, token: Token) -> io::Result<(Role, Option<Io>)> {
         let listening = |mut listener: Listener| {
             listener.register(registry, token)?;
             Ok((Role::Listen(listener), None))
@@ -161,14 +154,7 @@ impl Feed {
     /// A reader that will bring nothing more, at its end or failed for good.
     pub fn is_over(&self) -> bool {
         matches!(self.role, Role::Read)
-            && matches!(
-                self.state,
-                FeedState::Exhausted
-                    | FeedState::Down {
-                        next_retry_ns: None,
-                        ..
-                    }
-            )
+            && matches!(self.state, FeedState::Exhausted | FeedState::Down { next_retry_ns: None, .. })
     }
 
     /// True once per due call or accept.
@@ -197,18 +183,9 @@ impl Feed {
     /// Returns when the next one is due.
     pub fn failed(&mut self, cause: Cause, now_ns: i64) -> Option<i64> {
         let delay_ms = self.retry.failed();
-        self.due_ns = delay_ms.map(|ms| {
-            now_ns.saturating_add(
-                i64::try_from(ms)
-                    .unwrap_or(i64::MAX)
-                    .saturating_mul(1_000_000),
-            )
-        });
-        self.state = FeedState::Down {
-            attempts: self.retry.failed_calls(),
-            next_retry_ns: self.due_ns,
-            cause,
-        };
+        self.due_ns =
+            delay_ms.map(|ms| now_ns.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)));
+        self.state = FeedState::Down { attempts: self.retry.failed_calls(), next_retry_ns: self.due_ns, cause };
         self.due_ns
     }
 
@@ -228,9 +205,7 @@ impl Feed {
     pub fn accepting(&mut self, accepted: bool) {
         self.retry.reset();
         self.open += u32::from(accepted);
-        self.state = FeedState::Listening {
-            connections: self.open,
-        };
+        self.state = FeedState::Listening { connections: self.open };
     }
 
     /// An accepted connection was closed.
@@ -248,11 +223,7 @@ impl Feed {
 
     /// Reading ended for good.
     pub fn given_up(&mut self, cause: Cause) {
-        self.state = FeedState::Down {
-            attempts: 1,
-            next_retry_ns: None,
-            cause,
-        };
+        self.state = FeedState::Down { attempts: 1, next_retry_ns: None, cause };
     }
 
     /// Accepts and calls no more; a listening socket is closed.

@@ -90,14 +90,8 @@ impl LineSplitter {
                 line_end > 0 && pending[line_end - 1] == b'\r'
             };
             let true_len_bytes = line_end as u64 + self.dropped_bytes - u64::from(before_is_cr);
-            let keep = (line_end - usize::from(before_is_cr && self.dropped_bytes == 0))
-                .min(self.line_max_bytes);
-            return Some(Found {
-                keep,
-                advance: line_end + 1,
-                true_len_bytes,
-                whole: true,
-            });
+            let keep = (line_end - usize::from(before_is_cr && self.dropped_bytes == 0)).min(self.line_max_bytes);
+            return Some(Found { keep, advance: line_end + 1, true_len_bytes, whole: true });
         }
         self.searched = pending.len();
         if self.finished {
@@ -135,27 +129,16 @@ mod tests {
 
     fn drain(splitter: &mut LineSplitter, lines: &mut Vec<Line>) {
         loop {
-            let again = splitter
-                .peek()
-                .map(|piece| (piece.bytes.to_vec(), piece.true_len_bytes));
+            let again = splitter.peek().map(|piece| (piece.bytes.to_vec(), piece.true_len_bytes));
             let Some(piece) = splitter.peek() else { break };
-            assert_eq!(
-                again,
-                Some((piece.bytes.to_vec(), piece.true_len_bytes)),
-                "a line stays until it is consumed"
-            );
+            assert_eq!(again, Some((piece.bytes.to_vec(), piece.true_len_bytes)), "a line stays until it is consumed");
             lines.push((piece.bytes.to_vec(), piece.true_len_bytes));
             splitter.consume();
         }
     }
 
     /// Feeds `stream` in chunks of the given sizes, repeated in a circle.
-    fn split(
-        stream: &[u8],
-        chunks: &[usize],
-        line_max_bytes: usize,
-        read_max_bytes: usize,
-    ) -> Vec<Line> {
+    fn split(stream: &[u8], chunks: &[usize], line_max_bytes: usize, read_max_bytes: usize) -> Vec<Line> {
         let mut splitter = LineSplitter::new(line_max_bytes, read_max_bytes);
         let mut lines = Vec::new();
         let mut rest = stream;
@@ -177,10 +160,7 @@ mod tests {
 
     /// The contract, written without a buffer.
     fn naive(stream: &[u8], line_max_bytes: usize) -> Vec<Line> {
-        let mut lines: Vec<Vec<u8>> = stream
-            .split(|&byte| byte == b'\n')
-            .map(<[u8]>::to_vec)
-            .collect();
+        let mut lines: Vec<Vec<u8>> = stream.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
         let rest = lines.pop().unwrap_or_default();
         for line in &mut lines {
             if line.last() == Some(&b'\r') {
@@ -190,30 +170,17 @@ mod tests {
         if !rest.is_empty() {
             lines.push(rest);
         }
-        lines
-            .into_iter()
-            .map(|line| {
-                (
-                    line[..line.len().min(line_max_bytes)].to_vec(),
-                    line.len() as u64,
-                )
-            })
-            .collect()
+        lines.into_iter().map(|line| (line[..line.len().min(line_max_bytes)].to_vec(), line.len() as u64)).collect()
     }
 
     #[test]
     fn every_split_in_two_gives_the_same_lines() {
-        let stream =
-            b"one\r\n\n{\"a\":1}\nexactly_10\nexactly_10\r\nlonger than ten\r\n\r\r\nrest\r";
+        let stream = b"one\r\n\n{\"a\":1}\nexactly_10\nexactly_10\r\nlonger than ten\r\n\r\r\nrest\r";
         let expected = naive(stream, 10);
         assert_eq!(expected.len(), 8);
         assert_eq!(expected[5], (b"longer tha".to_vec(), 15));
         for at in 1..stream.len() {
-            assert_eq!(
-                split(stream, &[at, stream.len()], 10, 64),
-                expected,
-                "split at {at}"
-            );
+            assert_eq!(split(stream, &[at, stream.len()], 10, 64), expected, "split at {at}");
         }
         assert_eq!(split(stream, &[1], 10, READ_BUFFER_MIN_BYTES), expected);
     }

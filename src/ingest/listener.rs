@@ -41,14 +41,8 @@ impl Listener {
             }
             bound => bound?,
         };
-        let file = SocketFile {
-            inode: inode(path)?,
-            path: path.to_owned(),
-        };
-        Ok(Self::Unix {
-            listener,
-            _file: file,
-        })
+        let file = SocketFile { inode: inode(path)?, path: path.to_owned() };
+        Ok(Self::Unix { listener, _file: file })
     }
 
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -131,15 +125,11 @@ mod tests {
         let error = Listener::unix(&path).expect_err("somebody listens");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.raw_os_error().is_some(), "the errno is kept");
-        live.accept()
-            .expect("the probe connected: the listener is alive");
+        live.accept().expect("the probe connected: the listener is alive");
 
         let file = folder.path().join("file");
         fs::write(&file, b"precious").expect("write");
-        assert_eq!(
-            Listener::unix(&file).expect_err("no socket").kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(Listener::unix(&file).expect_err("no socket").kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&file).expect("read"), b"precious");
     }
 

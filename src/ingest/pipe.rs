@@ -7,28 +7,23 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::{fd::OwnedFd, unix},
+    os::fd::AsRawFd,
 };
 
-use mio::{Interest, Registry, Token, net::UnixStream};
+use mio::{Interest, Registry, Token, unix::SourceFd};
 
 /// A file the kernel reports on.
 #[derive(Debug)]
 pub(super) struct Pipe {
     file: File,
-    /// A second descriptor of the same file, only ever registered: mio registers sockets by type and anything else only
-    /// with its feature `os-ext`, but registering needs no more than a descriptor. Never read: a pipe is no socket.
-    watched: UnixStream,
 }
 
 impl Pipe {
-    /// Watches `file` under `token`; gives it back as the error's other half if the kernel cannot report on it, as on a
-    /// regular file.
+    /// Watches `file` under `token`; gives it back as the inner error if the kernel cannot report on it, as on a regular
+    /// file.
     pub fn watch(file: File, registry: &Registry, token: Token) -> io::Result<Result<Self, File>> {
-        let descriptor: OwnedFd = file.try_clone()?.into();
-        let mut watched = UnixStream::from_std(unix::net::UnixStream::from(descriptor));
-        match registry.register(&mut watched, token, Interest::READABLE) {
-            Ok(()) => Ok(Ok(Self { file, watched })),
+        match registry.register(&mut SourceFd(&file.as_raw_fd()), token, Interest::READABLE) {
+            Ok(()) => Ok(Ok(Self { file })),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Err(file)),
             Err(error) => Err(error),
         }
@@ -36,12 +31,13 @@ impl Pipe {
 
     /// Asks for the next report.
     pub fn rearm(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.reregister(&mut self.watched, token, Interest::READABLE)
+        registry.reregister(&mut SourceFd(&self.file.as_raw_fd()), token, Interest::READABLE)
     }
 
-    /// Ends the reports. Must come before the drop: the other descriptors of the file keep the kernel's registration alive.
+    /// Ends the reports. Must come before the drop: where the descriptor is a copy, as of standard input, the original
+    /// keeps the kernel's registration alive.
     pub fn unwatch(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(&mut self.watched)
+        registry.deregister(&mut SourceFd(&self.file.as_raw_fd()))
     }
 }
 

@@ -77,12 +77,9 @@ impl RecordSplitter {
             return None;
         }
         match binary::frame(pending, self.record_max_bytes) {
-            Framing::Record(bytes) => Some(Found {
-                keep: bytes,
-                advance: bytes,
-                true_len_bytes: bytes as u64,
-                whole: true,
-            }),
+            Framing::Record(bytes) => {
+                Some(Found { keep: bytes, advance: bytes, true_len_bytes: bytes as u64, whole: true })
+            }
             Framing::NeedMore(_) => self.finished.then(|| self.everything()),
             Framing::Broken(_) => {
                 self.broken = true;
@@ -94,12 +91,7 @@ impl RecordSplitter {
     /// All that is pending, as a piece that is no record.
     fn everything(&self) -> Found {
         let bytes = self.buffer.pending().len();
-        Found {
-            keep: bytes.min(self.record_max_bytes),
-            advance: bytes,
-            true_len_bytes: bytes as u64,
-            whole: false,
-        }
+        Found { keep: bytes.min(self.record_max_bytes), advance: bytes, true_len_bytes: bytes as u64, whole: false }
     }
 }
 
@@ -122,12 +114,7 @@ mod tests {
 
     type Seen = (Vec<u8>, u64, bool);
 
-    fn split(
-        stream: &[u8],
-        chunks: &[usize],
-        record_max_bytes: usize,
-        read_max_bytes: usize,
-    ) -> (Vec<Seen>, bool) {
+    fn split(stream: &[u8], chunks: &[usize], record_max_bytes: usize, read_max_bytes: usize) -> (Vec<Seen>, bool) {
         let mut splitter = RecordSplitter::new(record_max_bytes, read_max_bytes);
         let mut seen = Vec::new();
         let mut drain = |splitter: &mut RecordSplitter| {

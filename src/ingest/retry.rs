@@ -26,12 +26,7 @@ pub(super) struct Retry {
 
 impl Retry {
     pub fn new(settings: RetrySettings) -> Self {
-        Self {
-            settings,
-            failed_calls: 0,
-            delay_ms: 0,
-            elapsed_ms: 0,
-        }
+        Self { settings, failed_calls: 0, delay_ms: 0, elapsed_ms: 0 }
     }
 
     /// A call succeeded: the next failure starts a new series.
@@ -50,11 +45,7 @@ impl Retry {
         if self.failed_calls >= self.settings.max_attempts {
             return None;
         }
-        let doubled = if self.failed_calls == 1 {
-            self.settings.min_delay_ms
-        } else {
-            self.delay_ms.saturating_mul(2)
-        };
+        let doubled = if self.failed_calls == 1 { self.settings.min_delay_ms } else { self.delay_ms.saturating_mul(2) };
         self.delay_ms = doubled.min(self.settings.max_delay_ms);
         self.elapsed_ms = self.elapsed_ms.saturating_add(self.delay_ms);
         match self.settings.max_elapsed_ms {
@@ -68,18 +59,8 @@ impl Retry {
 mod tests {
     use super::*;
 
-    fn delays(
-        min_delay_ms: u64,
-        max_delay_ms: u64,
-        max_attempts: u32,
-        max_elapsed_ms: Option<u64>,
-    ) -> Vec<u64> {
-        let mut retry = Retry::new(RetrySettings {
-            min_delay_ms,
-            max_delay_ms,
-            max_attempts,
-            max_elapsed_ms,
-        });
+    fn delays(min_delay_ms: u64, max_delay_ms: u64, max_attempts: u32, max_elapsed_ms: Option<u64>) -> Vec<u64> {
+        let mut retry = Retry::new(RetrySettings { min_delay_ms, max_delay_ms, max_attempts, max_elapsed_ms });
         std::iter::from_fn(|| retry.failed()).collect()
     }
 
@@ -88,10 +69,7 @@ mod tests {
     fn follows_the_recorded_schedules() {
         assert!(delays(1, 1, 1, None).is_empty());
         assert_eq!(delays(100, 1000, 3, None), [100, 200]);
-        assert_eq!(
-            delays(100, 1000, 8, None),
-            [100, 200, 400, 800, 1000, 1000, 1000]
-        );
+        assert_eq!(delays(100, 1000, 8, None), [100, 200, 400, 800, 1000, 1000, 1000]);
         assert_eq!(delays(100, 250, 6, Some(700)), [100, 200, 250]);
         assert_eq!(delays(500, 100_000, 10, Some(4000)), [500, 1000, 2000]);
         assert!(delays(7, 7, 0, None).is_empty());
@@ -99,18 +77,11 @@ mod tests {
 
     #[test]
     fn a_success_starts_a_new_series() {
-        let mut retry = Retry::new(RetrySettings {
-            min_delay_ms: 10,
-            max_delay_ms: 80,
-            max_attempts: 3,
-            max_elapsed_ms: None,
-        });
+        let mut retry =
+            Retry::new(RetrySettings { min_delay_ms: 10, max_delay_ms: 80, max_attempts: 3, max_elapsed_ms: None });
         assert_eq!((retry.failed(), retry.failed()), (Some(10), Some(20)));
         retry.reset();
-        assert_eq!(
-            (retry.failed(), retry.failed(), retry.failed()),
-            (Some(10), Some(20), None)
-        );
+        assert_eq!((retry.failed(), retry.failed(), retry.failed()), (Some(10), Some(20), None));
         assert_eq!(retry.failed_calls(), 3);
     }
 }

@@ -86,19 +86,11 @@ impl IngestStage {
     ) -> Result<Self, Vec<IngestFault>> {
         let problems = check(&feeds, &settings, producer.payload_max_bytes());
         if !problems.is_empty() {
-            return Err(problems
-                .into_iter()
-                .map(|(feed, text)| settings_fault(&feeds, &feed, text))
-                .collect());
+            return Err(problems.into_iter().map(|(feed, text)| settings_fault(&feeds, &feed, text)).collect());
         }
-        let poll = Poll::new()
-            .map_err(|error| vec![stage_fault(0, IngestFaultKind::Poll(error.into()))])?;
+        let poll = Poll::new().map_err(|error| vec![stage_fault(0, IngestFaultKind::Poll(error.into()))])?;
 
-        let connections_max = if feeds.iter().any(|feed| feed.source.listens()) {
-            settings.connections_max
-        } else {
-            0
-        };
+        let connections_max = if feeds.iter().any(|feed| feed.source.listens()) { settings.connections_max } else { 0 };
         let mut opened = Vec::with_capacity(feeds.len());
         let mut slots: Vec<Option<Connection>> = Vec::with_capacity(feeds.len() + connections_max);
         let mut queue = VecDeque::with_capacity(feeds.len() + connections_max);
@@ -123,10 +115,7 @@ impl IngestStage {
                     faults.push(IngestFault {
                         feed,
                         at_ns: 0,
-                        kind: IngestFaultKind::Open {
-                            cause: error.into(),
-                            advice,
-                        },
+                        kind: IngestFaultKind::Open { cause: error.into(), advice },
                     });
                 }
             }
@@ -156,8 +145,7 @@ impl IngestStage {
     pub fn poll(&mut self, now_ns: i64) -> Progress {
         let mut attended = 0;
         self.polls_since_attend += 1;
-        if !self.stopping && (self.queue.is_empty() || self.polls_since_attend >= POLLS_PER_ATTEND)
-        {
+        if !self.stopping && (self.queue.is_empty() || self.polls_since_attend >= POLLS_PER_ATTEND) {
             self.polls_since_attend = 0;
             attended = self.attend(now_ns);
         }
@@ -185,11 +173,7 @@ impl IngestStage {
             }
         }
         did += attended;
-        if did == 0 {
-            Progress::Idle
-        } else {
-            Progress::Did(did)
-        }
+        if did == 0 { Progress::Idle } else { Progress::Did(did) }
     }
 
     /// Accepts, calls and reads no more; what was received is still handed on by further polls.
@@ -224,11 +208,7 @@ impl IngestStage {
     /// Every feed is a file, stdin or reader, was read to its end, and everything in it has been handed on.
     #[must_use]
     pub fn exhausted(&self) -> bool {
-        !self.feeds.is_empty()
-            && self
-                .feeds
-                .iter()
-                .all(|feed| feed.state == FeedState::Exhausted)
+        !self.feeds.is_empty() && self.feeds.iter().all(|feed| feed.state == FeedState::Exhausted)
     }
 
     /// What was counted so far.
@@ -263,10 +243,7 @@ impl IngestStage {
         while lines < LINES_PER_TURN {
             if let Some(piece) = connection.peek() {
                 let truncated = piece.truncated();
-                match self
-                    .drafter
-                    .write(&feed.label.name, feed.format, piece, now_ns)
-                {
+                match self.drafter.write(&feed.label.name, feed.format, piece, now_ns) {
                     Err(Full) => return Turn::Blocked,
                     Ok(Some(kind)) => self.counters.count_undecoded(kind),
                     Ok(None) => {}
@@ -322,21 +299,13 @@ impl IngestStage {
 
         let mut kind = None;
         if feed.connects() && !self.stopping {
-            let next_retry_ns =
-                feed.failed(cause.clone().unwrap_or_else(Cause::closed_by_peer), now_ns);
-            kind = Some(IngestFaultKind::Lost {
-                cause,
-                next_retry_ns,
-            });
+            let next_retry_ns = feed.failed(cause.clone().unwrap_or_else(Cause::closed_by_peer), now_ns);
+            kind = Some(IngestFaultKind::Lost { cause, next_retry_ns });
         } else if let Some(cause) = cause {
             if !is_socket {
                 feed.given_up(cause.clone());
             }
-            kind = Some(if is_socket {
-                IngestFaultKind::Dropped(cause)
-            } else {
-                IngestFaultKind::Read(cause)
-            });
+            kind = Some(if is_socket { IngestFaultKind::Dropped(cause) } else { IngestFaultKind::Read(cause) });
         } else if !is_socket && !self.stopping {
             feed.state = FeedState::Exhausted;
         }
@@ -396,26 +365,13 @@ impl Stage for IngestStage {
 }
 
 fn stage_fault(at_ns: i64, kind: IngestFaultKind) -> IngestFault {
-    IngestFault {
-        feed: FeedLabel {
-            name: "ingest".into(),
-            address: "all feeds".into(),
-        },
-        at_ns,
-        kind,
-    }
+    IngestFault { feed: FeedLabel { name: "ingest".into(), address: "all feeds".into() }, at_ns, kind }
 }
 
 fn settings_fault(feeds: &[FeedSettings], name: &str, text: String) -> IngestFault {
-    let address = feeds
-        .iter()
-        .find(|feed| feed.name == name)
-        .map_or("settings".into(), |feed| feed.source.to_string());
+    let address = feeds.iter().find(|feed| feed.name == name).map_or("settings".into(), |feed| feed.source.to_string());
     IngestFault {
-        feed: FeedLabel {
-            name: name.into(),
-            address: address.into(),
-        },
+        feed: FeedLabel { name: name.into(), address: address.into() },
         at_ns: 0,
         kind: IngestFaultKind::Settings(text),
     }

@@ -335,7 +335,9 @@ fn circle(links: &[LinkSpec]) -> Vec<&'static str> {
         let before = left.len();
         let chained: Vec<&LinkSpec> = left
             .iter()
-            .filter(|link| left.iter().any(|other| other.to == link.from) && left.iter().any(|other| other.from == link.to))
+            .filter(|link| {
+                left.iter().any(|other| other.to == link.from) && left.iter().any(|other| other.from == link.to)
+            })
             .copied()
             .collect();
         left = chained;
@@ -462,7 +464,8 @@ mod tests {
             lane("a", None, Idle::Park, &[]),
             lane("c", None, Idle::Park, &[Ingest]),
         ];
-        let twice = |lane, name: &str| TopologyFault::StageTwice { stage: Ingest, lane, name: name.into(), first: "a".into() };
+        let twice =
+            |lane, name: &str| TopologyFault::StageTwice { stage: Ingest, lane, name: name.into(), first: "a".into() };
         let expected = [
             twice(0, "a"),
             TopologyFault::NameTwice { lane: 1, name: "a".into() },

@@ -26,12 +26,7 @@ fn a_file_is_read_to_its_end() {
     let mut rig = Rig::one(FeedAddress::File(path));
     assert_eq!(rig.state(), FeedState::Connected);
     rig.until("the end", |rig| rig.stage.exhausted());
-    assert!(
-        rig.drafts
-            .iter()
-            .map(|draft| draft.header.ts_ms)
-            .eq(0..=1_000)
-    );
+    assert!(rig.drafts.iter().map(|draft| draft.header.ts_ms).eq(0..=1_000));
     assert!(rig.stage.is_done() && !rig.stage.drained());
     assert_eq!(rig.turn(), Progress::Idle);
 }
@@ -50,58 +45,33 @@ fn a_reader_is_read_to_its_end_and_its_failure_is_a_fault() {
                     into[..7].copy_from_slice(b"partial");
                     Ok(7)
                 }
-                _ => Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "checksum of block 3 is wrong",
-                )),
+                _ => Err(io::Error::new(io::ErrorKind::InvalidData, "checksum of block 3 is wrong")),
             }
         }
     }
     let mut rig = Rig::new(vec![
-        feed(
-            "good",
-            FeedAddress::Reader(Box::new(Cursor::new(content(10)))),
-        ),
+        feed("good", FeedAddress::Reader(Box::new(Cursor::new(content(10))))),
         feed("bad", FeedAddress::Reader(Box::new(Bad(0)))),
     ]);
     rig.until("the end of both", |rig| rig.stage.is_done());
     assert!(!rig.stage.exhausted(), "one of them failed");
     assert_eq!(rig.drafts.len(), 11);
-    assert!(
-        rig.drafts
-            .iter()
-            .any(|draft| draft.line == b"partial" && draft.source == "bad")
-    );
+    assert!(rig.drafts.iter().any(|draft| draft.line == b"partial" && draft.source == "bad"));
     assert!(matches!(&rig.faults[..], [fault] if matches!(&fault.kind, IngestFaultKind::Read(_))));
-    assert!(
-        rig.faults[0]
-            .to_string()
-            .contains("checksum of block 3 is wrong"),
-        "{}",
-        rig.faults[0]
-    );
+    assert!(rig.faults[0].to_string().contains("checksum of block 3 is wrong"), "{}", rig.faults[0]);
 }
 
 #[test]
 fn a_pipe_is_read_without_waiting_for_it() {
     let (reader, mut writer) = io::pipe().expect("pipe");
-    let mut rig = Rig::one(FeedAddress::File(PathBuf::from(format!(
-        "/dev/fd/{}",
-        reader.as_raw_fd()
-    ))));
+    let mut rig = Rig::one(FeedAddress::File(PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()))));
     drop(reader);
     for _ in 0..20 {
-        assert_eq!(
-            rig.turn(),
-            Progress::Idle,
-            "nothing is there, and nobody waits for it"
-        );
+        assert_eq!(rig.turn(), Progress::Idle, "nothing is there, and nobody waits for it");
     }
     // More than one read's worth per write, so that one report must lead to several reads.
     for part in 0..5u64 {
-        let text: String = (part * 10..part * 10 + 10)
-            .map(|seq| line("a", "BTC", seq) + "\n")
-            .collect();
+        let text: String = (part * 10..part * 10 + 10).map(|seq| line("a", "BTC", seq) + "\n").collect();
         writer.write_all(text.as_bytes()).expect("write");
         rig.until_lines((part as usize + 1) * 10);
         assert_eq!(rig.turn(), Progress::Idle);
@@ -114,19 +84,11 @@ fn a_pipe_is_read_without_waiting_for_it() {
 #[test]
 fn a_stop_hands_on_what_was_received_and_reads_no_more() {
     // Room for many lines in one read, so that complete lines wait behind the full ring.
-    let settings = IngestSettings {
-        read_buffer_bytes: 64 * 1024,
-        ..SETTINGS
-    };
+    let settings = IngestSettings { read_buffer_bytes: 64 * 1024, ..SETTINGS };
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("feed.sock");
-    let mut rig = Rig::with(
-        vec![
-            feed("tcp", tcp_listen()),
-            feed("unix", FeedAddress::UnixListen(path.clone())),
-        ],
-        settings,
-    );
+    let mut rig =
+        Rig::with(vec![feed("tcp", tcp_listen()), feed("unix", FeedAddress::UnixListen(path.clone()))], settings);
     let mut sender = rig.connect();
     let sent = content(200) + "{\"half";
     sender.write_all(sent.as_bytes()).expect("send");
@@ -140,23 +102,14 @@ fn a_stop_hands_on_what_was_received_and_reads_no_more() {
     rig.stage.stop_intake();
     assert!(!rig.stage.drained());
     assert!(!path.exists(), "the socket file is gone with its listener");
-    sender
-        .write_all(b" a line that comes too late\n")
-        .expect("the connection is open until it is drained");
+    sender.write_all(b" a line that comes too late\n").expect("the connection is open until it is drained");
     rig.until("everything", |rig| rig.stage.drained());
     assert_eq!(rig.drafts.len(), 201);
     assert_eq!(rig.drafts[200].line, b"{\"half");
-    assert_eq!(
-        ErrorKind::from_flags(rig.drafts[200].header.flags),
-        Some(ErrorKind::DecodeError)
-    );
+    assert_eq!(ErrorKind::from_flags(rig.drafts[200].header.flags), Some(ErrorKind::DecodeError));
     assert_eq!(rig.stage.counters().bytes, sent.len() as u64);
     assert!(rig.stage.is_done());
-    assert!(
-        rig.stage
-            .feeds()
-            .all(|(_, state)| *state == FeedState::Stopped)
-    );
+    assert!(rig.stage.feeds().all(|(_, state)| *state == FeedState::Stopped));
     assert_eq!(rig.turn(), Progress::Idle);
     assert!(rig.faults.is_empty(), "{:?}", rig.faults);
 }
@@ -168,10 +121,7 @@ fn a_stop_ends_calls_under_way_and_due() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut rig = Rig::new(vec![
         feed("tcp", FeedAddress::TcpConnect(address)),
-        feed(
-            "unix",
-            FeedAddress::UnixConnect(folder.path().join("nobody")),
-        ),
+        feed("unix", FeedAddress::UnixConnect(folder.path().join("nobody"))),
     ]);
     rig.turn();
     rig.stage.stop_intake();

@@ -34,13 +34,7 @@ fn a_server_that_restarts_is_called_again() {
     drop((sender, server));
     rig.until("the loss", |rig| is_down(rig, 1));
     assert_eq!(rig.drafts.len(), 2, "the cut line is kept");
-    assert!(matches!(
-        rig.faults[..],
-        [crate::ingest::IngestFault {
-            kind: IngestFaultKind::Lost { .. },
-            ..
-        }]
-    ));
+    assert!(matches!(rig.faults[..], [crate::ingest::IngestFault { kind: IngestFaultKind::Lost { .. }, .. }]));
 
     // Nobody is there: the delays double, on pipeline time alone.
     for (delay_ms, attempts) in [(100, 2), (200, 3)] {
@@ -57,22 +51,12 @@ fn a_server_that_restarts_is_called_again() {
 
     let server = TcpListener::bind(address).expect("bind again");
     rig.now_ns += 400 * MS;
-    rig.until("the second connection", |rig| {
-        rig.state() == FeedState::Connected
-    });
+    rig.until("the second connection", |rig| rig.state() == FeedState::Connected);
     let (mut sender, _) = server.accept().expect("accept");
-    sender
-        .write_all((line("a", "BTC", 3) + "\n").as_bytes())
-        .expect("send");
+    sender.write_all((line("a", "BTC", 3) + "\n").as_bytes()).expect("send");
     rig.until_lines(3);
     assert_eq!(rig.drafts[2].header.ts_ms, 3);
-    assert_eq!(
-        (
-            rig.stage.counters().reconnects,
-            rig.stage.counters().connections_open
-        ),
-        (1, 1)
-    );
+    assert_eq!((rig.stage.counters().reconnects, rig.stage.counters().connections_open), (1, 1));
 }
 
 #[test]
@@ -88,10 +72,7 @@ fn a_schedule_without_retries_left_is_said_so() {
     assert_eq!(next_retry_ns(&rig), None);
     assert_eq!(rig.faults.len(), 4);
     let last = rig.faults[3].to_string();
-    assert!(
-        last.contains("attempt 4") && last.contains("no retry is scheduled"),
-        "{last}"
-    );
+    assert!(last.contains("attempt 4") && last.contains("no retry is scheduled"), "{last}");
 
     let _server = UnixListener::bind(&path).expect("bind");
     rig.now_ns += 1_000_000 * MS;

@@ -10,8 +10,8 @@ use cutline_ring::bytes::{self, Consumer};
 
 use crate::{
     ingest::{
-        FeedAddress, FeedSettings, FeedState, Format, IngestFault, IngestSettings, IngestStage,
-        RetrySettings, draft_max_bytes,
+        FeedAddress, FeedSettings, FeedState, Format, IngestFault, IngestSettings, IngestStage, RetrySettings,
+        draft_max_bytes,
     },
     model::receipt::NameLengths,
     plane::stage::Progress,
@@ -24,12 +24,7 @@ pub const SETTINGS: IngestSettings = IngestSettings {
     line_max_bytes: 1024,
     connections_max: 64,
     read_buffer_bytes: 512,
-    retry: RetrySettings {
-        min_delay_ms: 100,
-        max_delay_ms: 400,
-        max_attempts: 4,
-        max_elapsed_ms: None,
-    },
+    retry: RetrySettings { min_delay_ms: 100, max_delay_ms: 400, max_attempts: 4, max_elapsed_ms: None },
 };
 
 /// One draft as it came out of the ring.
@@ -51,11 +46,7 @@ pub struct Rig {
 }
 
 pub fn feed(name: &str, source: FeedAddress) -> FeedSettings {
-    FeedSettings {
-        name: name.to_owned(),
-        source,
-        format: Format::Ndjson,
-    }
+    FeedSettings { name: name.to_owned(), source, format: Format::Ndjson }
 }
 
 pub fn tcp_listen() -> FeedAddress {
@@ -71,19 +62,9 @@ impl Rig {
         // The smallest ring that takes the longest line.
         let ring_bytes = (2 * (draft_max_bytes(settings.line_max_bytes) + 64)).next_power_of_two();
         let (producer, consumer) = bytes::channel(ring_bytes);
-        let stage = IngestStage::new(feeds, settings, producer).unwrap_or_else(|faults| {
-            panic!(
-                "{}",
-                faults.iter().map(ToString::to_string).collect::<String>()
-            )
-        });
-        Self {
-            stage,
-            consumer,
-            now_ns: 1_000 * MS,
-            drafts: Vec::new(),
-            faults: Vec::new(),
-        }
+        let stage = IngestStage::new(feeds, settings, producer)
+            .unwrap_or_else(|faults| panic!("{}", faults.iter().map(ToString::to_string).collect::<String>()));
+        Self { stage, consumer, now_ns: 1_000 * MS, drafts: Vec::new(), faults: Vec::new() }
     }
 
     pub fn one(source: FeedAddress) -> Self {
@@ -91,8 +72,7 @@ impl Rig {
     }
 
     pub fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.stage.listen_address(0).expect("feed 0 listens on TCP"))
-            .expect("connect")
+        TcpStream::connect(self.stage.listen_address(0).expect("feed 0 listens on TCP")).expect("connect")
     }
 
     /// Takes at most `count` drafts out of the ring.
@@ -108,13 +88,7 @@ impl Rig {
             let (event_type, line) = rest.split_at(lengths.event_type.into());
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("names are UTF-8");
             let (symbol, source, event_type) = (text(symbol), text(source), text(event_type));
-            self.drafts.push(Draft {
-                header,
-                symbol,
-                source,
-                event_type,
-                line: line.to_vec(),
-            });
+            self.drafts.push(Draft { header, symbol, source, event_type, line: line.to_vec() });
             self.consumer.advance();
         }
     }
@@ -168,10 +142,7 @@ pub struct Noise(pub u64);
 
 impl Noise {
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 }

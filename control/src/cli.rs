@@ -1,0 +1,209 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the logs are not what they should be, 2 wrong arguments or configuration, \
+3 the machine refused (files, memory, sockets), 130 stopped at once by a second signal.";
+
+/// Market data in, deterministic engine runs out, and a replay that proves it.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show everything at work for a few seconds: feed, pipeline, follower, and the proof by replay.
+    Demo(Demo),
+    /// Run the pipeline until SIGINT or SIGTERM; a second one stops at once.
+    Run(ConfigArgs),
+    /// Send a capture through the same pipeline, with the clock driven by its receipts.
+    Backfill(Backfill),
+    /// Recompute every run from the logs and compare it with what was published.
+    Verify(Verify),
+    /// Print a log as canonical JSON lines.
+    Dump(Dump),
+    /// Follow the published events from another process.
+    Tail(Tail),
+    /// Check a configuration: all of its problems, or the topology that it gives.
+    Check(ConfigArgs),
+    /// Read the counters of a data directory, be its process alive or dead.
+    Stat(Stat),
+    /// Write a synthetic feed: the same arguments give the same bytes.
+    Generate(Generate),
+    /// Print a shell's completion script.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration comes from; config/default.toml is the manual of its keys.
+#[derive(Args, Clone)]
+pub struct ConfigArgs {
+    /// A TOML file over the embedded default; may be given more than once, later ones win.
+    #[arg(long = "config", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// One key over all files, such as scheduler.interval_ms=1000.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Demo {
+    /// How long to run, seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+    /// Receipts per second of the generated feed.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Symbols of the generated feed.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub symbols: u32,
+    /// A capture to feed instead (NDJSON; .gz and .zst as they are); time is then that of its receipts.
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Where to put the logs instead of a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Backfill {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The capture: a file (.gz and .zst as they are), or - for standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub input: PathBuf,
+    /// Where the logs go; overrides log.dir.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Go on with logs that are already there.
+    #[arg(long)]
+    pub append: bool,
+}
+
+#[derive(Args)]
+pub struct Verify {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Fail if any outcome had to be taken as recorded.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// A log, or a view over logs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Receipts.
+    Inputs,
+    /// Runs with their latest status.
+    Runs,
+    /// Published events.
+    Outputs,
+    /// Hysteresis states.
+    States,
+}
+
+#[derive(Args)]
+pub struct Dump {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// What to print.
+    pub what: What,
+    /// First sequence (ingest_seq for inputs).
+    #[arg(long, value_name = "SEQ")]
+    pub from_seq: Option<u64>,
+    /// Last sequence.
+    #[arg(long, value_name = "SEQ")]
+    pub to_seq: Option<u64>,
+    /// First time, Unix ms: ingest time for inputs, engine timestamp for the others.
+    #[arg(long, value_name = "MS")]
+    pub from_ms: Option<i64>,
+    /// Last time, Unix ms.
+    #[arg(long, value_name = "MS")]
+    pub to_ms: Option<i64>,
+    /// Only this symbol.
+    #[arg(long)]
+    pub symbol: Option<String>,
+    /// runs: every frame of the log instead of one line per run.
+    #[arg(long)]
+    pub all: bool,
+    /// outputs: the engine's bytes as they are, not as canonical JSON.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+#[derive(Args)]
+pub struct Tail {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where to begin: start, now, or the sequence of an event.
+    #[arg(long, default_value = "now", value_name = "start|now|SEQ", value_parser = parse_start)]
+    pub from: cutline_journal::Start,
+    /// Stop after so many events.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Stop at the end instead of waiting for more.
+    #[arg(long)]
+    pub no_follow: bool,
+    /// The engine's bytes as they are, not as canonical JSON.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+#[derive(Args)]
+pub struct Stat {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Generate {
+    /// Where to: a file, - for standard output, tcp:HOST:PORT or unix:PATH.
+    #[arg(long, default_value = "-", value_name = "TARGET")]
+    pub to: String,
+    /// Seed; the same seed gives the same feed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Number of symbols.
+    #[arg(long, default_value_t = 4)]
+    pub symbols: u32,
+    /// Receipts per second of the feed's own time.
+    #[arg(long, default_value_t = 1000)]
+    pub rate: u32,
+    /// Boundary interval of its SnapshotInputs, ms.
+    #[arg(long, default_value_t = 1000)]
+    pub interval_ms: i64,
+    /// First receipt's time, Unix ms; now if it is left out.
+    #[arg(long, value_name = "MS")]
+    pub start_ms: Option<i64>,
+    /// Receipts to write.
+    #[arg(long, default_value_t = 10_000)]
+    pub count: u64,
+    /// Hostile lines per thousand: garbage, duplicates, broken envelopes.
+    #[arg(long, default_value_t = 0, value_name = "PERMILLE")]
+    pub hostile: u32,
+    /// Send at the feed's own pace instead of as fast as possible.
+    #[arg(long)]
+    pub paced: bool,
+}
+
+fn parse_start(text: &str) -> Result<cutline_journal::Start, String> {
+    match text {
+        "start" => Ok(cutline_journal::Start::Oldest),
+        "now" => Ok(cutline_journal::Start::Now),
+        seq => seq.parse().map(cutline_journal::Start::Seq).map_err(|_| format!("{seq:?} is not start, now or a sequence")),
+    }
+}

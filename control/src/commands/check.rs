@@ -1,0 +1,19 @@
+//! `cutline check`
+
+use super::{Failure, Outcome, load_config};
+use crate::cli::ConfigArgs;
+
+/// `cutline check`
+pub fn check(args: &ConfigArgs) -> Outcome {
+    let config = load_config(args)?;
+    let topology = config.topology().map_err(|faults| {
+        Failure::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    super::engines(&config.output.engine).map_err(Failure::usage)?;
+    println!("{topology}");
+    let log = &config.log;
+    let live_bytes = 3 * u64::from(log.live_segments) * log.segment_bytes;
+    println!("logs in {}, live segments in {} ({live_bytes} bytes)", log.dir.display(), log.live_dir.display());
+    println!("ok");
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! `cutline dump`: logs as canonical JSON lines.
+
+use std::io::{self, BufWriter, Write};
+
+use cutline::model::frames::{NAME, NAME_SOURCE, OUTCOME, RunFrame, STARTED, STATE};
+use cutline::model::receipt::RECEIPT;
+use cutline::replay::records;
+use cutline::sequence::names::NameTables;
+use cutline_journal::{Descriptor, Start, Tail};
+
+use super::{Failure, Outcome, output};
+use crate::cli::{self, What};
+
+type Out = BufWriter<io::StdoutLock<'static>>;
+
+/// `cutline dump`
+pub fn dump(args: &cli::Dump) -> Outcome {
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    let dumped = match args.what {
+        What::Inputs => inputs(args, &mut out),
+        What::Runs if args.all => decisions(args, &mut out),
+        What::Runs => runs(args, &mut out),
+        What::Outputs => outputs(args, &mut out),
+        What::States => states(args, &mut out),
+    };
+    match dumped {
+        Err(Stop::Output(error)) => output(Err(error)),
+        Err(Stop::Failure(failure)) => output(out.flush()).and(Err(failure)),
+        Ok(()) => output(out.flush()),
+    }
+}
+
+/// Why a dump ends early.
+enum Stop {
+    Output(io::Error),
+    Failure(Failure),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<cutline_journal::LogFault> for Stop {
+    fn from(fault: cutline_journal::LogFault) -> Self {
+        Self::Failure(match fault {
+            cutline_journal::LogFault::Absent(_) => Failure::usage(fault),
+            other => Failure::logs(other),
+        })
+    }
+}
+
+impl From<String> for Stop {
+    fn from(text: String) -> Self {
+        Self::Failure(Failure::logs(text))
+    }
+}
+
+impl cli::Dump {
+    fn wants(&self, seq: u64, ms: i64, symbol: Option<&str>) -> bool {
+        self.from_seq.is_none_or(|from| seq >= from)
+            && self.to_seq.is_none_or(|to| seq <= to)
+            && self.from_ms.is_none_or(|from| ms >= from)
+            && self.to_ms.is_none_or(|to| ms <= to)
+            && self.symbol.as_deref().is_none_or(|wanted| symbol == Some(wanted))
+    }
+}
+
+fn write_line(line: &mut Vec<u8>, out: &mut Out) -> io::Result<()> {
+    line.push(b'\n');
+    out.write_all(line)?;
+    line.clear();
+    Ok(())
+}
+
+fn inputs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
+    let mut tail = Tail::open(&args.data, "inputs", Start::Oldest)?;
+    let mut names = NameTables::new(usize::MAX);
+    let mut line = Vec::new();
+    while let Some(frame) = tail.poll()? {
+        match frame.header.kind {
+            NAME => names.define(frame.header.flags, str::from_utf8(frame.payload).unwrap_or_default()),
+            RECEIPT => {
+                let symbol = names.symbols.name(frame.header.symbol);
+                if args.wants(frame.header.seq, frame.header.ts_ns.div_euclid(1_000_000), symbol) {
+                    let source = names.sources.name(frame.header.source).unwrap_or_default();
+                    records::input(&frame, source, &mut line)?;
+                    write_line(&mut line, out)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    let _ = NAME_SOURCE;
+    Ok(())
+}
+
+fn decisions(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
+    let mut tail = Tail::open(&args.data, "runs", Start::Oldest)?;
+    let mut line = Vec::new();
+    while let Some(frame) = tail.poll()? {
+        let run = if frame.header.kind == STARTED { RunFrame::read(frame.payload).ok() } else { None };
+        if args.wants(frame.header.seq, frame.header.ts_ms, run.map(|run| run.symbol)) {
+            records::decision(&frame, &mut line)?;
+            write_line(&mut line, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn runs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
+    let mut started = Tail::open(&args.data, "runs", Start::Oldest)?;
+    let mut ended = Tail::open(&args.data, "outputs", Start::Oldest)?;
+    // Outcomes come in the order of their STARTED frames, so that one is enough to be held.
+    let mut outcome: Option<(Descriptor, Vec<u8>)> = None;
+    let mut line = Vec::new();
+    while let Some(frame) = started.poll()? {
+        if frame.header.kind != STARTED {
+            continue;
+        }
+        while outcome.as_ref().is_none_or(|(header, _)| header.aux.cast_unsigned() < frame.header.seq) {
+            let Some(next) = ended.poll()? else { break };
+            if next.header.kind == OUTCOME {
+                outcome = Some((next.header, next.payload.to_vec()));
+            }
+        }
+        let run = RunFrame::read(frame.payload).map_err(str::to_owned)?;
+        if !args.wants(frame.header.seq, run.run.engine_timestamp_ms, Some(run.symbol)) {
+            continue;
+        }
+        let own = outcome.as_ref().filter(|(header, _)| header.aux.cast_unsigned() == frame.header.seq);
+        match own {
+            Some((header, payload)) => {
+                let ended = RunFrame::read(payload).map_err(str::to_owned)?;
+                records::run(&frame.header, &run, Some((header, &ended)), &mut line);
+            }
+            None => records::run(&frame.header, &run, None, &mut line),
+        }
+        write_line(&mut line, out)?;
+    }
+    Ok(())
+}
+
+fn outputs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
+    let mut tail = Tail::open(&args.data, "outputs", Start::Oldest)?;
+    let mut line = Vec::new();
+    while let Some(frame) = tail.poll()? {
+        let symbol = RunFrame::read(frame.payload).ok().map(|run| run.symbol);
+        if args.wants(frame.header.seq, frame.header.ts_ms, symbol) && records::event(&frame, args.raw, &mut line)? {
+            write_line(&mut line, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn states(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
+    let mut tail = Tail::open(&args.data, "outputs", Start::Oldest)?;
+    let mut line = Vec::new();
+    while let Some(frame) = tail.poll()? {
+        let symbol = RunFrame::read(frame.payload).ok().map(|run| run.symbol);
+        if frame.header.kind == STATE && args.wants(frame.header.seq, frame.header.ts_ms, symbol) {
+            records::state(&frame, &mut line)?;
+            write_line(&mut line, out)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! `cutline run`, and what every command that runs a pipeline shares.
+
+use std::net::ToSocketAddrs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cutline::config::{Config, Endpoint, FeedFormat};
+use cutline::ingest::{FeedAddress, FeedSettings, Format, IngestFault};
+use cutline::plane::clock::Clock;
+use cutline::plane::pipeline::{Pipeline, PlaneFault, Surroundings};
+use cutline::sequence::stage::TimeSource;
+
+use super::signals::StopRequest;
+use super::{Failure, Outcome, engines, load_config, log_ids};
+use crate::cli::ConfigArgs;
+
+/// Time between two looks at a running pipeline.
+pub const TEND_INTERVAL: Duration = Duration::from_millis(50);
+
+/// `cutline run`
+pub fn run(args: &ConfigArgs) -> Outcome {
+    let config = load_config(args)?;
+    if config.feeds.is_empty() {
+        return Err(Failure::usage("no [[feed]] is configured: add one, see config/default.toml"));
+    }
+    let stop = StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
+    let pipeline = open(&config, feeds(&config)?, TimeSource::Clock)?;
+    report_recovery(&pipeline);
+    eprintln!("running; logs in {}", config.log.dir.display());
+    drive(pipeline, &config, || stop.is_set())
+}
+
+/// Opens a pipeline, with feeds' faults on standard error.
+pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Result<Pipeline, Failure> {
+    let report = |fault: IngestFault| eprintln!("feed: {fault}");
+    let around = Surroundings {
+        feeds,
+        time,
+        clock: Clock::start(),
+        log_ids: log_ids(),
+        engines: &engines,
+        report: Box::new(report),
+    };
+    Pipeline::open(config, around).map_err(|fault| match fault {
+        PlaneFault::Log(cutline_journal::LogFault::Corrupt(_)) => Failure::logs(fault),
+        PlaneFault::Topology(_) | PlaneFault::Engine(_) | PlaneFault::Log(cutline_journal::LogFault::Settings(_)) => {
+            Failure::usage(fault)
+        }
+        _ => Failure::machine(fault),
+    })
+}
+
+/// Says what a start found.
+pub fn report_recovery(pipeline: &Pipeline) {
+    let found = pipeline.recovery;
+    if found.receipts > 0 || found.cut_off_bytes > 0 {
+        eprintln!(
+            "recovered {} receipts, {} runs to finish, {} overdue ticks skipped, {} bytes cut off",
+            found.receipts, found.pending_runs, found.skipped_ticks, found.cut_off_bytes
+        );
+    }
+}
+
+/// Tends the pipeline until it ends by itself or `stop` says so, then closes it.
+pub fn drive(pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
+    let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let mut last = Instant::now();
+    let mut stopping = false;
+    while !pipeline.is_finished() {
+        if !stopping && stop() {
+            stopping = true;
+            pipeline.stop();
+        }
+        thread::sleep(TEND_INTERVAL);
+        let elapsed = last.elapsed();
+        last = Instant::now();
+        pipeline.tend(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX), max_step_ns);
+    }
+    pipeline.close().map_err(Failure::machine)
+}
+
+/// The configured feeds, with their addresses looked up.
+fn feeds(config: &Config) -> Result<Vec<FeedSettings>, Failure> {
+    config.feeds.iter().map(|feed| {
+        let source = match &feed.endpoint {
+            Endpoint::TcpListen(address) => FeedAddress::TcpListen(look_up(&feed.name, address)?),
+            Endpoint::TcpConnect(address) => FeedAddress::TcpConnect(look_up(&feed.name, address)?),
+            Endpoint::UnixListen(path) => FeedAddress::UnixListen(path.clone()),
+            Endpoint::UnixConnect(path) => FeedAddress::UnixConnect(path.clone()),
+            Endpoint::File(path) => FeedAddress::File(path.clone()),
+            Endpoint::Stdin => FeedAddress::Stdin,
+        };
+        let format = match feed.format {
+            FeedFormat::Ndjson => Format::Ndjson,
+            FeedFormat::Binary => Format::Binary,
+        };
+        Ok(FeedSettings { name: feed.name.clone(), source, format })
+    }).collect()
+}
+
+fn look_up(feed: &str, address: &str) -> Result<std::net::SocketAddr, Failure> {
+    let found = address.to_socket_addrs().map_err(|error| format!("feed {feed}: cannot look up {address}: {error}"));
+    found
+        .and_then(|mut all| all.next().ok_or_else(|| format!("feed {feed}: {address} has no address")))
+        .map_err(Failure::machine)
+}

@@ -1,0 +1,96 @@
+//! One file for each command.
+
+mod backfill;
+mod capture;
+mod check;
+mod demo;
+mod dump;
+mod generate;
+mod live;
+mod signals;
+mod stat;
+mod tail;
+mod verify;
+
+use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
+
+use clap::CommandFactory;
+use cutline::config::Config;
+use cutline::invoke::engine::Engine;
+
+use crate::cli::{Cli, Command, ConfigArgs};
+
+/// Why a command did not succeed: what to say, and the exit code.
+pub struct Failure {
+    pub message: String,
+    pub code: u8,
+}
+
+impl Failure {
+    /// The logs are not what they should be.
+    pub fn logs(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    /// Wrong arguments or configuration.
+    pub fn usage(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+
+    /// The machine refused.
+    pub fn machine(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 3 }
+    }
+}
+
+/// A command's end.
+pub type Outcome = Result<(), Failure>;
+
+/// Carries a command out.
+pub fn run(command: Command) -> Outcome {
+    match command {
+        Command::Demo(args) => demo::demo(&args),
+        Command::Run(args) => live::run(&args),
+        Command::Backfill(args) => backfill::backfill(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Dump(args) => dump::dump(&args),
+        Command::Tail(args) => tail::tail(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Stat(args) => stat::stat(&args),
+        Command::Generate(args) => generate::generate(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "cutline", &mut io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Loads the configuration and prints its warnings.
+fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
+    let (config, warnings) = Config::load(&args.files, &args.sets).map_err(Failure::usage)?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(config)
+}
+
+/// The engines that this binary has.
+fn engines(config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
+    cutline_engines::build(config.kind.as_str(), &config.hysteresis_json).map_err(|error| format!("engine: {error}"))
+}
+
+/// Identities for new logs.
+fn log_ids() -> [u64; 3] {
+    // The standard library seeds each of these from the operating system's randomness. 0 stands for "no log".
+    std::array::from_fn(|_| RandomState::new().hash_one(0) | 1)
+}
+
+/// Success if nobody reads any more, a failure for everything else.
+fn output(result: io::Result<()>) -> Outcome {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failure::machine(format!("cannot write output: {error}"))),
+    }
+}

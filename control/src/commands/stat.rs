@@ -1,0 +1,76 @@
+//! `cutline stat`: counters read from shared memory, of a living process or a dead one.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use cutline::plane::pipeline::CNC_FILE;
+use cutline_shm::reader::CncReader;
+
+use super::{Failure, Outcome, output};
+use crate::cli;
+
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
+
+/// Opens the counters of a data directory.
+pub fn open(data: &Path) -> Result<CncReader, Failure> {
+    let path = data.join(cutline_journal::files::LIVE_LINK).join(CNC_FILE);
+    CncReader::open(&path).map_err(|fault| Failure::usage(format!("{fault}; is {} a data directory of this boot?", data.display())))
+}
+
+/// `cutline stat`
+pub fn stat(args: &cli::Stat) -> Outcome {
+    let cnc = open(&args.data)?;
+    let mut out = io::stdout().lock();
+    output(if args.json { json(&cnc, &mut out) } else { table(&cnc, &mut out) })
+}
+
+fn table(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
+    if let Some(status) = cnc.status() {
+        writeln!(out, "pid {} {} {}", cnc.pid(), status.state.name(), status.reason)?;
+    }
+    for counter in cnc.counters() {
+        writeln!(out, "{:<28} {:<28} {:>16} {}", counter.name, counter.label, counter.value, counter.unit)?;
+    }
+    for histogram in cnc.histograms().filter(|histogram| histogram.count > 0) {
+        write!(out, "{:<28} {:<28} {:>16} times", histogram.name, histogram.label, histogram.count)?;
+        for (name, q) in QUANTILES {
+            write!(out, " {name} {} {}", histogram.percentile(q).unwrap_or(0), histogram.unit)?;
+        }
+        writeln!(out)?;
+    }
+    for error in cnc.errors() {
+        writeln!(out, "error {} times: {}", error.count, error.text)?;
+    }
+    if let Some(delay_ms) = recommended_delay(cnc) {
+        writeln!(out, "late snapshots: a scheduler.delay_ms greater by {delay_ms} would have waited for 99 % of them")?;
+    }
+    Ok(())
+}
+
+/// How much more delay 99 % of the late snapshots would have needed, ms; `None` if none was late.
+fn recommended_delay(cnc: &CncReader) -> Option<u64> {
+    let lateness = cnc.histograms().find(|histogram| histogram.name == cutline::plane::counters::CUT_LATENESS.name)?;
+    Some(lateness.percentile(0.99)?.div_ceil(1_000_000))
+}
+
+fn json(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
+    let counters = cnc.counters().map(|counter| {
+        serde_json::json!({"name": counter.name, "label": counter.label, "value": counter.value, "unit": counter.unit})
+    });
+    let histograms = cnc.histograms().map(|histogram| {
+        let quantiles: serde_json::Map<_, _> =
+            QUANTILES.iter().map(|&(name, q)| (name.to_owned(), histogram.percentile(q).into())).collect();
+        serde_json::json!({"name": histogram.name, "label": histogram.label, "count": histogram.count,
+            "unit": histogram.unit, "quantiles": quantiles})
+    });
+    let state = cnc.status().map(|status| serde_json::json!({"state": status.state.name(), "reason": status.reason}));
+    let all = serde_json::json!({
+        "pid": cnc.pid(),
+        "status": state,
+        "counters": counters.collect::<Vec<_>>(),
+        "histograms": histograms.collect::<Vec<_>>(),
+        "errors": cnc.errors().map(|error| serde_json::json!({"count": error.count, "text": error.text})).collect::<Vec<_>>(),
+        "more_delay_ms": recommended_delay(cnc),
+    });
+    writeln!(out, "{all}")
+}

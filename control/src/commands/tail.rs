@@ -1,0 +1,52 @@
+//! `cutline tail`: follows the published events from another process.
+
+use std::io::{self, BufWriter, Write};
+use std::thread;
+use std::time::Duration;
+
+use cutline::replay::records;
+use cutline_journal::{LogFault, Tail};
+
+use super::{Failure, Outcome, output};
+use crate::cli;
+
+/// Wait between two looks at a log that has nothing new.
+const IDLE: Duration = Duration::from_micros(200);
+/// Wait between two looks for a log that does not exist yet.
+const ABSENT: Duration = Duration::from_millis(50);
+
+/// `cutline tail`
+pub fn tail(args: &cli::Tail) -> Outcome {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut follower = loop {
+        match Tail::open(&args.data, "outputs", args.from) {
+            Ok(tail) => break tail,
+            Err(LogFault::Absent(_)) if !args.no_follow && args.data.is_dir() => thread::sleep(ABSENT),
+            Err(fault @ LogFault::Absent(_)) => return Err(Failure::usage(fault)),
+            Err(fault) => return Err(Failure::logs(fault)),
+        }
+    };
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut line = Vec::new();
+    while left > 0 {
+        let Some(frame) = follower.poll().map_err(Failure::logs)? else {
+            if let Err(error) = out.flush() {
+                return output(Err(error));
+            }
+            if args.no_follow {
+                break;
+            }
+            thread::sleep(IDLE);
+            continue;
+        };
+        if records::event(&frame, args.raw, &mut line).map_err(Failure::logs)? {
+            line.push(b'\n');
+            if let Err(error) = out.write_all(&line) {
+                return output(Err(error));
+            }
+            line.clear();
+            left -= 1;
+        }
+    }
+    output(out.flush())
+}

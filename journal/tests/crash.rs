@@ -1,0 +1,493 @@
+//! A process that is killed loses nothing that was committed. A machine that dies loses what was not flushed, whole
+//! groups only, and says so.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::fs;
+
+use common::{Place, SEGMENT, Seen, append, append_group, assert_same, corruption, drain, kill, overwrite, segment_files, sync};
+use cutline_journal::layout::{MORE, SEGMENT_HEADER_BYTES};
+use cutline_journal::recover::recover;
+use cutline_journal::{Appender, LogFault, Start, Tail};
+
+fn fill(place: &Place, frames: i64) -> (Vec<Seen>, Appender, cutline_journal::keeper::LogKeeper) {
+    let (mut appender, mut keeper) = place.start();
+    let wrote = (0..frames).map(|tag| append(&mut appender, &mut keeper, tag, (tag as usize * 97) % 2500)).collect();
+    (wrote, appender, keeper)
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_was_committed() {
+    for published in [true, false] {
+        let place = Place::new();
+        let (mut wrote, mut appender, mut keeper) = fill(&place, 150);
+        let flushed = keeper.durable();
+        wrote.extend((150..160).map(|tag| append(&mut appender, &mut keeper, tag, 500)));
+        if published {
+            appender.publish();
+        }
+        assert!(keeper.durable() < appender.position() && flushed <= keeper.durable());
+        let (end, last_seq) = (appender.position(), appender.last_seq());
+        let mut tail = place.tail(Start::Oldest);
+        assert_same(&drain(&mut tail), &wrote, "before");
+        kill(appender, keeper);
+
+        let recovered = place.recover();
+        assert_eq!((recovered.end(), recovered.last_seq(), recovered.torn_bytes), (end, last_seq, 0));
+        (appender, keeper) = recovered.activate().expect("active");
+        let more: Vec<Seen> = (160..300).map(|tag| append(&mut appender, &mut keeper, tag, 700)).collect();
+        assert_eq!(more[0].seq, last_seq + 1);
+        assert_same(&drain(&mut tail), &more, "a tail that was there before");
+        wrote.extend(more);
+        assert_same(&place.read_all().0, &wrote, "a new tail");
+        assert_eq!(place.generation(), 1, "nothing was lost");
+        drop(appender);
+        keeper.close().expect("closed");
+        let (seen, tail) = place.read_all();
+        assert_same(&seen, &wrote, "after a clean stop");
+        tail.check_end().expect("a clean end");
+    }
+}
+
+#[test]
+fn crashes_in_a_row_lose_nothing_either() {
+    let place = Place::new();
+    let mut wrote = Vec::new();
+    let mut tag = 0;
+    for round in 0..12 {
+        let (mut appender, mut keeper) = place.start();
+        for _ in 0..round * 9 {
+            wrote.push(append(&mut appender, &mut keeper, tag, (tag as usize * 131) % 5000));
+            tag += 1;
+        }
+        kill(appender, keeper);
+        // A recovery that dies before it activates, too.
+        drop(place.recover());
+    }
+    assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "");
+}
+
+#[test]
+fn what_was_claimed_and_not_committed_is_cleared() {
+    // Lengths of what was left behind, and of what is written over it: commit words of the first must never show.
+    for (left, then) in [(3, 1), (20, 1), (2, 30), (200, 3)] {
+        let place = Place::new();
+        let (mut wrote, mut appender, keeper) = fill(&place, 5);
+        let mut group = appender.group(left * 128).expect("room");
+        for tag in 0..left as i64 {
+            group.push_more(common::header(1000 + tag, 1), &[&[0xee; 64]]);
+        }
+        std::mem::forget(group);
+        let mut tail = place.tail(Start::Oldest);
+        assert_same(&drain(&mut tail), &wrote, "uncommitted frames are not visible");
+        kill(appender, keeper);
+
+        let recovered = place.recover();
+        assert_eq!(recovered.torn_bytes, 0, "nobody ever saw them");
+        let (mut appender, mut keeper) = recovered.activate().expect("active");
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "nor after recovery");
+        for tag in 0..then {
+            wrote.push(append(&mut appender, &mut keeper, 2000 + tag * 3, 0));
+            assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "nor while it is written over");
+        }
+        drop(appender);
+        keeper.close().expect("closed");
+        let (seen, tail) = place.read_all();
+        assert_same(&seen, &wrote, "nor on disk");
+        tail.check_end().expect("a clean end");
+    }
+}
+
+/// In durable mode followers wait for the disk, but a process that dies loses nothing that only memory had.
+#[test]
+fn a_killed_process_loses_nothing_in_durable_mode() {
+    let place = Place::new();
+    let mut settings = place.settings();
+    settings.durable = true;
+    let (mut appender, mut keeper) = recover(settings.clone(), 1).and_then(|log| log.activate()).expect("active");
+    let mut wrote: Vec<Seen> = (0..10).map(|tag| append(&mut appender, &mut keeper, tag, 100)).collect();
+    sync(&appender, &mut keeper);
+    wrote.extend((10..20).map(|tag| append(&mut appender, &mut keeper, tag, 100)));
+    let last_seq = appender.last_seq();
+    kill(appender, keeper);
+
+    let recovered = recover(settings, 1).expect("recovered");
+    assert_eq!(recovered.last_seq(), last_seq);
+    let mut owner = Tail::open_files(recovered.files(), Start::Oldest).expect("opened");
+    assert_same(&drain(&mut owner), &wrote, "the owner sees what is not flushed");
+    assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote[..10], "followers do not");
+    let (_appender, _keeper) = recovered.activate().expect("active");
+    assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "until activation has flushed it");
+}
+
+#[test]
+fn a_dead_machine_keeps_what_was_flushed_and_starts_a_new_generation() {
+    let place = Place::new();
+    let (mut wrote, mut appender, mut keeper) = fill(&place, 150);
+    sync(&appender, &mut keeper);
+    let durable = wrote.len();
+    let lost: Vec<Seen> = (150..170).map(|tag| append(&mut appender, &mut keeper, tag, 900)).collect();
+    let end = keeper.durable();
+    let mut told = place.tail(Start::Oldest);
+    drain(&mut told);
+    let mut behind = place.tail(Start::Oldest);
+    for _ in 0..10 {
+        behind.poll().expect("sound").expect("a frame");
+    }
+    let resume = told.position();
+    kill(appender, keeper);
+    place.lose_memory();
+
+    let recovered = place.recover();
+    assert_eq!((recovered.end(), recovered.last_seq()), (end, wrote[durable - 1].seq.max(recovered.last_seq())));
+    (appender, keeper) = recovered.activate().expect("active");
+    assert_eq!(place.generation(), 2);
+    let new: Vec<Seen> = (500..540).map(|tag| append(&mut appender, &mut keeper, tag, 30)).collect();
+    assert_eq!(new[0].position, lost[0].position, "written anew from the cut on");
+    wrote.extend(new);
+
+    // A follower past the cut, who was never told, may not go on as if nothing had happened.
+    let rewound = (0..5000).find_map(|_| match told.poll() {
+        Err(LogFault::Rewound { to }) => Some(to),
+        Ok(None) => None,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(rewound, Some(end));
+    assert!(matches!(told.poll(), Err(LogFault::Rewound { .. })), "it stays told");
+    assert!(matches!(Tail::open(place.data.path(), "outputs", Start::Position(resume)), Err(LogFault::Rewound { .. })));
+    assert_same(&drain(&mut place.tail(Start::Position(end))), &wrote[durable..], "from where it is told to follow");
+    // One before the cut goes on; it has its old memory mapped, with frames in it that are gone.
+    let rest = follow_until_quiet(&mut behind);
+    match rest {
+        Ok(seen) => assert_same(&seen, &wrote[10..], "before the cut"),
+        Err(to) => assert_eq!(to, end, "or it had read on in memory that was taken away, and is told"),
+    }
+}
+
+/// Drains a tail that may first have to notice that its files were replaced.
+fn follow_until_quiet(tail: &mut Tail) -> Result<Vec<Seen>, u64> {
+    let mut seen = Vec::new();
+    let mut idle = 0;
+    while idle < 3000 {
+        match tail.poll() {
+            Ok(Some(frame)) => {
+                seen.push(Seen::of(&frame));
+                idle = 0;
+            }
+            Ok(None) => idle += 1,
+            Err(LogFault::Rewound { to }) => return Err(to),
+            Err(fault) => panic!("{fault}"),
+        }
+    }
+    Ok(seen)
+}
+
+#[test]
+fn the_generation_grows_also_when_the_disk_ends_at_a_whole_frame() {
+    let place = Place::new();
+    let (wrote, mut appender, mut keeper) = fill(&place, 20);
+    sync(&appender, &mut keeper);
+    append(&mut appender, &mut keeper, 100, 10);
+    kill(appender, keeper);
+    place.lose_memory();
+    let recovered = place.recover();
+    assert_eq!(recovered.torn_bytes, 0, "nothing shows that there was more");
+    recovered.activate().expect("active");
+    assert_eq!(place.generation(), 2);
+    assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "");
+    // And stays through clean stops.
+    let (appender, keeper) = {
+        place.lose_memory();
+        place.start()
+    };
+    assert_eq!(place.generation(), 3);
+    drop(appender);
+    keeper.close().expect("closed");
+    place.start();
+    assert_eq!(place.generation(), 3);
+}
+
+/// What the disk may hold behind the mark when a machine dies: any part of what was being written.
+#[test]
+fn torn_writes_behind_the_mark_are_cut_off_by_whole_groups() {
+    let place = Place::new();
+    let (wrote, mut appender, mut keeper) = fill(&place, 30);
+    sync(&appender, &mut keeper);
+    let durable = keeper.durable();
+    let disk_before = fs::read(place.disk().disk_segment(durable - durable % SEGMENT)).expect("read");
+    let mut behind = Vec::new();
+    behind.extend(append_group(&mut appender, &mut keeper, &[(100, 200), (101, 0), (102, 400)]));
+    behind.extend(append_group(&mut appender, &mut keeper, &[(103, 100)]));
+    behind.extend(append_group(&mut appender, &mut keeper, &[(104, 64), (105, 64)]));
+    let end = appender.position();
+    assert_eq!(durable / SEGMENT, end / SEGMENT, "one segment for this test");
+    let base = durable - durable % SEGMENT;
+    let memory = fs::read(place.files().live_segment(base).expect("live")).expect("read");
+    kill(appender, keeper);
+    place.lose_memory();
+    let mark = fs::read(place.disk().mark()).expect("read");
+    let whole_groups: Vec<(u64, usize)> = std::iter::once((durable, 0))
+        .chain(behind.iter().enumerate().filter(|(_, frame)| !frame.more).map(|(index, frame)| {
+            (frame.position + cutline_journal::Descriptor::frame_bytes(frame.len) as u64, index + 1)
+        }))
+        .collect();
+    assert_eq!(whole_groups.last().expect("groups").0, end);
+
+    let path = place.disk().disk_segment(base);
+    let check = |bytes: &[u8], expected: usize, context: &str| {
+        fs::write(&path, bytes).expect("written");
+        fs::write(place.disk().mark(), &mark).expect("written");
+        place.lose_memory();
+        // A tail that reads the disk as it was left does not take it for corruption, and check_end tells.
+        let mut tail = place.tail(Start::Oldest);
+        let whole = drain(&mut tail);
+        assert!(whole.len() >= wrote.len() + expected, "{context}");
+        let recovered = place.recover();
+        let cut = recovered.end();
+        assert_eq!(cut, whole_groups.iter().find(|(_, frames)| *frames == expected).expect("a border").0, "{context}");
+        let anything = bytes[(cut - base) as usize..].iter().any(|&byte| byte != 0);
+        assert_eq!(recovered.torn_bytes > 0, anything, "{context}: torn bytes are counted");
+        assert_eq!(tail.check_end().is_err(), bytes[(tail.position() - base) as usize..].iter().any(|&byte| byte != 0), "{context}");
+        drop(recovered.activate().expect("active"));
+        let (seen, _) = place.read_all();
+        assert_same(&seen, &[&wrote[..], &behind[..expected]].concat(), context);
+        let disk = fs::read(&path).expect("read");
+        assert_eq!(disk.len() as u64, SEGMENT, "{context}");
+        assert!(disk[(cut - base) as usize..].iter().all(|&byte| byte == 0), "{context}: behind the cut is zero");
+    };
+    let expected_at = |to: u64| whole_groups.iter().rev().find(|(position, _)| *position <= to).expect("one").1;
+    // Written up to some byte, the rest zero.
+    for to in (durable..=end).step_by(8).chain([end]) {
+        let at = (to - base) as usize;
+        let mut bytes = disk_before.clone();
+        bytes[..at].copy_from_slice(&memory[..at]);
+        // A frame whose last bytes are zero, padding say, is whole without them.
+        let rest_is_zero = memory[at..(end - base) as usize].iter().take_while(|&&byte| byte == 0).count() as u64;
+        check(&bytes, expected_at(to + rest_is_zero), &format!("written up to {to}"));
+    }
+    // Cut short there.
+    for to in (durable..=end).step_by(56) {
+        let at = (to - base) as usize;
+        fs::write(&path, &memory[..at]).expect("written");
+        fs::write(place.disk().mark(), &mark).expect("written");
+        place.lose_memory();
+        let recovered = place.recover();
+        assert_eq!(recovered.end(), whole_groups[..].iter().rev().find(|(position, _)| *position <= to).expect("one").0);
+        drop(recovered.activate().expect("active"));
+        assert_eq!(fs::metadata(&path).expect("there").len(), SEGMENT);
+    }
+    // A hole of one 512-byte sector anywhere, everything else there.
+    for hole in (durable..end).step_by(32) {
+        let (from, to) = ((hole - base) as usize, ((hole - base) as usize + 512).min(memory.len()));
+        let mut bytes = memory.clone();
+        if bytes[from..to].iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        bytes[from..to].fill(0);
+        let first = memory[from..].iter().position(|&byte| byte != 0).map_or(end, |skip| hole + skip as u64);
+        check(&bytes, expected_at(first), &format!("hole at {hole}"));
+    }
+    // Garbage directly behind the mark.
+    let mut bytes = disk_before.clone();
+    bytes[(durable - base) as usize..].fill(0x5a);
+    check(&bytes, 0, "garbage");
+}
+
+#[test]
+fn later_segments_that_reached_the_disk_before_earlier_ones_are_removed() {
+    let place = Place::new();
+    let (wrote, mut appender, mut keeper) = fill(&place, 3);
+    sync(&appender, &mut keeper);
+    let mark = fs::read(place.disk().mark()).expect("read");
+    for tag in 100..130 {
+        append(&mut appender, &mut keeper, tag, 5000);
+    }
+    sync(&appender, &mut keeper);
+    assert!(segment_files(place.disk().disk_dir()).len() > 3);
+    kill(appender, keeper);
+    place.lose_memory();
+    fs::write(place.disk().mark(), &mark).expect("written");
+    let end = wrote.last().expect("some");
+    let end = end.position + cutline_journal::Descriptor::frame_bytes(end.len) as u64;
+    overwrite(&place.disk().disk_segment(0), end, &vec![0; (SEGMENT - end) as usize]);
+
+    let recovered = place.recover();
+    assert_eq!(recovered.end(), end);
+    assert!(recovered.torn_bytes > 0, "a begun segment behind the end was cut off");
+    let (mut appender, mut keeper) = recovered.activate().expect("active");
+    // Nothing of the old segments shows when the log comes to them again.
+    let mut wrote = wrote;
+    for tag in 200..260 {
+        wrote.push(append(&mut appender, &mut keeper, tag, 4000));
+    }
+    drop(appender);
+    keeper.close().expect("closed");
+    let (seen, tail) = place.read_all();
+    assert_same(&seen, &wrote, "");
+    tail.check_end().expect("a clean end");
+}
+
+#[test]
+fn a_log_is_cut_back_alive_and_followers_are_told() {
+    for clean in [true, false] {
+        let place = Place::new();
+        let (wrote, appender, keeper) = fill(&place, 150);
+        let cut = &wrote[60];
+        assert!(cut.position < appender.position() - SEGMENT, "the cut lies segments back");
+        let mut past = place.tail(Start::Oldest);
+        drain(&mut past);
+        let mut before = place.tail(Start::Oldest);
+        for _ in 0..59 {
+            before.poll().expect("sound").expect("a frame");
+        }
+        if clean {
+            drop(appender);
+            keeper.close().expect("closed");
+        } else {
+            kill(appender, keeper);
+        }
+        let mut recovered = place.recover();
+        recovered.cut_back(recovered.end(), recovered.last_seq() + 1); // nothing
+        recovered.cut_back(cut.position, cut.seq);
+        assert_eq!((recovered.end(), recovered.last_seq()), (cut.position, cut.seq - 1));
+        let (mut appender, mut keeper) = recovered.activate().expect("active");
+        let new: Vec<Seen> = (900..1000).map(|tag| append(&mut appender, &mut keeper, tag, 800)).collect();
+        let wrote = [&wrote[..60], &new].concat();
+        assert_same(&place.read_all().0, &wrote, "a new tail");
+        assert_eq!(place.generation(), 2);
+        match past.poll() {
+            Err(LogFault::Rewound { to }) => assert_eq!(to, cut.position),
+            other => panic!("{other:?}"),
+        }
+        assert_same(&drain(&mut before), &wrote[59..], "a tail before the cut reads what is there now");
+        kill(appender, keeper);
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "after another crash");
+        let (appender, keeper) = place.start();
+        drop(appender);
+        keeper.close().expect("closed");
+        let (seen, tail) = place.read_all();
+        assert_same(&seen, &wrote, "after a clean stop");
+        tail.check_end().expect("a clean end");
+    }
+}
+
+#[test]
+fn memory_of_another_boot_or_generation_does_not_count() {
+    for field in ["boot", "generation", "log", "closed"] {
+        let place = Place::new();
+        let (wrote, mut appender, mut keeper) = fill(&place, 10);
+        sync(&appender, &mut keeper);
+        append(&mut appender, &mut keeper, 500, 10);
+        kill(appender, keeper);
+        let head = place.files().head().expect("a head");
+        match field {
+            "boot" => overwrite(&head, 24, &[7; 16]),
+            "generation" => overwrite(&head, 16, &9_u64.to_le_bytes()),
+            "log" => overwrite(&head, 8, &9_u64.to_le_bytes()),
+            _ => overwrite(&head, 264, &1_u64.to_le_bytes()),
+        }
+        let recovered = place.recover();
+        assert_eq!(recovered.last_seq(), wrote.iter().filter(|frame| frame.kind == 1).count() as u64, "{field}");
+        drop(recovered.activate().expect("active"));
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, field);
+        assert_eq!(place.generation(), 2);
+    }
+}
+
+/// A crash anywhere within `activate` must leave a log that recovers to the same frames.
+#[test]
+fn activation_can_die_between_its_steps() {
+    let place = Place::new();
+    let (wrote, appender, keeper) = fill(&place, 150);
+    kill(appender, keeper);
+    let disk_before = snapshot(place.disk().disk_dir());
+    let live_before = snapshot(&place.live.path().join("outputs"));
+    let (appender, keeper) = place.start();
+    kill(appender, keeper);
+    let disk_after = snapshot(place.disk().disk_dir());
+    let live_after = snapshot(&place.live.path().join("outputs"));
+    let segments = |all: &Files| all.iter().filter(|(name, _)| name != "mark").cloned().collect::<Files>();
+    let mark = |all: &Files| all.iter().filter(|(name, _)| name == "mark").cloned().collect::<Files>();
+    let states = [
+        ("nothing done", disk_before.clone(), live_before.clone()),
+        ("on disk", [segments(&disk_after), mark(&disk_before)].concat(), live_before.clone()),
+        ("marked", disk_after.clone(), live_before.clone()),
+        ("marked, machine dies", disk_after.clone(), Files::new()),
+        ("head is last", disk_after.clone(), live_after.iter().filter(|(name, _)| name != "head").cloned().collect()),
+        ("done", disk_after.clone(), live_after.clone()),
+    ];
+    for (name, disk, live) in states {
+        restore(place.disk().disk_dir(), &disk);
+        restore(&place.live.path().join("outputs"), &live);
+        let (appender, keeper) = place.start();
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, name);
+        kill(appender, keeper);
+    }
+}
+
+/// A clean stop that dies between its steps is a clean stop or a crash of the process, never a loss.
+#[test]
+fn a_clean_stop_can_die_between_its_steps() {
+    let place = Place::new();
+    let (wrote, appender, keeper) = fill(&place, 100);
+    let live = snapshot(&place.live.path().join("outputs"));
+    let disk_dirty = snapshot(place.disk().disk_dir());
+    drop(appender);
+    keeper.close().expect("closed");
+    let disk = snapshot(place.disk().disk_dir());
+    assert!(live.iter().any(|(name, _)| name == "head"));
+    let dirty_mark = disk_dirty.iter().find(|(name, _)| name == "mark").cloned();
+    let unmarked: Files = disk.iter().filter(|(name, _)| name != "mark").cloned().chain(dirty_mark).collect();
+    for (name, disk, live) in [
+        ("memory not removed", &disk, live.clone()),
+        ("one left", &disk, live[..1].to_vec()),
+        ("mark not written", &unmarked, live.clone()),
+    ] {
+        restore(place.disk().disk_dir(), disk);
+        restore(&place.live.path().join("outputs"), &live);
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, name);
+        let (appender, keeper) = place.start();
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, name);
+        kill(appender, keeper);
+    }
+}
+
+type Files = Vec<(std::ffi::OsString, Vec<u8>)>;
+
+fn snapshot(dir: &std::path::Path) -> Files {
+    let mut files: Files = fs::read_dir(dir)
+        .expect("listed")
+        .map(|entry| entry.expect("an entry"))
+        .map(|entry| (entry.file_name(), fs::read(entry.path()).expect("read")))
+        .collect();
+    files.sort();
+    files
+}
+
+fn restore(dir: &std::path::Path, files: &Files) {
+    fs::remove_dir_all(dir).expect("removed");
+    fs::create_dir_all(dir).expect("made");
+    for (name, bytes) in files {
+        fs::write(dir.join(name), bytes).expect("written");
+    }
+}
+
+#[test]
+fn a_group_that_ends_in_a_promise_below_the_mark_is_corruption() {
+    let place = Place::new();
+    let (_, mut appender, mut keeper) = fill(&place, 3);
+    let last = append(&mut appender, &mut keeper, 3, 0);
+    sync(&appender, &mut keeper);
+    kill(appender, keeper);
+    place.lose_memory();
+    // The frame says that more of its group follows, checksum and all.
+    let mut stored = cutline_journal::Descriptor { kind: 1 | MORE, seq: last.seq, position: last.position, ..common::header(3, 1) };
+    stored.crc = cutline_journal::frame::header_crc(&stored);
+    stored.length = 64;
+    overwrite(&place.disk().disk_segment(0), last.position, bytemuck::bytes_of(&stored));
+    let fault = corruption(recover(place.settings(), 1).map(|_| ()).expect_err("refused"));
+    assert_eq!(fault.path, place.disk().disk_segment(0));
+    assert_eq!(fault.offset, last.position + 64);
+    assert_eq!(SEGMENT_HEADER_BYTES, 64);
+}
