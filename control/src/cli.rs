@@ -204,6 +204,8 @@ fn parse_start(text: &str) -> Result<cutline_journal::Start, String> {
     match text {
         "start" => Ok(cutline_journal::Start::Oldest),
         "now" => Ok(cutline_journal::Start::Now),
-        seq => seq.parse().map(cutline_journal::Start::Seq).map_err(|_| format!("{seq:?} is not start, now or a sequence")),
+        seq => {
+            seq.parse().map(cutline_journal::Start::Seq).map_err(|_| format!("{seq:?} is not start, now or a sequence"))
+        }
     }
 }

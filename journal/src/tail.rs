@@ -162,7 +162,7 @@ impl Tail {
     fn next_header(&mut self) -> Result<Option<Descriptor>, LogFault> {
         let mut reread = None;
         loop {
-            self.follow_generation()?;
+            self.follow_head()?;
             if self.at_durable_limit() {
                 return Ok(None);
             }
@@ -189,20 +189,40 @@ impl Tail {
         head.durable_mode() && !self.files.is_for_owner() && !head.is_closed() && self.position() >= head.durable()
     }
 
-    /// The writer came back after a machine crash: what lies behind the cut is not what was mapped here.
-    fn follow_generation(&mut self) -> Result<(), LogFault> {
+    /// Turns to disk when the writer has stopped, and finds out when it came back after a machine crash: what lies behind
+    /// the cut is not what was mapped here.
+    fn follow_head(&mut self) -> Result<(), LogFault> {
         let Some(head) = &self.head else { return Ok(()) };
-        let generation = head.generation();
-        if generation == self.generation {
+        if !head.is_closed() && head.generation() == self.generation {
             return Ok(());
         }
-        if self.position() > head.rewound_to() {
-            return Err(LogFault::Rewound { to: head.rewound_to() });
+        let before = head.clone();
+        let followed = self.change_head();
+        if followed.is_err() {
+            // With the old head and the old segment the next poll comes here again.
+            self.head = Some(before);
         }
-        let source = Source::load(&self.files, self.head.as_ref(), self.base)?;
-        if let Some(source) = source.filter(|source| matches!(self.checked_header(source, self.base), Ok(Some(_)))) {
-            self.source = source;
+        followed
+    }
+
+    fn change_head(&mut self) -> Result<(), LogFault> {
+        if !self.attached() {
+            self.head = open_head(&self.files)?;
         }
+        let (generation, rewound_to) = match &self.head {
+            Some(head) => (head.generation(), head.rewound_to()),
+            None => (self.generation, u64::MAX),
+        };
+        if generation != self.generation && self.position() > rewound_to {
+            return Err(LogFault::Rewound { to: rewound_to });
+        }
+        let Some(source) = self.load(self.base)? else {
+            return Err(LogFault::Lagged { oldest: self.oldest() });
+        };
+        if self.checked_header(&source, self.base)?.is_none() {
+            return Err(self.header_fault(&source, self.base, "segment header is missing"));
+        }
+        self.source = source;
         self.generation = generation;
         Ok(())
     }
@@ -218,7 +238,7 @@ impl Tail {
         }
         if !self.attached() {
             self.head = open_head(&self.files)?;
-            self.follow_generation()?;
+            self.follow_head()?;
         }
         // Taken before the bytes are read: what it promises, they then hold.
         let promised = match *reread {
@@ -281,7 +301,7 @@ impl Tail {
     fn enter_next(&mut self) -> Result<bool, LogFault> {
         if !self.attached() {
             self.head = open_head(&self.files)?;
-            self.follow_generation()?;
+            self.follow_head()?;
         }
         let base = self.base + self.segment_bytes;
         if base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base) {

@@ -60,26 +60,11 @@ const LINE: u64 = LINE_BYTES as u64;
 pub fn channel<T: Line>(capacity_bytes: usize) -> (Producer<T>, Consumer<T>) {
     const { assert_is_one_line::<T>() };
     assert!(
-        capacity_bytes.is_power_of_two()
-            && (CAPACITY_MIN_BYTES..=CAPACITY_MAX_BYTES).contains(&capacity_bytes),
+        capacity_bytes.is_power_of_two() && (CAPACITY_MIN_BYTES..=CAPACITY_MAX_BYTES).contains(&capacity_bytes),
         "bytes ring capacity must be a power of two from {CAPACITY_MIN_BYTES} to {CAPACITY_MAX_BYTES} bytes, not {capacity_bytes}"
     );
-    let (producer, consumer) = ends(
-        Lines::new(capacity_bytes / LINE_BYTES),
-        capacity_bytes as u64,
-        0,
-    );
-    (
-        Producer {
-            end: producer,
-            _header: PhantomData,
-        },
-        Consumer {
-            end: consumer,
-            peeked: 0,
-            _header: PhantomData,
-        },
-    )
+    let (producer, consumer) = ends(Lines::new(capacity_bytes / LINE_BYTES), capacity_bytes as u64, 0);
+    (Producer { end: producer, _header: PhantomData }, Consumer { end: consumer, peeked: 0, _header: PhantomData })
 }
 
 /// Bytes that a record with `payload` bytes takes in the ring.
@@ -113,10 +98,7 @@ impl<T: Line> Producer<T> {
     #[inline]
     pub fn claim(&mut self, payload_max: usize) -> Option<Claim<'_, T>> {
         let limit = self.payload_max_bytes();
-        assert!(
-            payload_max <= limit,
-            "claim of {payload_max} payload bytes in a ring that guarantees at most {limit}"
-        );
+        assert!(payload_max <= limit, "claim of {payload_max} payload bytes in a ring that guarantees at most {limit}");
         let record_bytes = stride(payload_max);
         let room = room_to_end(self.end.tail(), self.end.capacity());
         let padding = if record_bytes > room { room } else { 0 };
@@ -124,11 +106,7 @@ impl<T: Line> Producer<T> {
         if !self.end.has_room(padding + record_bytes + LINE) {
             return None;
         }
-        Some(Claim {
-            producer: self,
-            padding,
-            payload_max,
-        })
+        Some(Claim { producer: self, padding, payload_max })
     }
 
     /// Appends one record; the header's word 0 is not sent.
@@ -196,12 +174,7 @@ impl<T: Line> Claim<'_, T> {
         // SAFETY: the claim made sure that this range is free, so by E2 the consumer's last access happened before,
         // and it looks no further than the tail until the commit. A record never crosses the end of the memory
         // (padding). The slice borrows the claim, which borrows the only producer.
-        unsafe {
-            self.producer
-                .end
-                .lines()
-                .payload_mut(payload / LINE, self.payload_max)
-        }
+        unsafe { self.producer.end.lines().payload_mut(payload / LINE, self.payload_max) }
     }
 
     /// Makes the record visible: `header` (all but its word 0) and the first `payload_len` bytes of the payload.
@@ -211,31 +184,21 @@ impl<T: Line> Claim<'_, T> {
     /// If `payload_len` is above the claimed `payload_max`, which is a mistake in the program.
     #[inline]
     pub fn commit(self, header: T, payload_len: usize) {
-        assert!(
-            payload_len <= self.payload_max,
-            "commit of {payload_len} bytes in a claim of {}",
-            self.payload_max
-        );
+        assert!(payload_len <= self.payload_max, "commit of {payload_len} bytes in a claim of {}", self.payload_max);
         let record = self.record();
         let record_bytes = stride(payload_len);
         let end = &mut self.producer.end;
         let (tail, lines) = (end.tail(), end.lines());
         if cfg!(not(weaken = "bytes_zero_next")) {
             // Ordered before the commit by its release; nobody looks here before.
-            lines
-                .word((record + record_bytes) / LINE)
-                .store(0, Ordering::Relaxed);
+            lines.word((record + record_bytes) / LINE).store(0, Ordering::Relaxed);
         }
         // SAFETY: the header's line is part of the claimed range, for which see `payload_mut`.
         unsafe { lines.write_body(record / LINE, &header) };
-        lines
-            .word(record / LINE)
-            .store((LINE_BYTES + payload_len) as u32, E1.release); // E1 release
+        lines.word(record / LINE).store((LINE_BYTES + payload_len) as u32, E1.release); // E1 release
         if self.padding > 0 {
             // The consumer waits here, not at the record: this store shows both.
-            lines
-                .word(tail / LINE)
-                .store(PADDING | self.padding as u32, E1.release); // E1 release
+            lines.word(tail / LINE).store(PADDING | self.padding as u32, E1.release); // E1 release
         }
         end.advance(self.padding + record_bytes);
     }
@@ -281,12 +244,7 @@ impl<T: Line> Consumer<T> {
         let lines = self.end.lines();
         // SAFETY: by E1 the write of header and payload happened before, and the producer does not touch them again
         // until the head has been published past them (E2), which takes `advance`, which ends this borrow.
-        Some(unsafe {
-            (
-                lines.read(head / LINE),
-                lines.payload(head / LINE + 1, payload_len),
-            )
-        })
+        Some(unsafe { (lines.read(head / LINE), lines.payload(head / LINE + 1, payload_len)) })
     }
 
     /// Consumes the record that [`peek`](Self::peek) returned; its space goes back to the producer.
@@ -318,9 +276,6 @@ impl<T: Line> Consumer<T> {
 
     #[inline]
     fn commit_word(&self) -> u32 {
-        self.end
-            .lines()
-            .word(self.end.head() / LINE)
-            .load(E1.acquire) // E1 acquire
+        self.end.lines().word(self.end.head() / LINE).load(E1.acquire) // E1 acquire
     }
 }

@@ -56,19 +56,8 @@ pub(crate) fn ends(lines: Lines, capacity: u64, start: u64) -> (ProducerEnd, Con
         consumer_gone: CachePadded::new(AtomicU32::new(0)),
         lines,
     });
-    let producer = ProducerEnd {
-        shared: Arc::clone(&shared),
-        capacity,
-        tail: start,
-        freed: start,
-    };
-    let consumer = ConsumerEnd {
-        shared,
-        capacity,
-        batch: (capacity / 4).max(1),
-        head: start,
-        published: start,
-    };
+    let producer = ProducerEnd { shared: Arc::clone(&shared), capacity, tail: start, freed: start };
+    let consumer = ConsumerEnd { shared, capacity, batch: (capacity / 4).max(1), head: start, published: start };
     (producer, consumer)
 }
 
@@ -101,10 +90,7 @@ impl ProducerEnd {
     #[inline]
     pub(crate) fn advance(&mut self, by: u64) {
         self.tail += by;
-        debug_assert!(
-            self.tail - self.freed <= self.capacity,
-            "the producer overtook the consumer"
-        );
+        debug_assert!(self.tail - self.freed <= self.capacity, "the producer overtook the consumer");
     }
 
     /// Whether `needed` units are free. Looks at the shared cursor only when the last look does not suffice.

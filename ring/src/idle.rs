@@ -64,9 +64,7 @@ impl FromStr for Idle {
         [Idle::Spin, Idle::Yield, Idle::Backoff, Idle::Park]
             .into_iter()
             .find(|idle| idle.name() == name)
-            .ok_or_else(|| UnknownIdle {
-                given: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownIdle { given: name.to_owned() })
     }
 }
 
@@ -79,11 +77,7 @@ pub struct UnknownIdle {
 
 impl fmt::Display for UnknownIdle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "unknown idle strategy {:?}: use \"spin\", \"yield\", \"backoff\" or \"park\"",
-            self.given
-        )
+        write!(f, "unknown idle strategy {:?}: use \"spin\", \"yield\", \"backoff\" or \"park\"", self.given)
     }
 }
 
@@ -112,11 +106,7 @@ impl Idler {
     /// An idler that starts as if there had just been work.
     #[must_use]
     pub const fn new(strategy: Idle) -> Idler {
-        Idler {
-            strategy,
-            passes: 0,
-            park_ns: BACKOFF_PARK_MIN_NS,
-        }
+        Idler { strategy, passes: 0, park_ns: BACKOFF_PARK_MIN_NS }
     }
 
     /// The strategy it was made with.
@@ -176,10 +166,7 @@ mod tests {
             assert_eq!(idle.to_string().parse(), Ok(idle));
         }
         for wrong in ["", "Spin", "sleep", " park"] {
-            let error = wrong
-                .parse::<Idle>()
-                .expect_err("not a strategy")
-                .to_string();
+            let error = wrong.parse::<Idle>().expect_err("not a strategy").to_string();
             assert!(error.contains(&format!("{wrong:?}")), "{error}");
             for name in ["spin", "yield", "backoff", "park"] {
                 assert!(error.contains(name), "{error}");
@@ -189,11 +176,9 @@ mod tests {
 
     #[test]
     fn the_simple_strategies_always_wait_the_same_way() {
-        for (idle, wait) in [
-            (Idle::Spin, Wait::Spin),
-            (Idle::Yield, Wait::Yield),
-            (Idle::Park, Wait::Park { ns: 1_000_000 }),
-        ] {
+        for (idle, wait) in
+            [(Idle::Spin, Wait::Spin), (Idle::Yield, Wait::Yield), (Idle::Park, Wait::Park { ns: 1_000_000 })]
+        {
             let mut idler = Idler::new(idle);
             for _ in 0..5_000 {
                 assert_eq!(idler.next_wait(false), wait);
@@ -206,18 +191,12 @@ mod tests {
     fn backoff_spins_then_yields_then_parks_from_one_microsecond_to_one_millisecond() {
         let mut idler = Idler::new(Idle::Backoff);
         for _ in 0..2 {
-            let waits: Vec<Wait> = (0..BACKOFF_SPINS + BACKOFF_YIELDS + 13)
-                .map(|_| idler.next_wait(false))
-                .collect();
+            let waits: Vec<Wait> = (0..BACKOFF_SPINS + BACKOFF_YIELDS + 13).map(|_| idler.next_wait(false)).collect();
             let (spins, rest) = waits.split_at(BACKOFF_SPINS as usize);
             let (yields, parks) = rest.split_at(BACKOFF_YIELDS as usize);
             assert!(spins.iter().all(|wait| *wait == Wait::Spin));
             assert!(yields.iter().all(|wait| *wait == Wait::Yield));
-            let expected: Vec<Wait> = (0..13)
-                .map(|n| Wait::Park {
-                    ns: (1_000 << n).min(1_000_000),
-                })
-                .collect();
+            let expected: Vec<Wait> = (0..13).map(|n| Wait::Park { ns: (1_000 << n).min(1_000_000) }).collect();
             assert_eq!(parks, expected);
             assert_eq!(idler.next_wait(true), Wait::None, "work starts it over");
         }
@@ -228,10 +207,7 @@ mod tests {
         let mut idler = Idler::new(Idle::Park);
         let start = std::time::Instant::now();
         idler.idle(false);
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "a park has an end"
-        );
+        assert!(start.elapsed() < Duration::from_secs(5), "a park has an end");
         for idle in [Idle::Spin, Idle::Yield, Idle::Backoff] {
             let mut idler = Idler::new(idle);
             idler.idle(false);

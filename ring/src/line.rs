@@ -23,10 +23,7 @@ pub unsafe trait Line: Pod + Send {}
 /// Fails the build of any channel whose line type has another size or alignment than a cache line.
 pub(crate) const fn assert_is_one_line<T: Line>() {
     assert!(size_of::<T>() == LINE_BYTES, "a Line must be 64 bytes long");
-    assert!(
-        align_of::<T>() == LINE_BYTES,
-        "a Line must be aligned to 64 bytes"
-    );
+    assert!(align_of::<T>() == LINE_BYTES, "a Line must be aligned to 64 bytes");
 }
 
 /// The ring has no room now: keep the value, report the link as blocked, try again on a later pass.

@@ -55,16 +55,9 @@ unsafe impl Sync for Lines {}
 impl Lines {
     /// `count` lines (a power of two) of zeros, every page touched so that the first lap takes no page fault.
     pub(crate) fn new(count: usize) -> Lines {
-        assert!(
-            count.is_power_of_two(),
-            "a ring has a power of two of lines"
-        );
-        let slots: Box<[Slot]> = (0..count)
-            .map(|_| Slot {
-                word: AtomicU32::new(0),
-                body: UnsafeCell::new([0; BODY_BYTES]),
-            })
-            .collect();
+        assert!(count.is_power_of_two(), "a ring has a power of two of lines");
+        let slots: Box<[Slot]> =
+            (0..count).map(|_| Slot { word: AtomicU32::new(0), body: UnsafeCell::new([0; BODY_BYTES]) }).collect();
         for slot in &slots {
             // An atomic store cannot be folded into a lazily zeroed allocation the way plain zeros can.
             slot.word.store(0, Ordering::Relaxed);

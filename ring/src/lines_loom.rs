@@ -34,10 +34,7 @@ unsafe impl Sync for Lines {}
 impl Lines {
     /// `count` lines of zeros.
     pub(crate) fn new(count: usize) -> Lines {
-        assert!(
-            count.is_power_of_two(),
-            "a ring has a power of two of lines"
-        );
+        assert!(count.is_power_of_two(), "a ring has a power of two of lines");
         let bytes: Box<[Bytes]> = (0..count).map(|_| Bytes([0; LINE_BYTES])).collect();
         Lines {
             words: (0..count).map(|_| AtomicU32::new(0)).collect(),
@@ -58,10 +55,7 @@ impl Lines {
     fn lines_of(&self, line: u64, len: usize) -> core::ops::Range<usize> {
         let first = self.index(line);
         let end = first + len.div_ceil(LINE_BYTES);
-        assert!(
-            end <= self.words.len(),
-            "a record crosses the end of the ring"
-        );
+        assert!(end <= self.words.len(), "a record crosses the end of the ring");
         first..end
     }
 

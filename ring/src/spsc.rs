@@ -58,16 +58,8 @@ fn channel_at<T: Line>(capacity: usize, start: u64) -> (Producer<T>, Consumer<T>
     let (producer, consumer) = ends(Lines::new(capacity), capacity as u64, start);
     let lap_shift = capacity.trailing_zeros();
     (
-        Producer {
-            end: producer,
-            lap_shift,
-            _line: PhantomData,
-        },
-        Consumer {
-            end: consumer,
-            lap_shift,
-            _line: PhantomData,
-        },
+        Producer { end: producer, lap_shift, _line: PhantomData },
+        Consumer { end: consumer, lap_shift, _line: PhantomData },
     )
 }
 
@@ -102,9 +94,7 @@ impl<T: Line> Producer<T> {
         // SAFETY: there is room, so by E2 the consumer's last read of this slot happened before, and it will not read
         // the slot again before it sees the stamp below. This end is the only producer (`&mut self`).
         unsafe { lines.write_body(tail, &value) };
-        lines
-            .word(tail)
-            .store(lap(tail, self.lap_shift), E1.release); // E1 release
+        lines.word(tail).store(lap(tail, self.lap_shift), E1.release); // E1 release
         self.end.advance(1);
         Ok(())
     }
@@ -231,19 +221,14 @@ mod tests {
     #[test]
     fn the_stamp_wraps_at_32_bits_without_a_false_or_a_lost_value() {
         const CAPACITY: usize = 4;
-        let (mut tx, mut rx) =
-            channel_at::<Value>(CAPACITY, CAPACITY as u64 * (u64::from(u32::MAX) - 2));
+        let (mut tx, mut rx) = channel_at::<Value>(CAPACITY, CAPACITY as u64 * (u64::from(u32::MAX) - 2));
         for n in 0..CAPACITY as u64 * 6 {
             assert!(rx.pop().is_none(), "a value appeared before push {n}");
             assert_eq!(rx.len(), 0);
-            tx.push(Value([0, n, 0, 0, 0, 0, 0, 0]))
-                .expect("drained before each push");
+            tx.push(Value([0, n, 0, 0, 0, 0, 0, 0])).expect("drained before each push");
             assert_eq!(rx.len(), 1);
             assert_eq!(rx.pop().expect("just pushed").0[1], n);
         }
-        assert!(
-            tx.end.tail() >> tx.lap_shift > u64::from(u32::MAX),
-            "the wrap was reached"
-        );
+        assert!(tx.end.tail() >> tx.lap_shift > u64::from(u32::MAX), "the wrap was reached");
     }
 }

@@ -9,10 +9,7 @@ use cutline_ring::{Full, bytes, spsc};
 
 fn panics(what: impl FnOnce() + std::panic::UnwindSafe) -> String {
     let payload = std::panic::catch_unwind(what).expect_err("must panic");
-    payload
-        .downcast_ref::<String>()
-        .cloned()
-        .unwrap_or_else(|| payload.downcast_ref::<&str>().unwrap().to_string())
+    payload.downcast_ref::<String>().cloned().unwrap_or_else(|| payload.downcast_ref::<&str>().unwrap().to_string())
 }
 
 #[test]
@@ -126,14 +123,7 @@ fn each_end_sees_the_other_go_and_what_was_sent_stays_readable() {
 #[test]
 fn a_record_takes_whole_lines_and_one_that_would_cross_the_end_is_padded() {
     let (mut tx, mut rx) = bytes::channel::<Cell>(512);
-    assert_eq!(
-        (
-            tx.capacity_bytes(),
-            rx.capacity_bytes(),
-            tx.payload_max_bytes()
-        ),
-        (512, 512, 192)
-    );
+    assert_eq!((tx.capacity_bytes(), rx.capacity_bytes(), tx.payload_max_bytes()), (512, 512, 192));
     for (payload, used) in [(0, 64), (1, 192), (64, 320), (65, 512 - 64)] {
         if payload == 65 {
             // 192 bytes would leave no free line for the zero that follows the record.

@@ -58,19 +58,12 @@ fn hostile_payloads_pass_through_and_are_never_obeyed() {
         laps_bytes += len;
         if n % 7 == 0 {
             while consume(&mut rx, &mut read, &mut expected) {}
-            assert_eq!(
-                read,
-                n + 1,
-                "something was left, or something that nobody sent was read"
-            );
+            assert_eq!(read, n + 1, "something was left, or something that nobody sent was read");
         }
     }
     while consume(&mut rx, &mut read, &mut expected) {}
     assert_eq!(read, 200_000);
-    assert!(
-        claims_dropped > 10_000 && laps_bytes / CAPACITY > 10_000,
-        "the test went round"
-    );
+    assert!(claims_dropped > 10_000 && laps_bytes / CAPACITY > 10_000, "the test went round");
 }
 
 /// Reads one record if there is one and checks all of it.

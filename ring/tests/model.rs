@@ -99,12 +99,7 @@ impl Records {
         let (padding, _) = self.needs(payload_max);
         let start = self.tail + padding;
         self.tail = start + 64 + len.div_ceil(64) as u64 * 64;
-        self.queue.push_back(Sent {
-            n: self.sent,
-            len,
-            start,
-            end: self.tail,
-        });
+        self.queue.push_back(Sent { n: self.sent, len, start, end: self.tail });
         self.sent += 1;
     }
 }

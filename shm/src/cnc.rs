@@ -17,10 +17,10 @@ use crate::errors::{Noted, publish_error, repeat_error};
 use crate::heartbeat::Heartbeat;
 use crate::histograms::{Histogram, histogram_at};
 use crate::layout::{
-    CNC_BYTES, CNC_MAGIC, CNC_VERSION, COUNTER_MAX, COUNTERS_REFUSED_AT, ERROR_MAX,
-    ERROR_TEXT_MAX_BYTES, ERRORS_DROPPED_AT, HEADER_BEAT_AT, HEADER_BYTES, HEADER_STATUS_AT,
-    HELP_MAX_BYTES, HISTOGRAM_MAX, HISTOGRAMS_REFUSED_AT, Identity, LABEL_MAX_BYTES, LANE_MAX,
-    LANE_NAME_MAX_BYTES, LANES_REFUSED_AT, NAME_MAX_BYTES, UNIT_MAX_BYTES,
+    CNC_BYTES, CNC_MAGIC, CNC_VERSION, COUNTER_MAX, COUNTERS_REFUSED_AT, ERROR_MAX, ERROR_TEXT_MAX_BYTES,
+    ERRORS_DROPPED_AT, HEADER_BEAT_AT, HEADER_BYTES, HEADER_STATUS_AT, HELP_MAX_BYTES, HISTOGRAM_MAX,
+    HISTOGRAMS_REFUSED_AT, Identity, LABEL_MAX_BYTES, LANE_MAX, LANE_NAME_MAX_BYTES, LANES_REFUSED_AT, NAME_MAX_BYTES,
+    UNIT_MAX_BYTES,
 };
 use crate::owner::{OwnerFault, boot_id};
 use crate::region::{Region, RegionFault};
@@ -128,28 +128,17 @@ impl CncWriter {
             reserved_1: [0; 56],
         };
         region.store_record(0, &identity);
-        region
-            .atomic_u64(HEADER_BEAT_AT)
-            .store(now_ns.cast_unsigned(), Ordering::Relaxed);
+        region.atomic_u64(HEADER_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
         status::store(&region, HEADER_STATUS_AT, State::Starting, "", now_ns);
-        let done = region
-            .populate_write()
-            .map_err(CncFault::Region)
-            .and_then(|()| {
-                rustix::fs::rename(&unfinished, path).map_err(|errno| CncFault::Rename {
-                    path: path.to_path_buf(),
-                    errno: errno.raw_os_error(),
-                })
-            });
+        let done = region.populate_write().map_err(CncFault::Region).and_then(|()| {
+            rustix::fs::rename(&unfinished, path)
+                .map_err(|errno| CncFault::Rename { path: path.to_path_buf(), errno: errno.raw_os_error() })
+        });
         done.inspect_err(|_| {
             // Best effort: the fault matters more than the file that it leaves.
             let _ = rustix::fs::unlink(&unfinished);
         })?;
-        Ok(Self {
-            region: Arc::new(region),
-            path: path.to_path_buf(),
-            tables: Mutex::default(),
-        })
+        Ok(Self { region: Arc::new(region), path: path.to_path_buf(), tables: Mutex::default() })
     }
 
     /// The file.
@@ -189,36 +178,21 @@ impl CncWriter {
         check_text("lane name", lane, LANE_NAME_MAX_BYTES)?;
         let mut tables = self.lock();
         if tables.lanes.iter().any(|taken| &**taken == lane) {
-            return Err(CncFault::LaneTaken {
-                lane: lane.to_owned(),
-            });
+            return Err(CncFault::LaneTaken { lane: lane.to_owned() });
         }
         let index = tables.lanes.len();
         if index == LANE_MAX {
-            self.region
-                .atomic_u64(LANES_REFUSED_AT)
-                .fetch_add(1, Ordering::Relaxed);
-            return Err(CncFault::Full {
-                what: "lanes",
-                max: LANE_MAX,
-                name: lane.to_owned(),
-            });
+            self.region.atomic_u64(LANES_REFUSED_AT).fetch_add(1, Ordering::Relaxed);
+            return Err(CncFault::Full { what: "lanes", max: LANE_MAX, name: lane.to_owned() });
         }
         tables.lanes.push(lane.into());
-        Ok(Heartbeat::publish(
-            Arc::clone(&self.region),
-            index,
-            lane,
-            now_ns,
-        ))
+        Ok(Heartbeat::publish(Arc::clone(&self.region), index, lane, now_ns))
     }
 
     /// Says that the process, apart from its lanes, is alive at `now_ns` (ns since the Unix epoch). One store, no lock.
     #[inline]
     pub fn beat(&self, now_ns: i64) {
-        self.region
-            .atomic_u64(HEADER_BEAT_AT)
-            .store(now_ns.cast_unsigned(), Ordering::Relaxed);
+        self.region.atomic_u64(HEADER_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// Sets the state of the process and why it is not ready (empty: nothing to say; more than 240 bytes are cut).
@@ -237,9 +211,7 @@ impl CncWriter {
         }
         let index = tables.errors.len();
         if index == ERROR_MAX {
-            self.region
-                .atomic_u64(ERRORS_DROPPED_AT)
-                .fetch_add(1, Ordering::Relaxed);
+            self.region.atomic_u64(ERRORS_DROPPED_AT).fetch_add(1, Ordering::Relaxed);
             return Noted::Dropped;
         }
         publish_error(&self.region, index, text, now_ns);
@@ -257,24 +229,12 @@ impl CncWriter {
         let key = (def.name, Box::from(label));
         if let Some((index, known)) = table.get(&key) {
             let same = known == def;
-            return if same {
-                Ok(*index)
-            } else {
-                Err(CncFault::Redefined {
-                    name: full_name(def, label),
-                })
-            };
+            return if same { Ok(*index) } else { Err(CncFault::Redefined { name: full_name(def, label) }) };
         }
         let index = table.len();
         if index == place.max {
-            self.region
-                .atomic_u64(place.refused_at)
-                .fetch_add(1, Ordering::Relaxed);
-            return Err(CncFault::Full {
-                what: place.what,
-                max: place.max,
-                name: full_name(def, label),
-            });
+            self.region.atomic_u64(place.refused_at).fetch_add(1, Ordering::Relaxed);
+            return Err(CncFault::Full { what: place.what, max: place.max, name: full_name(def, label) });
         }
         publish_meta(&self.region, (place.meta_at)(index), def, label);
         table.insert(key, (index, *def));
@@ -295,18 +255,9 @@ struct Place {
     meta_at: fn(usize) -> usize,
 }
 
-const COUNTERS: Place = Place {
-    what: "counters",
-    max: COUNTER_MAX,
-    refused_at: COUNTERS_REFUSED_AT,
-    meta_at,
-};
-const HISTOGRAMS: Place = Place {
-    what: "histograms",
-    max: HISTOGRAM_MAX,
-    refused_at: HISTOGRAMS_REFUSED_AT,
-    meta_at: histogram_at,
-};
+const COUNTERS: Place = Place { what: "counters", max: COUNTER_MAX, refused_at: COUNTERS_REFUSED_AT, meta_at };
+const HISTOGRAMS: Place =
+    Place { what: "histograms", max: HISTOGRAM_MAX, refused_at: HISTOGRAMS_REFUSED_AT, meta_at: histogram_at };
 
 fn full_name(def: &CounterDef, label: &str) -> String {
     format!("{}{{{label}}}", def.name)
@@ -323,54 +274,27 @@ fn check_text(what: &'static str, text: &str, max_bytes: usize) -> Result<(), Cn
     if text.len() <= max_bytes {
         return Ok(());
     }
-    Err(CncFault::TooLong {
-        what,
-        max_bytes,
-        text: text.to_owned(),
-    })
+    Err(CncFault::TooLong { what, max_bytes, text: text.to_owned() })
 }
 
 /// Checks the header of a mapped file and returns it.
 pub(crate) fn check_identity(region: &Region) -> Result<Identity, CncFault> {
     let fault = |field, found, expected| {
-        Err(CncFault::NotReadable {
-            path: region.path().to_path_buf(),
-            field,
-            found,
-            expected,
-        })
+        Err(CncFault::NotReadable { path: region.path().to_path_buf(), field, found, expected })
     };
-    let magic = region
-        .atomic_u64(offset_of!(Identity, magic))
-        .load(Ordering::Acquire);
+    let magic = region.atomic_u64(offset_of!(Identity, magic)).load(Ordering::Acquire);
     if magic != u64::from_le_bytes(CNC_MAGIC) {
         return fault("magic", magic, u64::from_le_bytes(CNC_MAGIC));
     }
     let identity: Identity = region.load_record(0);
     let checks = [
-        (
-            "version",
-            u64::from(identity.version),
-            u64::from(CNC_VERSION),
-        ),
-        (
-            "header_bytes",
-            u64::from(identity.header_bytes),
-            HEADER_BYTES as u64,
-        ),
+        ("version", u64::from(identity.version), u64::from(CNC_VERSION)),
+        ("header_bytes", u64::from(identity.header_bytes), HEADER_BYTES as u64),
         ("file_bytes", identity.file_bytes, CNC_BYTES as u64),
         ("length of the file", region.len() as u64, CNC_BYTES as u64),
         ("lane_max", u64::from(identity.lane_max), LANE_MAX as u64),
-        (
-            "counter_max",
-            u64::from(identity.counter_max),
-            COUNTER_MAX as u64,
-        ),
-        (
-            "histogram_max",
-            u64::from(identity.histogram_max),
-            HISTOGRAM_MAX as u64,
-        ),
+        ("counter_max", u64::from(identity.counter_max), COUNTER_MAX as u64),
+        ("histogram_max", u64::from(identity.histogram_max), HISTOGRAM_MAX as u64),
         ("error_max", u64::from(identity.error_max), ERROR_MAX as u64),
     ];
     for (field, found, expected) in checks {
@@ -392,37 +316,19 @@ impl fmt::Display for CncFault {
                 path.display(),
                 std::io::Error::from_raw_os_error(*errno)
             ),
-            Self::Full { what, max, name } => write!(
-                f,
-                "{name}: the cnc file has room for {max} {what} and all are taken; use fewer labels or lanes"
-            ),
-            Self::TooLong {
-                what,
-                max_bytes,
-                text,
-            } => {
-                write!(
-                    f,
-                    "{what} {text:?} has {} bytes and may have {max_bytes}; shorten it",
-                    text.len()
-                )
+            Self::Full { what, max, name } => {
+                write!(f, "{name}: the cnc file has room for {max} {what} and all are taken; use fewer labels or lanes")
+            }
+            Self::TooLong { what, max_bytes, text } => {
+                write!(f, "{what} {text:?} has {} bytes and may have {max_bytes}; shorten it", text.len())
             }
             Self::Redefined { name } => {
-                write!(
-                    f,
-                    "{name}: registered before with another unit, help or kind; one definition per name"
-                )
+                write!(f, "{name}: registered before with another unit, help or kind; one definition per name")
             }
-            Self::LaneTaken { lane } => write!(
-                f,
-                "lane {lane:?} has its heartbeat already; give each lane its own name"
-            ),
-            Self::NotReadable {
-                path,
-                field,
-                found,
-                expected,
-            } => write!(
+            Self::LaneTaken { lane } => {
+                write!(f, "lane {lane:?} has its heartbeat already; give each lane its own name")
+            }
+            Self::NotReadable { path, field, found, expected } => write!(
                 f,
                 "{}: not a cnc file of version {CNC_VERSION}: {field} is {found:#x} and must be {expected:#x}; \
                  check the path, or use the cutline of the release that wrote it",

@@ -10,9 +10,7 @@ use std::sync::atomic::Ordering;
 
 use bytemuck::Zeroable;
 
-use crate::layout::{
-    COMMITTED, META_BYTES, METAS_AT, Meta, VALUE_BYTES, VALUES_AT, get_text, put_text,
-};
+use crate::layout::{COMMITTED, META_BYTES, METAS_AT, Meta, VALUE_BYTES, VALUES_AT, get_text, put_text};
 use crate::region::Region;
 
 /// Whether a value may fall.
@@ -59,26 +57,19 @@ pub struct Counter {
 
 impl Counter {
     pub(crate) fn new(region: Arc<Region>, index: usize) -> Self {
-        Self {
-            region,
-            at: VALUES_AT + index * VALUE_BYTES,
-        }
+        Self { region, at: VALUES_AT + index * VALUE_BYTES }
     }
 
     /// Sets the value.
     #[inline]
     pub fn set(&self, value: u64) {
-        self.region
-            .atomic_u64(self.at)
-            .store(value, Ordering::Relaxed);
+        self.region.atomic_u64(self.at).store(value, Ordering::Relaxed);
     }
 
     /// Adds to the value (wrapping, in 585 years at one per ns).
     #[inline]
     pub fn add(&self, amount: u64) {
-        self.region
-            .atomic_u64(self.at)
-            .fetch_add(amount, Ordering::Relaxed);
+        self.region.atomic_u64(self.at).fetch_add(amount, Ordering::Relaxed);
     }
 
     /// The value.
@@ -112,25 +103,18 @@ pub(crate) const fn meta_at(index: usize) -> usize {
 
 /// Writes the metadata at `at` and publishes it. The texts were checked to fit.
 pub(crate) fn publish_meta(region: &Region, at: usize, def: &CounterDef, label: &str) {
-    let mut meta = Meta {
-        kind: def.kind as u32,
-        ..Meta::zeroed()
-    };
+    let mut meta = Meta { kind: def.kind as u32, ..Meta::zeroed() };
     meta.name_bytes = put_text(&mut meta.name, def.name) as u16;
     meta.unit_bytes = put_text(&mut meta.unit, def.unit) as u16;
     meta.label_bytes = put_text(&mut meta.label, label) as u16;
     meta.help_bytes = put_text(&mut meta.help, def.help) as u16;
     region.store_record(at, &meta);
-    region
-        .atomic_u32(at + offset_of!(Meta, commit))
-        .store(COMMITTED, Ordering::Release);
+    region.atomic_u32(at + offset_of!(Meta, commit)).store(COMMITTED, Ordering::Release);
 }
 
 /// The metadata at `at`, if it is published.
 pub(crate) fn load_meta(region: &Region, at: usize) -> Option<Meta> {
-    let commit = region
-        .atomic_u32(at + offset_of!(Meta, commit))
-        .load(Ordering::Acquire);
+    let commit = region.atomic_u32(at + offset_of!(Meta, commit)).load(Ordering::Acquire);
     (commit == COMMITTED).then(|| region.load_record(at))
 }
 
@@ -142,8 +126,6 @@ pub(crate) fn load_counter(region: &Region, index: usize) -> Option<CounterView>
         unit: get_text(&meta.unit, meta.unit_bytes.into()),
         help: get_text(&meta.help, meta.help_bytes.into()),
         kind: Kind::from_word(meta.kind),
-        value: region
-            .atomic_u64(VALUES_AT + index * VALUE_BYTES)
-            .load(Ordering::Relaxed),
+        value: region.atomic_u64(VALUES_AT + index * VALUE_BYTES).load(Ordering::Relaxed),
     })
 }

@@ -42,45 +42,28 @@ const fn error_at(index: usize) -> usize {
 
 /// Stores a new text at `index` and publishes it by its count.
 pub(crate) fn publish_error(region: &Region, index: usize, text: &str, now_ns: i64) {
-    let mut record = ErrorRecord {
-        first_ns: now_ns,
-        last_ns: now_ns,
-        ..ErrorRecord::zeroed()
-    };
+    let mut record = ErrorRecord { first_ns: now_ns, last_ns: now_ns, ..ErrorRecord::zeroed() };
     record.text_bytes = put_text(&mut record.text, text) as u32;
     let at = error_at(index);
     region.store_record(at, &record);
-    region
-        .atomic_u64(at + offset_of!(ErrorRecord, count))
-        .store(1, Ordering::Release);
+    region.atomic_u64(at + offset_of!(ErrorRecord, count)).store(1, Ordering::Release);
 }
 
 /// Counts the text at `index` once more.
 pub(crate) fn repeat_error(region: &Region, index: usize, now_ns: i64) {
     let at = error_at(index);
-    region
-        .atomic_u64(at + offset_of!(ErrorRecord, last_ns))
-        .store(now_ns.cast_unsigned(), Ordering::Relaxed);
+    region.atomic_u64(at + offset_of!(ErrorRecord, last_ns)).store(now_ns.cast_unsigned(), Ordering::Relaxed);
     // Release, so that who sees the new count sees the time that belongs to it, or a later one.
-    region
-        .atomic_u64(at + offset_of!(ErrorRecord, count))
-        .fetch_add(1, Ordering::Release);
+    region.atomic_u64(at + offset_of!(ErrorRecord, count)).fetch_add(1, Ordering::Release);
 }
 
 pub(crate) fn load_error(region: &Region, index: usize) -> Option<ErrorView> {
     let at = error_at(index);
-    let count = region
-        .atomic_u64(at + offset_of!(ErrorRecord, count))
-        .load(Ordering::Acquire);
+    let count = region.atomic_u64(at + offset_of!(ErrorRecord, count)).load(Ordering::Acquire);
     if count == 0 {
         return None;
     }
     let record: ErrorRecord = region.load_record(at);
     let text = get_text(&record.text, record.text_bytes as usize);
-    Some(ErrorView {
-        text,
-        count,
-        first_ns: record.first_ns,
-        last_ns: record.last_ns,
-    })
+    Some(ErrorView { text, count, first_ns: record.first_ns, last_ns: record.last_ns })
 }

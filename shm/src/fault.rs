@@ -78,11 +78,7 @@ pub struct RegionFault {
 
 impl RegionFault {
     pub(crate) fn new(path: &Path, step: RegionStep, cause: RegionCause) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            step,
-            cause,
-        }
+        Self { path: path.to_path_buf(), step, cause }
     }
 
     pub(crate) fn errno(path: &Path, step: RegionStep, errno: Errno) -> Self {
@@ -129,23 +125,17 @@ impl RegionFault {
 /// What a person can do about an error number.
 fn advice(errno: i32) -> &'static str {
     match Errno::from_raw_os_error(errno) {
-        Errno::NOENT => {
-            "check the path; the directory must exist, and the file too if it is only opened"
-        }
+        Errno::NOENT => "check the path; the directory must exist, and the file too if it is only opened",
         Errno::EXIST => "another log or process owns this name; remove the file if nobody uses it",
         Errno::ACCESS | Errno::PERM => {
             "give this user the right to the file and its directory (files are made with mode 0640)"
         }
         Errno::ROFS => "the file system is mounted read-only; choose another directory",
-        Errno::OPNOTSUPP => {
-            "this file system cannot reserve space (fallocate); use tmpfs, ext4 or xfs"
-        }
+        Errno::OPNOTSUPP => "this file system cannot reserve space (fallocate); use tmpfs, ext4 or xfs",
         Errno::FBIG => {
             "the length is beyond what this file system or `ulimit -f` allows; set a smaller `log.segment_bytes`"
         }
-        Errno::MFILE | Errno::NFILE => {
-            "too many open files; raise `ulimit -n` (LimitNOFILE in the unit)"
-        }
+        Errno::MFILE | Errno::NFILE => "too many open files; raise `ulimit -n` (LimitNOFILE in the unit)",
         Errno::NOMEM => {
             "no memory to map it; set a smaller `log.segment_bytes`, or raise the cgroup limit, `ulimit -v` or vm.max_map_count"
         }
@@ -158,12 +148,7 @@ fn advice(errno: i32) -> &'static str {
 
 impl fmt::Display for RegionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: could not {}: ",
-            self.path.display(),
-            self.step.verb()
-        )?;
+        write!(f, "{}: could not {}: ", self.path.display(), self.step.verb())?;
         match &self.cause {
             RegionCause::Errno(errno) => {
                 write!(f, "{}; {}", std::io::Error::from_raw_os_error(*errno), advice(*errno))

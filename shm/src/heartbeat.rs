@@ -10,9 +10,7 @@ use std::sync::atomic::Ordering;
 
 use bytemuck::Zeroable;
 
-use crate::layout::{
-    COMMITTED, LANE_BEAT_AT, LANE_BYTES, LANE_STATUS_AT, LANES_AT, LaneName, get_text, put_text,
-};
+use crate::layout::{COMMITTED, LANE_BEAT_AT, LANE_BYTES, LANE_STATUS_AT, LANES_AT, LaneName, get_text, put_text};
 use crate::region::Region;
 use crate::status::{self, State, Status};
 
@@ -30,33 +28,21 @@ impl Heartbeat {
         let mut record = LaneName::zeroed();
         record.name_bytes = put_text(&mut record.name, lane) as u32;
         region.store_record(at, &record);
-        region
-            .atomic_u64(at + LANE_BEAT_AT)
-            .store(now_ns.cast_unsigned(), Ordering::Relaxed);
+        region.atomic_u64(at + LANE_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
         status::store(&region, at + LANE_STATUS_AT, State::Starting, "", now_ns);
-        region
-            .atomic_u32(at + offset_of!(LaneName, commit))
-            .store(COMMITTED, Ordering::Release);
+        region.atomic_u32(at + offset_of!(LaneName, commit)).store(COMMITTED, Ordering::Release);
         Self { region, at }
     }
 
     /// Says that the lane is alive at `now_ns` (ns since the Unix epoch).
     #[inline]
     pub fn beat(&self, now_ns: i64) {
-        self.region
-            .atomic_u64(self.at + LANE_BEAT_AT)
-            .store(now_ns.cast_unsigned(), Ordering::Relaxed);
+        self.region.atomic_u64(self.at + LANE_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// Sets the lane's state and why; a reason of more than 240 bytes is cut. `&mut`: one writer at a time.
     pub fn set_state(&mut self, state: State, reason: &str, now_ns: i64) {
-        status::store(
-            &self.region,
-            self.at + LANE_STATUS_AT,
-            state,
-            reason,
-            now_ns,
-        );
+        status::store(&self.region, self.at + LANE_STATUS_AT, state, reason, now_ns);
     }
 }
 
@@ -77,20 +63,13 @@ const fn lane_at(index: usize) -> usize {
 
 pub(crate) fn load_lane(region: &Region, index: usize) -> Option<LaneView> {
     let at = lane_at(index);
-    if region
-        .atomic_u32(at + offset_of!(LaneName, commit))
-        .load(Ordering::Acquire)
-        != COMMITTED
-    {
+    if region.atomic_u32(at + offset_of!(LaneName, commit)).load(Ordering::Acquire) != COMMITTED {
         return None;
     }
     let record: LaneName = region.load_record(at);
     Some(LaneView {
         name: get_text(&record.name, record.name_bytes as usize),
-        beat_ns: region
-            .atomic_u64(at + LANE_BEAT_AT)
-            .load(Ordering::Relaxed)
-            .cast_signed(),
+        beat_ns: region.atomic_u64(at + LANE_BEAT_AT).load(Ordering::Relaxed).cast_signed(),
         status: status::load(region, at + LANE_STATUS_AT),
     })
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 
 use crate::counters::load_meta;
 use crate::layout::{
-    BUCKET_COUNT, HISTOGRAM_BUCKETS_AT, HISTOGRAM_BYTES, HISTOGRAM_MAX_AT, HISTOGRAM_SUM_AT,
-    HISTOGRAMS_AT, SUB_BUCKET_BITS, VALUE_BITS, get_text,
+    BUCKET_COUNT, HISTOGRAM_BUCKETS_AT, HISTOGRAM_BYTES, HISTOGRAM_MAX_AT, HISTOGRAM_SUM_AT, HISTOGRAMS_AT,
+    SUB_BUCKET_BITS, VALUE_BITS, get_text,
 };
 use crate::region::Region;
 
@@ -60,22 +60,15 @@ pub struct Histogram {
 
 impl Histogram {
     pub(crate) fn new(region: Arc<Region>, index: usize) -> Self {
-        Self {
-            region,
-            at: histogram_at(index),
-        }
+        Self { region, at: histogram_at(index) }
     }
 
     /// Counts one value.
     #[inline]
     pub fn record(&self, value: u64) {
         let bucket = self.at + HISTOGRAM_BUCKETS_AT + bucket_of(value) * 8;
-        self.region
-            .atomic_u64(bucket)
-            .fetch_add(1, Ordering::Relaxed);
-        self.region
-            .atomic_u64(self.at + HISTOGRAM_SUM_AT)
-            .fetch_add(value, Ordering::Relaxed);
+        self.region.atomic_u64(bucket).fetch_add(1, Ordering::Relaxed);
+        self.region.atomic_u64(self.at + HISTOGRAM_SUM_AT).fetch_add(value, Ordering::Relaxed);
         let max = self.region.atomic_u64(self.at + HISTOGRAM_MAX_AT);
         // A new maximum is rare; the read-modify-write is only paid then.
         if value > max.load(Ordering::Relaxed) {
@@ -118,11 +111,7 @@ impl HistogramView {
         for (bucket, count) in self.buckets.iter().enumerate() {
             seen = seen.saturating_add(*count);
             if seen >= rank {
-                let value = if bucket == OVER {
-                    self.max
-                } else {
-                    middle_of(bucket)
-                };
+                let value = if bucket == OVER { self.max } else { middle_of(bucket) };
                 return Some(value.min(self.max));
             }
         }
@@ -141,17 +130,13 @@ pub(crate) fn load_histogram(region: &Region, index: usize) -> Option<HistogramV
     let at = histogram_at(index);
     let meta = load_meta(region, at)?;
     let word = |offset: usize| region.atomic_u64(at + offset).load(Ordering::Relaxed);
-    let buckets: Vec<u64> = (0..BUCKET_COUNT)
-        .map(|bucket| word(HISTOGRAM_BUCKETS_AT + bucket * 8))
-        .collect();
+    let buckets: Vec<u64> = (0..BUCKET_COUNT).map(|bucket| word(HISTOGRAM_BUCKETS_AT + bucket * 8)).collect();
     Some(HistogramView {
         name: get_text(&meta.name, meta.name_bytes.into()),
         label: get_text(&meta.label, meta.label_bytes.into()),
         unit: get_text(&meta.unit, meta.unit_bytes.into()),
         help: get_text(&meta.help, meta.help_bytes.into()),
-        count: buckets
-            .iter()
-            .fold(0, |sum: u64, count| sum.saturating_add(*count)),
+        count: buckets.iter().fold(0, |sum: u64, count| sum.saturating_add(*count)),
         sum: word(HISTOGRAM_SUM_AT),
         max: word(HISTOGRAM_MAX_AT),
         buckets,
@@ -174,26 +159,14 @@ mod tests {
         }
         for value in values {
             let bucket = bucket_of(value);
-            assert!(
-                bucket == last || bucket == last + 1,
-                "value {value}: bucket {last}, then {bucket}"
-            );
+            assert!(bucket == last || bucket == last + 1, "value {value}: bucket {last}, then {bucket}");
             last = bucket;
             let off = middle_of(bucket).abs_diff(value);
-            assert!(
-                off * 64 <= value,
-                "value {value} is shown as {}",
-                middle_of(bucket)
-            );
+            assert!(off * 64 <= value, "value {value} is shown as {}", middle_of(bucket));
             assert_eq!(bucket_of(middle_of(bucket)), bucket);
         }
         assert_eq!(last, OVER - 1, "2^40 - 1 is in the last bucket but one");
-        for over in [
-            1 << VALUE_BITS,
-            (1 << VALUE_BITS) * 3 / 2,
-            (2 << VALUE_BITS) - 1,
-            u64::MAX,
-        ] {
+        for over in [1 << VALUE_BITS, (1 << VALUE_BITS) * 3 / 2, (2 << VALUE_BITS) - 1, u64::MAX] {
             assert_eq!(bucket_of(over), OVER, "{over}");
         }
     }

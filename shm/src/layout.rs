@@ -99,8 +99,7 @@ pub const SUB_BUCKET_BITS: u32 = 5;
 /// Values of 2^40 ns (18 minutes) and above share the last bucket.
 pub const VALUE_BITS: u32 = 40;
 /// Buckets of a histogram: 32 exact ones, 32 for each power of two from 2^5 to 2^39, one for all above.
-pub const BUCKET_COUNT: usize =
-    (1 << SUB_BUCKET_BITS) * (1 + (VALUE_BITS - SUB_BUCKET_BITS) as usize) + 1;
+pub const BUCKET_COUNT: usize = (1 << SUB_BUCKET_BITS) * (1 + (VALUE_BITS - SUB_BUCKET_BITS) as usize) + 1;
 
 /// Value of a commit word whose record is complete.
 pub(crate) const COMMITTED: u32 = 1;
@@ -199,8 +198,7 @@ pub(crate) const VALUE_BYTES: usize = 64;
 pub(crate) const HISTOGRAM_SUM_AT: usize = META_BYTES;
 pub(crate) const HISTOGRAM_MAX_AT: usize = META_BYTES + 8;
 pub(crate) const HISTOGRAM_BUCKETS_AT: usize = META_BYTES + 64;
-pub(crate) const HISTOGRAM_BYTES: usize =
-    (HISTOGRAM_BUCKETS_AT + BUCKET_COUNT * 8).next_multiple_of(64);
+pub(crate) const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS_AT + BUCKET_COUNT * 8).next_multiple_of(64);
 
 // An error.
 pub(crate) const ERROR_BYTES: usize = size_of::<ErrorRecord>();
@@ -257,11 +255,7 @@ const _: () = {
     assert!(CNC_BYTES == 3_121_152);
     // Every record that is written often begins a cache line.
     assert!(LANES_AT.is_multiple_of(64) && LANE_BYTES.is_multiple_of(64));
-    assert!(
-        VALUES_AT.is_multiple_of(64)
-            && HISTOGRAMS_AT.is_multiple_of(64)
-            && ERRORS_AT.is_multiple_of(64)
-    );
+    assert!(VALUES_AT.is_multiple_of(64) && HISTOGRAMS_AT.is_multiple_of(64) && ERRORS_AT.is_multiple_of(64));
 };
 
 /// Copies as much of `text` as fits into `into`, whole characters only, and says how many bytes that was.

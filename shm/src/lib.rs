@@ -24,9 +24,7 @@ pub mod region;
 pub mod status;
 
 #[cfg(target_endian = "big")]
-compile_error!(
-    "Cutline's files are little-endian and are read in place: big-endian targets are not supported"
-);
+compile_error!("Cutline's files are little-endian and are read in place: big-endian targets are not supported");
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("Cutline maps whole files and needs 64-bit atomics and addresses");

@@ -63,11 +63,7 @@ impl Owner {
     /// [`OwnerFault::Held`] with the owner's pid if somebody has it; otherwise why the lock file could not be used.
     pub fn acquire(dir: &Path) -> Result<Self, OwnerFault> {
         let path = dir.join(LOCK_FILE);
-        let fault = |tried, errno: Errno| OwnerFault::Errno {
-            path: path.clone(),
-            tried,
-            errno: errno.raw_os_error(),
-        };
+        let fault = |tried, errno: Errno| OwnerFault::Errno { path: path.clone(), tried, errno: errno.raw_os_error() };
         // CLOEXEC: a child process (an engine, say) must not keep the directory owned after we are gone.
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::from_raw_mode(FILE_MODE)))
@@ -75,19 +71,12 @@ impl Owner {
         match retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(OwnerFault::Held {
-                    dir: dir.to_path_buf(),
-                    pid: read_pid(&file),
-                });
+                return Err(OwnerFault::Held { dir: dir.to_path_buf(), pid: read_pid(&file) });
             }
             Err(errno) => return Err(fault("lock the lock file", errno)),
         }
-        write_pid(&file, Some(std::process::id()))
-            .map_err(|errno| fault("write the pid to the lock file", errno))?;
-        Ok(Self {
-            file,
-            dir: dir.to_path_buf(),
-        })
+        write_pid(&file, Some(std::process::id())).map_err(|errno| fault("write the pid to the lock file", errno))?;
+        Ok(Self { file, dir: dir.to_path_buf() })
     }
 
     /// The directory that is owned.
@@ -112,21 +101,13 @@ fn write_pid(file: &OwnedFd, pid: Option<u32>) -> Result<(), Errno> {
     let line = format!("{text:<width$}\n", width = PID_LINE_BYTES - 1);
     let written = retry_on_intr(|| rustix::io::pwrite(file, line.as_bytes(), 0))?;
     // A file system that takes 3 of 16 bytes is full.
-    if written == line.len() {
-        Ok(())
-    } else {
-        Err(Errno::NOSPC)
-    }
+    if written == line.len() { Ok(()) } else { Err(Errno::NOSPC) }
 }
 
 fn read_pid(file: &OwnedFd) -> Option<u32> {
     let mut line = [0_u8; PID_LINE_BYTES];
     let len = retry_on_intr(|| rustix::io::pread(file, &mut line[..], 0)).ok()?;
-    std::str::from_utf8(line.get(..len)?)
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    std::str::from_utf8(line.get(..len)?).ok()?.trim().parse().ok()
 }
 
 /// The id of this boot: memory that was left by another boot cannot be trusted, its files cannot either.
@@ -162,9 +143,7 @@ impl fmt::Display for OwnerFault {
                 write!(f, "{}: owned by ", dir.display())?;
                 match pid {
                     Some(pid) => write!(f, "process {pid}; stop it first (kill {pid})")?,
-                    None => f.write_str(
-                        "another process; find it with `fuser` on owner.lock and stop it first",
-                    )?,
+                    None => f.write_str("another process; find it with `fuser` on owner.lock and stop it first")?,
                 }
                 f.write_str(", or give this one a directory of its own")
             }
@@ -174,10 +153,9 @@ impl fmt::Display for OwnerFault {
                 path.display(),
                 std::io::Error::from_raw_os_error(*errno)
             ),
-            Self::BootId { found } => write!(
-                f,
-                "{BOOT_ID_FILE}: {found:?} is not a boot id (32 hexadecimal digits); mount the real /proc"
-            ),
+            Self::BootId { found } => {
+                write!(f, "{BOOT_ID_FILE}: {found:?} is not a boot id (32 hexadecimal digits); mount the real /proc")
+            }
         }
     }
 }
@@ -190,16 +168,10 @@ mod tests {
 
     #[test]
     fn boot_id_is_parsed_exactly() {
-        let id =
-            parse_boot_id("4a9376e5-06f5-4246-8cd2-6f869a79c2bd").expect("the documented form");
+        let id = parse_boot_id("4a9376e5-06f5-4246-8cd2-6f869a79c2bd").expect("the documented form");
         assert_eq!(id[..4], [0x4a, 0x93, 0x76, 0xe5]);
         assert_eq!(id[15], 0xbd);
-        for bad in [
-            "",
-            "4a9376e5",
-            "4a9376e5-06f5-4246-8cd2-6f869a79c2bd0",
-            "4a9376e5-06f5-4246-8cd2-6f869a79c2bx",
-        ] {
+        for bad in ["", "4a9376e5", "4a9376e5-06f5-4246-8cd2-6f869a79c2bd0", "4a9376e5-06f5-4246-8cd2-6f869a79c2bx"] {
             assert_eq!(parse_boot_id(bad), None, "{bad:?}");
         }
     }

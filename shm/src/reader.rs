@@ -15,8 +15,8 @@ use crate::errors::{ErrorView, load_error};
 use crate::heartbeat::{LaneView, load_lane};
 use crate::histograms::{HistogramView, load_histogram};
 use crate::layout::{
-    COUNTER_MAX, COUNTERS_REFUSED_AT, ERROR_MAX, ERRORS_DROPPED_AT, HEADER_BEAT_AT, HEADER_BYTES,
-    HEADER_STATUS_AT, HISTOGRAM_MAX, HISTOGRAMS_REFUSED_AT, Identity, LANE_MAX, LANES_REFUSED_AT,
+    COUNTER_MAX, COUNTERS_REFUSED_AT, ERROR_MAX, ERRORS_DROPPED_AT, HEADER_BEAT_AT, HEADER_BYTES, HEADER_STATUS_AT,
+    HISTOGRAM_MAX, HISTOGRAMS_REFUSED_AT, Identity, LANE_MAX, LANES_REFUSED_AT,
 };
 use crate::region::Region;
 use crate::status::{self, Status};
@@ -73,10 +73,7 @@ impl CncReader {
     /// Last sign of life of the process, ns since the Unix epoch.
     #[must_use]
     pub fn beat_ns(&self) -> i64 {
-        self.region
-            .atomic_u64(HEADER_BEAT_AT)
-            .load(Ordering::Relaxed)
-            .cast_signed()
+        self.region.atomic_u64(HEADER_BEAT_AT).load(Ordering::Relaxed).cast_signed()
     }
 
     /// State of the process; `None` if the file is damaged there.
@@ -110,9 +107,7 @@ impl CncReader {
     /// The value of one counter, if there is one of this name and label.
     #[must_use]
     pub fn counter(&self, name: &str, label: &str) -> Option<u64> {
-        self.counters()
-            .find(|counter| counter.name == name && counter.label == label)
-            .map(|counter| counter.value)
+        self.counters().find(|counter| counter.name == name && counter.label == label).map(|counter| counter.value)
     }
 
     /// The histograms, in the order in which they were registered.

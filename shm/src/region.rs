@@ -61,21 +61,17 @@ impl Region {
     /// The file exists, the directory does not, no rights, no space ([`RegionCause::Full`]), no memory, or zero bytes.
     pub fn create_new(path: &Path, len_bytes: usize) -> Result<Self, RegionFault> {
         if len_bytes == 0 {
-            return Err(RegionFault::new(
-                path,
-                RegionStep::Create,
-                RegionCause::Empty,
-            ));
+            return Err(RegionFault::new(path, RegionStep::Create, RegionCause::Empty));
         }
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(FILE_MODE)))
             .map_err(|errno| RegionFault::errno(path, RegionStep::Create, errno))?;
-        allocate(&file, path, len_bytes as u64)
-            .and_then(|()| Self::map(&file, path, len_bytes, true))
-            .inspect_err(|_| {
+        allocate(&file, path, len_bytes as u64).and_then(|()| Self::map(&file, path, len_bytes, true)).inspect_err(
+            |_| {
                 // Best effort: the fault that is returned matters more than a failure to tidy up after it.
                 let _ = rustix::fs::unlink(path);
-            })
+            },
+        )
     }
 
     /// Maps an existing file for reading, all of it, if it has at least `expect_len` bytes (0 is refused in any case).
@@ -95,17 +91,12 @@ impl Region {
     }
 
     fn open(path: &Path, expect_len: usize, writable: bool) -> Result<Self, RegionFault> {
-        let access = if writable {
-            OFlags::RDWR
-        } else {
-            OFlags::RDONLY
-        };
+        let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
         // NONBLOCK: a pipe of that name must be refused below, not waited for.
         let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
             .map_err(|errno| RegionFault::errno(path, RegionStep::Open, errno))?;
-        let stat = rustix::fs::fstat(&file)
-            .map_err(|errno| RegionFault::errno(path, RegionStep::Stat, errno))?;
+        let stat = rustix::fs::fstat(&file).map_err(|errno| RegionFault::errno(path, RegionStep::Stat, errno))?;
         let fault = |cause| Err(RegionFault::new(path, RegionStep::Open, cause));
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return fault(RegionCause::NotAFile);
@@ -116,34 +107,21 @@ impl Region {
             return fault(RegionCause::Empty);
         }
         if len < expect_len {
-            return fault(RegionCause::TooShort {
-                found_bytes: len as u64,
-                expected_bytes: expect_len as u64,
-            });
+            return fault(RegionCause::TooShort { found_bytes: len as u64, expected_bytes: expect_len as u64 });
         }
         Self::map(&file, path, len, writable)
     }
 
     fn map(file: &OwnedFd, path: &Path, len: usize, writable: bool) -> Result<Self, RegionFault> {
-        let prot = if writable {
-            ProtFlags::READ | ProtFlags::WRITE
-        } else {
-            ProtFlags::READ
-        };
+        let prot = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a null hint without MAP_FIXED lets the kernel choose a range that nothing else uses, so no memory of
         // this program changes. The descriptor may be closed afterwards; the mapping keeps the file.
-        let base =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, file, 0) }
-                .map_err(|errno| RegionFault::errno(path, RegionStep::Map, errno))?;
+        let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, file, 0) }
+            .map_err(|errno| RegionFault::errno(path, RegionStep::Map, errno))?;
         // Without MAP_FIXED the kernel never maps page zero; were it to, this is a fault and not a null pointer.
-        let base = NonNull::new(base.cast::<u8>())
-            .ok_or_else(|| RegionFault::errno(path, RegionStep::Map, Errno::NOMEM))?;
-        Ok(Self {
-            base,
-            len,
-            writable,
-            path: path.to_path_buf(),
-        })
+        let base =
+            NonNull::new(base.cast::<u8>()).ok_or_else(|| RegionFault::errno(path, RegionStep::Map, Errno::NOMEM))?;
+        Ok(Self { base, len, writable, path: path.to_path_buf() })
     }
 
     /// Touches every page for writing now, so that no page fault happens on a lane later. Changes no byte; may run
@@ -153,21 +131,11 @@ impl Region {
     /// The region is read-only, or the system has no memory for it.
     pub fn populate_write(&self) -> Result<(), RegionFault> {
         if !self.writable {
-            return Err(RegionFault::new(
-                &self.path,
-                RegionStep::Populate,
-                RegionCause::ReadOnly,
-            ));
+            return Err(RegionFault::new(&self.path, RegionStep::Populate, RegionCause::ReadOnly));
         }
         let advised = retry_on_intr(|| {
             // SAFETY: the range is exactly this live mapping; POPULATE_WRITE faults pages in and changes no content.
-            unsafe {
-                rustix::mm::madvise(
-                    self.base.as_ptr().cast(),
-                    self.len,
-                    Advice::LinuxPopulateWrite,
-                )
-            }
+            unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) }
         });
         match advised {
             Ok(()) => Ok(()),
@@ -184,8 +152,7 @@ impl Region {
         for offset in (0..self.len).step_by(rustix::param::page_size()) {
             // SAFETY: `offset < len`, so the byte lies in the live mapping, which is writable (the caller checked);
             // a byte has no alignment, and or-ing nothing in atomically leaves what others write intact.
-            unsafe { AtomicU8::from_ptr(self.base.as_ptr().add(offset)) }
-                .fetch_or(0, Ordering::Relaxed);
+            unsafe { AtomicU8::from_ptr(self.base.as_ptr().add(offset)) }.fetch_or(0, Ordering::Relaxed);
         }
     }
 
@@ -273,10 +240,7 @@ impl Region {
     /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
     pub fn load_bytes(&self, offset: usize, into: &mut [u8]) {
         for (index, chunk) in into.chunks_mut(8).enumerate() {
-            let word = self
-                .atomic_u64(offset + index * 8)
-                .load(Ordering::Relaxed)
-                .to_ne_bytes();
+            let word = self.atomic_u64(offset + index * 8).load(Ordering::Relaxed).to_ne_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
     }
@@ -290,8 +254,7 @@ impl Region {
         for (index, chunk) in from.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            self.atomic_u64(offset + index * 8)
-                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.atomic_u64(offset + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
     }
 
@@ -339,38 +302,18 @@ impl Drop for Region {
 
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = if self.writable {
-            "read-write"
-        } else {
-            "read-only"
-        };
-        write!(
-            f,
-            "Region({}, {} bytes, {access})",
-            self.path.display(),
-            self.len
-        )
+        let access = if self.writable { "read-write" } else { "read-only" };
+        write!(f, "Region({}, {} bytes, {access})", self.path.display(), self.len)
     }
 }
 
 /// Reserves the file's bytes. This also sets its length, and they read as zero.
 fn allocate(file: &OwnedFd, path: &Path, len_bytes: u64) -> Result<(), RegionFault> {
-    match retry_on_intr(|| {
-        rustix::fs::fallocate(file.as_fd(), FallocateFlags::empty(), 0, len_bytes)
-    }) {
+    match retry_on_intr(|| rustix::fs::fallocate(file.as_fd(), FallocateFlags::empty(), 0, len_bytes)) {
         Ok(()) => Ok(()),
         Err(Errno::NOSPC) => {
-            let free_bytes = rustix::fs::fstatvfs(file)
-                .ok()
-                .map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-            Err(RegionFault::new(
-                path,
-                RegionStep::Allocate,
-                RegionCause::Full {
-                    wanted_bytes: len_bytes,
-                    free_bytes,
-                },
-            ))
+            let free_bytes = rustix::fs::fstatvfs(file).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+            Err(RegionFault::new(path, RegionStep::Allocate, RegionCause::Full { wanted_bytes: len_bytes, free_bytes }))
         }
         Err(errno) => Err(RegionFault::errno(path, RegionStep::Allocate, errno)),
     }
@@ -384,8 +327,7 @@ mod tests {
     #[test]
     fn touching_every_page_changes_no_byte() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let region = Region::create_new(&dir.path().join("a"), 3 * rustix::param::page_size() + 1)
-            .expect("create");
+        let region = Region::create_new(&dir.path().join("a"), 3 * rustix::param::page_size() + 1).expect("create");
         let bytes: Vec<u8> = (0..region.len() - 1).map(|n| (n % 251) as u8 + 1).collect();
         // Whole words only: the last byte stands alone on its page.
         region.store_bytes(0, &bytes);

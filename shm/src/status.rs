@@ -78,11 +78,7 @@ pub struct Status {
 pub(crate) fn store(region: &Region, at: usize, state: State, reason: &str, now_ns: i64) {
     let version = region.atomic_u64(at).load(Ordering::Relaxed);
     let next = version.wrapping_add(1);
-    let mut slot = StatusSlot {
-        changed_ns: now_ns,
-        state: state as u32,
-        ..StatusSlot::zeroed()
-    };
+    let mut slot = StatusSlot { changed_ns: now_ns, state: state as u32, ..StatusSlot::zeroed() };
     slot.reason_bytes = put_text(&mut slot.reason, reason) as u32;
     fence(Ordering::Release); // S2 release
     region.store_record(slot_at(at, next), &slot);
@@ -98,11 +94,7 @@ pub(crate) fn load(region: &Region, at: usize) -> Option<Status> {
         if region.atomic_u64(at).load(Ordering::Relaxed) == version {
             let state = State::from_word(slot.state)?;
             let reason = get_text(&slot.reason, slot.reason_bytes as usize);
-            return Some(Status {
-                state,
-                reason,
-                changed_ns: slot.changed_ns,
-            });
+            return Some(Status { state, reason, changed_ns: slot.changed_ns });
         }
         std::hint::spin_loop();
     }

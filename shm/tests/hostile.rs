@@ -10,10 +10,7 @@ use cutline_shm::status::State;
 
 /// Reads everything there is to read.
 fn read_all(reader: &CncReader) -> usize {
-    let mut seen = reader
-        .counters()
-        .map(|c| c.name.len() + c.label.len() + c.unit.len() + c.help.len())
-        .sum::<usize>();
+    let mut seen = reader.counters().map(|c| c.name.len() + c.label.len() + c.unit.len() + c.help.len()).sum::<usize>();
     for histogram in reader.histograms() {
         for q in [0.0, 0.5, 0.999, 1.0] {
             seen += usize::from(histogram.percentile(q).is_some());
@@ -21,10 +18,7 @@ fn read_all(reader: &CncReader) -> usize {
         seen += usize::from(histogram.mean().is_some()) + histogram.name.len();
     }
     seen += reader.errors().map(|e| e.text.len()).sum::<usize>();
-    seen += reader
-        .lanes()
-        .map(|l| l.name.len() + l.status.map_or(0, |s| s.reason.len()))
-        .sum::<usize>();
+    seen += reader.lanes().map(|l| l.name.len() + l.status.map_or(0, |s| s.reason.len())).sum::<usize>();
     seen += usize::from(reader.status().is_some()) + usize::from(reader.beat_ns() > 0);
     seen + reader.pid() as usize % 2 + reader.refused().errors as usize % 2 + reader.boot_id().len()
 }
@@ -37,19 +31,11 @@ fn open_and_read(path: &Path, bytes: &[u8]) -> Result<usize, CncFault> {
 /// A file with something in every part.
 fn good_file(path: &Path) -> Vec<u8> {
     let writer = CncWriter::create(path, 5).expect("create");
-    let def = CounterDef {
-        name: "n",
-        unit: "u",
-        help: "h",
-        kind: Kind::Gauge,
-    };
+    let def = CounterDef { name: "n", unit: "u", help: "h", kind: Kind::Gauge };
     for label in ["a", "b", "c"] {
         writer.counter(&def, label).expect("room").set(3);
         writer.histogram(&def, label).expect("room").record(1000);
-        writer
-            .heartbeat(label, 6)
-            .expect("room")
-            .set_state(State::Running, "because", 7);
+        writer.heartbeat(label, 6).expect("room").set_state(State::Running, "because", 7);
         writer.record_error(8, label);
     }
     writer.set_state(State::Running, "because", 9);
@@ -110,21 +96,10 @@ fn lengths_and_commit_words_from_the_file_are_not_believed() {
     (0..64).for_each(|index| commit(2_408_448 + index * 9_856));
     open_and_read(&path, &bytes).expect("the header is good");
     let reader = CncReader::open(&path).expect("the header is good");
-    assert_eq!(
-        (reader.counters().count(), reader.histograms().count()),
-        (4096, 64)
-    );
+    assert_eq!((reader.counters().count(), reader.histograms().count()), (4096, 64));
     assert_eq!((reader.lanes().count(), reader.errors().count()), (64, 256));
-    assert_eq!(
-        reader.counters().next().map(|c| c.kind),
-        Some(None),
-        "no kind has that number"
-    );
-    assert_eq!(
-        reader.histograms().next().map(|h| h.count),
-        Some(u64::MAX),
-        "sums saturate"
-    );
+    assert_eq!(reader.counters().next().map(|c| c.kind), Some(None), "no kind has that number");
+    assert_eq!(reader.histograms().next().map(|h| h.count), Some(u64::MAX), "sums saturate");
     assert_eq!(reader.status(), None);
 }
 
@@ -138,24 +113,12 @@ fn every_truncation_is_refused() {
     lengths.extend([4095, 4096, 4097, CNC_BYTES - 1]);
     for len in lengths {
         let fault = open_and_read(&path, &good[..len]).expect_err("too short");
-        assert!(
-            fault.to_string().contains(&path.display().to_string()),
-            "{fault}"
-        );
+        assert!(fault.to_string().contains(&path.display().to_string()), "{fault}");
     }
     let mut long = good.clone();
     long.push(0);
     let fault = open_and_read(&path, &long).expect_err("too long");
-    assert!(
-        matches!(
-            fault,
-            CncFault::NotReadable {
-                field: "length of the file",
-                ..
-            }
-        ),
-        "{fault}"
-    );
+    assert!(matches!(fault, CncFault::NotReadable { field: "length of the file", .. }), "{fault}");
     open_and_read(&path, &good).expect("whole");
 }
 
@@ -170,10 +133,7 @@ fn each_header_byte_flipped_is_refused_where_it_matters_and_never_panics() {
             // In place: three megabytes a time would be slow.
             bytes[at] ^= flip;
             std::os::unix::fs::FileExt::write_all_at(
-                &std::fs::OpenOptions::new()
-                    .write(true)
-                    .open(&path)
-                    .expect("open"),
+                &std::fs::OpenOptions::new().write(true).open(&path).expect("open"),
                 &bytes[at..=at],
                 at as u64,
             )
@@ -202,10 +162,7 @@ fn each_header_byte_flipped_is_refused_where_it_matters_and_never_panics() {
             bytes[at] ^= flip;
         }
         std::os::unix::fs::FileExt::write_all_at(
-            &std::fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .expect("open"),
+            &std::fs::OpenOptions::new().write(true).open(&path).expect("open"),
             &bytes[at..=at],
             at as u64,
         )
@@ -223,12 +180,6 @@ fn a_writer_killed_inside_a_status_change_leaves_the_last_one() {
     let other = 256 + 64 + ((version + 1) % 2) as usize * 256;
     bytes[other..other + 100].fill(0xee);
     std::fs::write(&path, &bytes).expect("write");
-    let status = CncReader::open(&path)
-        .expect("open")
-        .status()
-        .expect("whole");
-    assert_eq!(
-        (status.state, &*status.reason, status.changed_ns),
-        (State::Running, "because", 9)
-    );
+    let status = CncReader::open(&path).expect("open").status().expect("whole");
+    assert_eq!((status.state, &*status.reason, status.changed_ns), (State::Running, "because", 9));
 }

@@ -34,10 +34,7 @@ fn spawn_holder(dir: &Path) -> Child {
         .spawn()
         .expect("spawn");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
-    let ready = stdout
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line == CHILD_READY);
+    let ready = stdout.lines().map_while(Result::ok).any(|line| line == CHILD_READY);
     assert!(ready, "the child ended before it owned the directory");
     child
 }
@@ -47,29 +44,13 @@ fn a_second_process_is_refused_with_the_pid_and_kill_9_frees() {
     let dir = temp();
     let mut child = spawn_holder(dir.path());
     let fault = Owner::acquire(dir.path()).expect_err("the child has it");
-    assert_eq!(
-        fault,
-        OwnerFault::Held {
-            dir: dir.path().to_path_buf(),
-            pid: Some(child.id())
-        }
-    );
-    assert!(
-        fault
-            .to_string()
-            .contains(&format!("process {}", child.id())),
-        "{fault}"
-    );
+    assert_eq!(fault, OwnerFault::Held { dir: dir.path().to_path_buf(), pid: Some(child.id()) });
+    assert!(fault.to_string().contains(&format!("process {}", child.id())), "{fault}");
 
     child.kill().expect("SIGKILL");
     child.wait().expect("wait");
-    let left =
-        std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("the file is still there");
-    assert_eq!(
-        left.trim(),
-        child.id().to_string(),
-        "stale pid of a killed process"
-    );
+    let left = std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("the file is still there");
+    assert_eq!(left.trim(), child.id().to_string(), "stale pid of a killed process");
     let owner = Owner::acquire(dir.path()).expect("the lock died with the child");
     assert_eq!(owner.dir(), dir.path());
     let now = std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("read");
@@ -81,20 +62,9 @@ fn one_owner_within_a_process_too_and_drop_lets_go() {
     let dir = temp();
     let first = Owner::acquire(dir.path()).expect("free");
     let fault = Owner::acquire(dir.path()).expect_err("taken");
-    assert_eq!(
-        fault,
-        OwnerFault::Held {
-            dir: dir.path().to_path_buf(),
-            pid: Some(std::process::id())
-        }
-    );
+    assert_eq!(fault, OwnerFault::Held { dir: dir.path().to_path_buf(), pid: Some(std::process::id()) });
     drop(first);
-    assert_eq!(
-        std::fs::read_to_string(dir.path().join(LOCK_FILE))
-            .expect("read")
-            .trim(),
-        ""
-    );
+    assert_eq!(std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("read").trim(), "");
     drop(Owner::acquire(dir.path()).expect("free again"));
 }
 
@@ -126,15 +96,9 @@ fn drop_frees_the_directory_even_while_a_copy_of_the_descriptor_lives() {
         .filter_map(Result::ok)
         .find(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == lock_file))
         .expect("the owner has it open");
-    let number: i32 = ours
-        .file_name()
-        .to_str()
-        .and_then(|name| name.parse().ok())
-        .expect("a number");
+    let number: i32 = ours.file_name().to_str().and_then(|name| name.parse().ok()).expect("a number");
     // SAFETY: the descriptor is open while `owner` lives, which is longer than this borrow.
-    let copy = unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }
-        .try_clone_to_owned()
-        .expect("dup");
+    let copy = unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }.try_clone_to_owned().expect("dup");
     drop(owner);
     let again = Owner::acquire(dir.path());
     drop(copy);
@@ -148,13 +112,7 @@ fn garbage_in_the_lock_file_is_no_pid_and_no_obstacle() {
     let owner = Owner::acquire(dir.path()).expect("nobody has it");
     std::fs::write(dir.path().join(LOCK_FILE), [0xff; 100]).expect("write");
     let fault = Owner::acquire(dir.path()).expect_err("taken");
-    assert_eq!(
-        fault,
-        OwnerFault::Held {
-            dir: dir.path().to_path_buf(),
-            pid: None
-        }
-    );
+    assert_eq!(fault, OwnerFault::Held { dir: dir.path().to_path_buf(), pid: None });
     drop(owner);
 }
 
@@ -162,9 +120,6 @@ fn garbage_in_the_lock_file_is_no_pid_and_no_obstacle() {
 fn a_missing_directory_is_a_fault() {
     let dir = temp();
     let fault = Owner::acquire(&dir.path().join("none")).expect_err("missing");
-    assert!(
-        matches!(fault, OwnerFault::Errno { errno: 2, .. }),
-        "{fault}"
-    );
+    assert!(matches!(fault, OwnerFault::Errno { errno: 2, .. }), "{fault}");
     assert!(fault.to_string().contains("must exist"), "{fault}");
 }

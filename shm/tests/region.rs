@@ -18,16 +18,11 @@ fn two_mappings_and_the_file_are_the_same_bytes() {
     let writer = Region::create_new(&path, 8192).expect("create");
     let reader = Region::open_read(&path, 8192).expect("open");
     let other_writer = Region::open_write(&path, 1).expect("open");
-    assert_eq!(
-        (writer.len(), reader.len(), other_writer.len()),
-        (8192, 8192, 8192)
-    );
+    assert_eq!((writer.len(), reader.len(), other_writer.len()), (8192, 8192, 8192));
     assert!(writer.is_writable() && other_writer.is_writable() && !reader.is_writable());
 
     writer.atomic_u64(8184).store(7, Ordering::Release);
-    other_writer
-        .atomic_u32(4096)
-        .fetch_add(5, Ordering::Relaxed);
+    other_writer.atomic_u32(4096).fetch_add(5, Ordering::Relaxed);
     assert_eq!(reader.atomic_u64(8184).load(Ordering::Acquire), 7);
     assert_eq!(reader.atomic_u32(4096).load(Ordering::Relaxed), 5);
 
@@ -65,16 +60,8 @@ fn create_replaces_and_leaves_old_mappings_whole() {
     let reader = Region::open_read(&path, 1).expect("open");
     let new = Region::create(&path, 64).expect("replace");
     assert_eq!(new.atomic_u64(0).load(Ordering::Relaxed), 0);
-    assert_eq!(
-        reader.atomic_u64(0).load(Ordering::Relaxed),
-        1,
-        "the old pages are still there"
-    );
-    assert_eq!(
-        reader.atomic_u64(4088).load(Ordering::Relaxed),
-        0,
-        "and not cut short"
-    );
+    assert_eq!(reader.atomic_u64(0).load(Ordering::Relaxed), 1, "the old pages are still there");
+    assert_eq!(reader.atomic_u64(4088).load(Ordering::Relaxed), 0, "and not cut short");
 }
 
 #[test]
@@ -83,10 +70,7 @@ fn create_new_refuses_and_does_not_touch_an_existing_file() {
     let path = dir.path().join("a");
     std::fs::write(&path, b"mine").expect("write");
     let fault = Region::create_new(&path, 64).expect_err("exists");
-    assert!(
-        fault.is_exists() && fault.step() == RegionStep::Create,
-        "{fault}"
-    );
+    assert!(fault.is_exists() && fault.step() == RegionStep::Create, "{fault}");
     assert_eq!(std::fs::read(&path).expect("read"), b"mine");
 }
 
@@ -99,43 +83,23 @@ fn what_cannot_be_mapped_is_refused_with_the_path() {
     let fifo = Command::new("mkfifo").arg(path("pipe")).status();
 
     let check = |path: PathBuf, expect_len: usize, cause: RegionCause| {
-        for fault in [
-            Region::open_read(&path, expect_len),
-            Region::open_write(&path, expect_len),
-        ] {
+        for fault in [Region::open_read(&path, expect_len), Region::open_write(&path, expect_len)] {
             let fault = fault.expect_err("refused");
-            assert!(
-                fault.to_string().contains(&path.display().to_string()),
-                "{fault}"
-            );
+            assert!(fault.to_string().contains(&path.display().to_string()), "{fault}");
             if !path.is_dir() {
                 assert_eq!(fault.cause(), &cause, "{fault}");
             }
         }
     };
     check(path("empty"), 0, RegionCause::Empty);
-    check(
-        path("short"),
-        4,
-        RegionCause::TooShort {
-            found_bytes: 3,
-            expected_bytes: 4,
-        },
-    );
+    check(path("short"), 4, RegionCause::TooShort { found_bytes: 3, expected_bytes: 4 });
     check(path("none"), 0, RegionCause::Errno(2));
     check(dir.path().to_path_buf(), 0, RegionCause::NotAFile);
     if fifo.is_ok_and(|status| status.success()) {
         check(path("pipe"), 0, RegionCause::NotAFile);
     }
-    assert!(
-        Region::open_read(&path("none"), 0)
-            .expect_err("none")
-            .is_not_found()
-    );
-    assert_eq!(
-        Region::create(&path("zero"), 0).expect_err("zero").cause(),
-        &RegionCause::Empty
-    );
+    assert!(Region::open_read(&path("none"), 0).expect_err("none").is_not_found());
+    assert_eq!(Region::create(&path("zero"), 0).expect_err("zero").cause(), &RegionCause::Empty);
     assert!(!path("zero").exists());
 }
 
@@ -148,10 +112,7 @@ fn populate_keeps_the_bytes_and_refuses_a_reader() {
     region.populate_write().expect("populate");
     assert_eq!(region.atomic_u64(4096).load(Ordering::Relaxed), 9);
     let reader = Region::open_read(&path, 1).expect("open");
-    assert_eq!(
-        reader.populate_write().expect_err("read-only").cause(),
-        &RegionCause::ReadOnly
-    );
+    assert_eq!(reader.populate_write().expect_err("read-only").cause(), &RegionCause::ReadOnly);
 }
 
 #[test]
@@ -187,10 +148,7 @@ impl SmallTmpfs {
             return None;
         }
         let dir = temp();
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(dir.path())
-            .status();
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).status();
         done.is_ok_and(|status| status.success()).then(|| Self(dir))
     }
 
@@ -215,38 +173,17 @@ fn a_full_tmpfs_is_a_fault_with_numbers() {
     let path = tmpfs.path().join("two");
     let fault = Region::create_new(&path, 2 * 1024 * 1024).expect_err("does not fit");
     assert!(fault.is_full(), "{fault}");
-    let RegionCause::Full {
-        wanted_bytes,
-        free_bytes,
-    } = fault.cause()
-    else {
-        panic!("{fault}")
-    };
+    let RegionCause::Full { wanted_bytes, free_bytes } = fault.cause() else { panic!("{fault}") };
     assert_eq!(*wanted_bytes, 2 * 1024 * 1024);
-    assert!(
-        free_bytes.is_some_and(|free| free > 0 && free <= 512 * 1024),
-        "{fault}"
-    );
+    assert!(free_bytes.is_some_and(|free| free > 0 && free <= 512 * 1024), "{fault}");
     let text = fault.to_string();
-    for word in [
-        path.to_str().expect("utf-8"),
-        "2097152",
-        "log.live_dir",
-        "log.segment_bytes",
-        "/dev/shm",
-    ] {
+    for word in [path.to_str().expect("utf-8"), "2097152", "log.live_dir", "log.segment_bytes", "/dev/shm"] {
         assert!(text.contains(word), "{word:?} is missing in: {text}");
     }
     assert!(!path.exists(), "nothing is left behind");
-    half.populate_write()
-        .expect("what was reserved can be touched");
+    half.populate_write().expect("what was reserved can be touched");
 
-    let fault = cutline_shm::cnc::CncWriter::create(&tmpfs.path().join("cnc"), 0)
-        .expect_err("does not fit");
+    let fault = cutline_shm::cnc::CncWriter::create(&tmpfs.path().join("cnc"), 0).expect_err("does not fit");
     assert!(fault.to_string().contains("log.live_dir"), "{fault}");
-    assert_eq!(
-        std::fs::read_dir(tmpfs.path()).expect("list").count(),
-        1,
-        "only the half is there"
-    );
+    assert_eq!(std::fs::read_dir(tmpfs.path()).expect("list").count(), 1, "only the half is there");
 }

@@ -127,6 +127,12 @@ impl CutStage {
         Tick { planned_ts_ms, engine_timestamp_ms: self.cadence.engine_timestamp(planned_ts_ms) }
     }
 
+    fn expect_first_after(&mut self, now_ns: i64) {
+        if let Some(planned) = self.cadence.first_planned(now_ns.div_euclid(1_000_000)) {
+            self.state.expect(self.tick_at(planned));
+        }
+    }
+
     /// Whether everything that belongs to the coming tick has been seen, once `time_ns` has been reached.
     fn is_due(&self, time_ns: i64) -> bool {
         self.state.next_tick().is_some_and(|tick| time_ns > tick.planned_ts_ms.saturating_mul(1_000_000))
@@ -209,21 +215,18 @@ impl CutStage {
             return Some(true);
         }
         if self.state.next_tick().is_none() && self.time == TimeSource::Receipts {
-            let first = self.cadence.first_planned(descriptor.ts_ns.div_euclid(1_000_000));
-            if let Some(planned) = first {
-                self.state.expect(self.tick_at(planned));
-            }
+            self.expect_first_after(descriptor.ts_ns);
         }
         if self.is_due(descriptor.ts_ns) {
             // On stop no new tick is taken; what is not cut now is cut after the next start.
             return if self.stopping { Some(self.drop_rest()) } else { Some(self.begin_tick(self.tick_time(now_ns))) };
         }
         self.consume_next();
-        if descriptor.kind == RECEIPT {
-            if let Some(late) = self.state.receipt(&descriptor, &self.names) {
-                self.counts.snapshots_late += 1;
-                self.observer.late(late);
-            }
+        if descriptor.kind == RECEIPT
+            && let Some(late) = self.state.receipt(&descriptor, &self.names)
+        {
+            self.counts.snapshots_late += 1;
+            self.observer.late(late);
         }
         Some(true)
     }
@@ -299,9 +302,7 @@ impl Stage for CutStage {
     fn poll(&mut self, now_ns: i64) -> Progress {
         let ended = self.receipts.is_disconnected();
         if self.state.next_tick().is_none() && self.time == TimeSource::Clock {
-            if let Some(planned) = self.cadence.first_planned(now_ns.div_euclid(1_000_000)) {
-                self.state.expect(self.tick_at(planned));
-            }
+            self.expect_first_after(now_ns);
         }
         let mut did = 0;
         let progress = loop {

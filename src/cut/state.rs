@@ -215,7 +215,13 @@ impl CutState {
 
     /// The run of the `index`-th symbol in byte order, with its name and id; its counts are written to `counts` as canonical
     /// JSON. `None` if nothing has arrived from anyone since its last cut. Takes the symbol's cut: ask once per tick.
-    pub fn run(&mut self, index: usize, kind: RunKind, names: &NameTables, counts: &mut Vec<u8>) -> Option<(RunHeader, &str, u32)> {
+    pub fn run(
+        &mut self,
+        index: usize,
+        kind: RunKind,
+        names: &NameTables,
+        counts: &mut Vec<u8>,
+    ) -> Option<(RunHeader, &str, u32)> {
         let tick = self.next?;
         let symbol = &mut self.symbols[*self.order.get(index)? as usize];
         let (cut_start, cut_end) = (symbol.next_start, self.last_seq);

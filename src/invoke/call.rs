@@ -87,7 +87,8 @@ impl Call<'_> {
             _ => binary::decode(self.receipt.payload, scratch),
         };
         let normalized = envelope.map_err(|_| unreadable())?.normalized.as_bytes();
-        let snapshot = Snapshot::from_normalized(self.symbol, self.engine_timestamp_ms, normalized).map_err(|_| unreadable())?;
+        let snapshot =
+            Snapshot::from_normalized(self.symbol, self.engine_timestamp_ms, normalized).map_err(|_| unreadable())?;
         match self.mode {
             EngineMode::Truth => {
                 engine.run(&snapshot, &mut answer.output)?;
@@ -115,7 +116,10 @@ fn within(len: usize, max: usize, what: &str) -> Result<(), EngineFault> {
     if len <= max {
         return Ok(());
     }
-    Err(EngineFault::new(EngineFaultKind::EngineOutputInvalid, format!("{what} of {len} bytes exceeds engine.{what}_max_bytes = {max}")))
+    Err(EngineFault::new(
+        EngineFaultKind::EngineOutputInvalid,
+        format!("{what} of {len} bytes exceeds engine.{what}_max_bytes = {max}"),
+    ))
 }
 
 /// The run's failure for an engine's fault.

@@ -138,7 +138,14 @@ impl InvokeStage {
             TimeSource::Receipts => started.aux.saturating_mul(1_000_000),
         };
         let attempts = u32::from(started.flags);
-        Current { started, attempts, first_call_ns: start_ns, last_call_ns: start_ns, due_ns: Some(start_ns), failure: None }
+        Current {
+            started,
+            attempts,
+            first_call_ns: start_ns,
+            last_call_ns: start_ns,
+            due_ns: Some(start_ns),
+            failure: None,
+        }
     }
 
     /// Makes the call that is due.

@@ -167,9 +167,11 @@ impl<'a> RunFrame<'a> {
     /// # Errors
     /// What does not fit, as text, for payloads that Cutline did not write.
     pub fn read(payload: &'a [u8]) -> Result<Self, &'static str> {
-        let (head, rest) = payload.split_at_checked(size_of::<RunHeader>()).ok_or("payload is shorter than a run header")?;
+        let (head, rest) =
+            payload.split_at_checked(size_of::<RunHeader>()).ok_or("payload is shorter than a run header")?;
         let run: RunHeader = bytemuck::pod_read_unaligned(head);
-        let (symbol, rest) = rest.split_at_checked(usize::from(run.symbol_len)).ok_or("symbol reaches past the payload")?;
+        let (symbol, rest) =
+            rest.split_at_checked(usize::from(run.symbol_len)).ok_or("symbol reaches past the payload")?;
         let symbol = str::from_utf8(symbol).map_err(|_| "symbol is not UTF-8")?;
         let (counts, body) = rest.split_at_checked(run.counts_len as usize).ok_or("counts reach past the payload")?;
         Ok(Self { run, symbol, counts, body })

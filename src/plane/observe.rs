@@ -17,13 +17,18 @@ use crate::plane::stage::{Progress, Stage};
 use crate::publish::stage::{PublishCounts, PublishObserver};
 use crate::sequence::stage::SequenceCounts;
 
+/// Takes one number out of a stage's counts.
+type Value<T> = fn(&T) -> u64;
+/// Called on a stage's lane with its counts.
+pub type Publish<T> = Box<dyn FnMut(&T) + Send>;
+
 /// Counters of one kind, with what to copy into each.
 struct Copied<T> {
-    cells: Vec<(Counter, fn(&T) -> u64)>,
+    cells: Vec<(Counter, Value<T>)>,
 }
 
 impl<T> Copied<T> {
-    fn new(cnc: &CncWriter, columns: &[(&CounterDef, &str, fn(&T) -> u64)]) -> Result<Self, CncFault> {
+    fn new(cnc: &CncWriter, columns: &[(&CounterDef, &str, Value<T>)]) -> Result<Self, CncFault> {
         let cells = columns.iter().map(|&(def, label, value)| Ok((cnc.counter(def, label)?, value)));
         Ok(Self { cells: cells.collect::<Result<_, CncFault>>()? })
     }
@@ -62,7 +67,9 @@ impl ObservedIngest {
                 (&table::INGEST_LINES, "", |counts: &IngestCounters| counts.lines),
                 (&table::INGEST_BYTES, "", |counts| counts.bytes),
                 (&table::INGEST_UNDECODED, "kind=decode_error", |counts| counts.undecoded(ErrorKind::DecodeError)),
-                (&table::INGEST_UNDECODED, "kind=schema_mismatch", |counts| counts.undecoded(ErrorKind::SchemaMismatch)),
+                (&table::INGEST_UNDECODED, "kind=schema_mismatch", |counts| {
+                    counts.undecoded(ErrorKind::SchemaMismatch)
+                }),
                 (&table::INGEST_UNDECODED, "kind=missing_required_field", |counts| {
                     counts.undecoded(ErrorKind::MissingRequiredField)
                 }),
@@ -105,7 +112,7 @@ impl Stage for ObservedIngest {
 ///
 /// # Errors
 /// The cnc file is full.
-pub fn sequence(cnc: &CncWriter) -> Result<Box<dyn FnMut(&SequenceCounts) + Send>, CncFault> {
+pub fn sequence(cnc: &CncWriter) -> Result<Publish<SequenceCounts>, CncFault> {
     let counters = Copied::new(
         cnc,
         &[
@@ -123,7 +130,7 @@ pub fn sequence(cnc: &CncWriter) -> Result<Box<dyn FnMut(&SequenceCounts) + Send
 ///
 /// # Errors
 /// The cnc file is full.
-pub fn invoke(cnc: &CncWriter) -> Result<Box<dyn FnMut(&InvokeCounts) + Send>, CncFault> {
+pub fn invoke(cnc: &CncWriter) -> Result<Publish<InvokeCounts>, CncFault> {
     let counters = Copied::new(
         cnc,
         &[
@@ -192,12 +199,16 @@ impl ObservedPublish {
             cnc,
             &[
                 (&table::RUNS_OUTCOME, "completed", |counts: &PublishCounts| counts.completed),
-                (&table::RUNS_OUTCOME, "missing_snapshot_inputs", |counts| failed(counts, Failure::MissingSnapshotInputs)),
+                (&table::RUNS_OUTCOME, "missing_snapshot_inputs", |counts| {
+                    failed(counts, Failure::MissingSnapshotInputs)
+                }),
                 (&table::RUNS_OUTCOME, "engine_failure", |counts| failed(counts, Failure::EngineFailure)),
                 (&table::RUNS_OUTCOME, "engine_timeout", |counts| failed(counts, Failure::EngineTimeout)),
                 (&table::RUNS_OUTCOME, "engine_unavailable", |counts| failed(counts, Failure::EngineUnavailable)),
                 (&table::RUNS_OUTCOME, "engine_output_invalid", |counts| failed(counts, Failure::EngineOutputInvalid)),
-                (&table::RUNS_OUTCOME, "hysteresis_state_failure", |counts| failed(counts, Failure::HysteresisStateFailure)),
+                (&table::RUNS_OUTCOME, "hysteresis_state_failure", |counts| {
+                    failed(counts, Failure::HysteresisStateFailure)
+                }),
                 (&table::RUNS_OUTCOME, "shutdown", |counts| failed(counts, Failure::Shutdown)),
                 (&table::PUBLISH_EVENTS, "EngineRunStarted", |counts| counts.events[0]),
                 (&table::PUBLISH_EVENTS, "EngineRunCompleted", |counts| counts.events[1]),

@@ -194,7 +194,10 @@ pub fn symbols_of(config: &OutputConfig) -> SymbolSet {
 /// The answer limits of a configuration.
 #[must_use]
 pub fn limits_of(engine: &crate::config::Engine) -> AnswerLimits {
-    AnswerLimits { output_max_bytes: to_usize(engine.output_max_bytes), state_max_bytes: to_usize(engine.state_max_bytes) }
+    AnswerLimits {
+        output_max_bytes: to_usize(engine.output_max_bytes),
+        state_max_bytes: to_usize(engine.state_max_bytes),
+    }
 }
 
 fn retry_of(retry: &crate::config::Retry) -> RetryPolicy {
@@ -236,11 +239,14 @@ impl Pipeline {
         };
         let backlog_end = logs[0].end();
         let [inputs, runs, outputs] = logs.map(Recovered::activate);
-        let ((inputs, inputs_keeper), (mut runs, mut runs_keeper), (outputs, outputs_keeper)) = (inputs?, runs?, outputs?);
+        let ((inputs, inputs_keeper), (mut runs, mut runs_keeper), (outputs, outputs_keeper)) =
+            (inputs?, runs?, outputs?);
 
         let files = |name| LogFiles::new(data, Some(&config.log.live_dir), name);
         let lookup = |name| Lookup::new(files(name), config.log.segment_bytes);
-        let Rebuilt { names, mut cut, unfinished_at, backlog_from, states, mut pending, last_planned_ms, last_ns, .. } = rebuilt;
+        let Rebuilt {
+            names, mut cut, unfinished_at, backlog_from, states, mut pending, last_planned_ms, last_ns, ..
+        } = rebuilt;
         let kind = run_kind_of(&config.output);
         let start_ns = match around.time {
             TimeSource::Clock => now_ns,
@@ -304,7 +310,15 @@ impl Pipeline {
             (StageId::Ingest, Box::new(ObservedIngest::new(ingest, ends_with_input, &cnc, around.report)?)),
             (
                 StageId::Sequence,
-                Box::new(SequenceStage::new(drafts_out, inputs, cuts, names, around.time, last_ns, observe::sequence(&cnc)?)),
+                Box::new(SequenceStage::new(
+                    drafts_out,
+                    inputs,
+                    cuts,
+                    names,
+                    around.time,
+                    last_ns,
+                    observe::sequence(&cnc)?,
+                )),
             ),
             (
                 StageId::Cut,
@@ -327,7 +341,9 @@ impl Pipeline {
                         retry: retry_of(&config.output.engine.retry),
                         limits: limits_of(&config.output.engine),
                         time: around.time,
-                        shutdown_timeout_ns: i64::try_from(config.shutdown.timeout_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000),
+                        shutdown_timeout_ns: i64::try_from(config.shutdown.timeout_ms)
+                            .unwrap_or(i64::MAX)
+                            .saturating_mul(1_000_000),
                     },
                     states,
                     pending,
@@ -492,7 +508,8 @@ pub fn read_config_frame(payload: &[u8]) -> Result<(OutputConfig, String), Strin
         engine_digest: String,
     }
     let payload: Payload<'_> = serde_json::from_slice(payload).map_err(|error| format!("config frame: {error}"))?;
-    let config = OutputConfig::from_canonical_json(payload.config.get().as_bytes()).map_err(|error| error.to_string())?;
+    let config =
+        OutputConfig::from_canonical_json(payload.config.get().as_bytes()).map_err(|error| error.to_string())?;
     Ok((config, payload.engine_digest))
 }
 

@@ -10,7 +10,9 @@ use cutline_journal::{Descriptor, Frame, LogFault, Start, Tail};
 
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
 use crate::invoke::stage::States;
-use crate::model::frames::{CONFIG, EVENT_STARTED, NAME, OUTCOME, RunFrame, STARTED, STATE, TICK, TICKS_SKIPPED, TickBody};
+use crate::model::frames::{
+    CONFIG, EVENT_STARTED, NAME, OUTCOME, RunFrame, STARTED, STATE, TICK, TICKS_SKIPPED, TickBody,
+};
 use crate::model::receipt::RECEIPT;
 use crate::sequence::names::NameTables;
 

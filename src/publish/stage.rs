@@ -98,7 +98,12 @@ impl PublishStage {
 }
 
 /// Appends everything that a run leaves in the outputs log; false if there is no room now.
-pub(crate) fn append_outcome(outputs: &mut Appender, result: &RunResult<'_>, published_ns: i64, engine_digest: &[u8; 32]) -> bool {
+pub(crate) fn append_outcome(
+    outputs: &mut Appender,
+    result: &RunResult<'_>,
+    published_ns: i64,
+    engine_digest: &[u8; 32],
+) -> bool {
     let frame = &result.frame;
     let head = size_of::<RunHeader>() + frame.symbol.len() + frame.counts.len();
     let failure = result.failure();

@@ -4,8 +4,8 @@ use cutline_journal::{Descriptor, Frame};
 
 use crate::model::canonical;
 use crate::model::frames::{
-    CLOCK_STEP, CONFIG, EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, RunFrame, RunHeader, STARTED,
-    TICK, TICKS_SKIPPED, TickBody,
+    CLOCK_STEP, CONFIG, EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, RunFrame, RunHeader,
+    STARTED, TICK, TICKS_SKIPPED, TickBody,
 };
 use crate::model::run_id::{EngineMode, RunId};
 use crate::model::view::{Stored, write_json_view};
@@ -211,7 +211,8 @@ pub fn decision(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), NoLine> {
     let mut object = Object::new(out);
     match header.kind {
         CONFIG => {
-            let value: serde_json::Value = serde_json::from_slice(frame.payload).map_err(|error| unread(&error.to_string()))?;
+            let value: serde_json::Value =
+                serde_json::from_slice(frame.payload).map_err(|error| unread(&error.to_string()))?;
             object.number("effective_from_planned_ts_ms", header.aux);
             for key in ["engine", "engine_digest", "frame", "scheduler", "symbols"] {
                 match key {
@@ -226,7 +227,8 @@ pub fn decision(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), NoLine> {
             }
         }
         TICK => {
-            let body: TickBody = bytemuck::try_pod_read_unaligned(frame.payload).map_err(|_| unread("tick is too short"))?;
+            let body: TickBody =
+                bytemuck::try_pod_read_unaligned(frame.payload).map_err(|_| unread("tick is too short"))?;
             object
                 .seq("cut_end_ingest_seq", body.cut_end)
                 .number("engine_timestamp_ms", header.ts_ms)

@@ -15,8 +15,8 @@ use crate::invoke::engine::Engine;
 use crate::invoke::stage::States;
 use crate::model::envelope::Scratch;
 use crate::model::frames::{
-    CONFIG, EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, NAME, OUTCOME, RunFrame, RunHeader,
-    STARTED, STATE, TICK, TickBody,
+    CONFIG, EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, NAME, OUTCOME, RunFrame,
+    RunHeader, STARTED, STATE, TICK, TickBody,
 };
 use crate::model::receipt::RECEIPT;
 use crate::plane::pipeline::{EngineFactory, limits_of, read_config_frame, run_kind_of, symbols_of};
@@ -197,7 +197,9 @@ impl Replay<'_> {
                 let name = if frame.header.kind == NAME { frame.payload.to_vec() } else { Vec::new() };
                 self.ahead = Some((frame.header, name));
             }
-            let Some((header, name)) = self.ahead.take_if(|(header, _)| header.ts_ns <= until_ns) else { return Ok(()) };
+            let Some((header, name)) = self.ahead.take_if(|(header, _)| header.ts_ns <= until_ns) else {
+                return Ok(());
+            };
             match header.kind {
                 NAME => self.names.define(header.flags, str::from_utf8(&name).unwrap_or_default()),
                 RECEIPT => {
@@ -324,10 +326,16 @@ impl Replay<'_> {
 }
 
 fn read<'a>(frame: &Frame<'a>) -> Result<RunFrame<'a>, VerifyFault> {
-    RunFrame::read(frame.payload).map_err(|what| different(format!("frame at position {}", frame.header.position), "a run", what))
+    RunFrame::read(frame.payload)
+        .map_err(|what| different(format!("frame at position {}", frame.header.position), "a run", what))
 }
 
-fn compare_runs(what: &str, header: &Descriptor, computed: &RunFrame<'_>, recorded: &RunFrame<'_>) -> Result<(), VerifyFault> {
+fn compare_runs(
+    what: &str,
+    header: &Descriptor,
+    computed: &RunFrame<'_>,
+    recorded: &RunFrame<'_>,
+) -> Result<(), VerifyFault> {
     if computed.run == recorded.run && computed.symbol == recorded.symbol && computed.counts == recorded.counts {
         return Ok(());
     }
@@ -358,7 +366,11 @@ impl OutcomeGroup {
     }
 
     fn describe(&self) -> String {
-        self.frames.iter().map(|(header, payload)| show(header.kind, payload)).collect::<Vec<_>>().join("\n            ")
+        self.frames
+            .iter()
+            .map(|(header, payload)| show(header.kind, payload))
+            .collect::<Vec<_>>()
+            .join("\n            ")
     }
 
     fn compare(&self, what: &str, started_seq: u64, expected: &[(u8, Vec<u8>)]) -> Result<(), VerifyFault> {
@@ -402,7 +414,11 @@ fn show(kind: u8, payload: &[u8]) -> String {
     };
     match written {
         Ok(true) => String::from_utf8_lossy(&out).into_owned(),
-        _ => format!("frame kind {kind:#04x}, {} bytes: {:?}", payload.len(), RunFrame::read(payload).map(|frame| frame.run)),
+        _ => format!(
+            "frame kind {kind:#04x}, {} bytes: {:?}",
+            payload.len(),
+            RunFrame::read(payload).map(|frame| frame.run)
+        ),
     }
 }
 

@@ -17,7 +17,12 @@ impl Names {
     /// An empty table of at most `max` names whose ids start at `first`.
     #[must_use]
     pub fn new(first: u32, max: usize) -> Self {
-        Self { ids: HashMap::with_capacity(max.min(16 * 1024)), names: Vec::with_capacity(max.min(16 * 1024)), first, max }
+        Self {
+            ids: HashMap::with_capacity(max.min(16 * 1024)),
+            names: Vec::with_capacity(max.min(16 * 1024)),
+            first,
+            max,
+        }
     }
 
     /// The id of a name seen before.

@@ -112,13 +112,14 @@ impl SequenceStage {
 
     /// Appends the next draft; `None` if there is none.
     fn sequence_one(&mut self, now_ns: i64) -> Option<Progress> {
-        let Some((draft, payload)) = self.drafts.peek() else { return None };
+        let (draft, payload) = self.drafts.peek()?;
         let lengths = NameLengths::unpack(draft.position);
         let (symbol, rest) = payload.split_at(usize::from(lengths.symbol));
         let (source, rest) = rest.split_at(usize::from(lengths.source));
         let (event_type, line) = rest.split_at(usize::from(lengths.event_type));
         // Ingest wrote these from &str; an empty name is the harmless reading of anything else.
-        let [symbol, source, event_type] = [symbol, source, event_type].map(|name| str::from_utf8(name).unwrap_or_default());
+        let [symbol, source, event_type] =
+            [symbol, source, event_type].map(|name| str::from_utf8(name).unwrap_or_default());
 
         let stamp_ns = match self.time {
             TimeSource::Clock => now_ns,

@@ -24,7 +24,8 @@ pub fn backfill(args: &cli::Backfill) -> Outcome {
         let text = "already holds logs: give another --data, or --append to go on with them";
         return Err(Failure::usage(format!("{} {text}", data.display())));
     }
-    let stop = StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
+    let stop =
+        StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let capture = capture::open(&args.input)?;
     let bar = progress_bar(capture.total_bytes);
     let read = capture.read.clone();
@@ -59,7 +60,8 @@ fn summary(data: &std::path::Path, elapsed: Duration) -> Outcome {
     let end = |name| {
         Tail::open(data, name, Start::Now).map(|tail| (tail.next_seq() - 1, tail.position())).map_err(Failure::logs)
     };
-    let ((receipts, inputs_bytes), (_, runs_bytes), (events, outputs_bytes)) = (end("inputs")?, end("runs")?, end("outputs")?);
+    let ((receipts, inputs_bytes), (_, runs_bytes), (events, outputs_bytes)) =
+        (end("inputs")?, end("runs")?, end("outputs")?);
     let seconds = elapsed.as_secs_f64();
     let bytes = inputs_bytes + runs_bytes + outputs_bytes;
     println!(

@@ -6,9 +6,9 @@ use crate::cli::ConfigArgs;
 /// `cutline check`
 pub fn check(args: &ConfigArgs) -> Outcome {
     let config = load_config(args)?;
-    let topology = config.topology().map_err(|faults| {
-        Failure::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    let topology = config
+        .topology()
+        .map_err(|faults| Failure::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     super::engines(&config.output.engine).map_err(Failure::usage)?;
     println!("{topology}");
     let log = &config.log;

@@ -36,11 +36,17 @@ struct Followed {
 
 /// `cutline demo`
 pub fn demo(args: &cli::Demo) -> Outcome {
-    let data = args.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("cutline-demo-{}", std::process::id())));
+    let data =
+        args.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("cutline-demo-{}", std::process::id())));
     let config = config(args, &data)?;
-    let stop = StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
+    let stop =
+        StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let socket = data.join("feed.sock");
-    let feed = FeedSettings { name: "demo".to_owned(), source: FeedAddress::UnixListen(socket.clone()), format: Format::Ndjson };
+    let feed = FeedSettings {
+        name: "demo".to_owned(),
+        source: FeedAddress::UnixListen(socket.clone()),
+        format: Format::Ndjson,
+    };
     let time = if args.input.is_some() { TimeSource::Receipts } else { TimeSource::Clock };
     println!("data directory {}", data.display());
     let pipeline = live::open(&config, vec![feed], time)?;
@@ -64,13 +70,19 @@ pub fn demo(args: &cli::Demo) -> Outcome {
         stop_feed.fetch_or(over, Ordering::AcqRel);
         over && feeder.is_finished()
     })?;
-    feeder.join().map_err(|_| Failure::machine("the feed ended by a panic"))?.map_err(|error| Failure::machine(format!("feed: {error}")))?;
+    feeder
+        .join()
+        .map_err(|_| Failure::machine("the feed ended by a panic"))?
+        .map_err(|error| Failure::machine(format!("feed: {error}")))?;
     view(&cnc, &followed, &mut last_receipts);
     let published = table_value(&cnc, table::PUBLISH_EVENTS.name);
     let seen = finish_follower(follower, &followed, published);
     println!("the follower process saw {seen} of {published} events");
     verify::verify(&cli::Verify { data: data.clone(), strict: true })?;
-    println!("logs: {0}\n  cutline dump {0} runs\n  cutline tail {0} --from start --no-follow\n  cutline stat {0}", data.display());
+    println!(
+        "logs: {0}\n  cutline dump {0} runs\n  cutline tail {0} --from start --no-follow\n  cutline stat {0}",
+        data.display()
+    );
     if seen != published {
         return Err(Failure::logs("the follower missed events"));
     }
@@ -110,7 +122,11 @@ fn read_follower(follower: &mut Child) -> Result<Arc<Mutex<Followed>>, Failure> 
             let regime = event["payload"]["regime_output"]["regime"].as_str();
             let what = regime.or_else(|| event["payload"]["error_kind"].as_str());
             if let (Some(symbol), Some(what)) = (event["symbol"].as_str(), what) {
-                let latest = format!("{what} at {} (run {:.12})", event["engine_timestamp_ms"], event["run_id"].as_str().unwrap_or_default());
+                let latest = format!(
+                    "{what} at {} (run {:.12})",
+                    event["engine_timestamp_ms"],
+                    event["run_id"].as_str().unwrap_or_default()
+                );
                 followed.latest.insert(symbol.to_owned(), latest);
             }
         }
@@ -118,7 +134,11 @@ fn read_follower(follower: &mut Child) -> Result<Arc<Mutex<Followed>>, Failure> 
     Ok(followed)
 }
 
-fn feeder(args: &cli::Demo, socket: PathBuf, stop: Arc<AtomicBool>) -> Result<thread::JoinHandle<io::Result<()>>, Failure> {
+fn feeder(
+    args: &cli::Demo,
+    socket: PathBuf,
+    stop: Arc<AtomicBool>,
+) -> Result<thread::JoinHandle<io::Result<()>>, Failure> {
     if let Some(input) = &args.input {
         let mut capture = capture::open(input)?;
         return Ok(thread::spawn(move || {
@@ -152,7 +172,9 @@ fn view(cnc: &CncReader, followed: &Mutex<Followed>, last_receipts: &mut u64) {
     let followed = followed.lock().unwrap_or_else(PoisonError::into_inner);
     println!("{receipts} receipts ({}/s), {runs} runs, {} events followed", receipts - *last_receipts, followed.events);
     *last_receipts = receipts;
-    for histogram in cnc.histograms().filter(|histogram| histogram.name == table::PUBLISH_LATENCY.name && histogram.count > 0) {
+    for histogram in
+        cnc.histograms().filter(|histogram| histogram.name == table::PUBLISH_LATENCY.name && histogram.count > 0)
+    {
         let us = |q| histogram.percentile(q).unwrap_or(0) / 1000;
         println!("  tick to visible: p50 {} us, p99 {} us, max {} us", us(0.5), us(0.99), us(1.0));
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use cutline::model::frames::{NAME, NAME_SOURCE, OUTCOME, RunFrame, STARTED, STATE};
+use cutline::model::frames::{NAME, OUTCOME, RunFrame, STARTED, STATE};
 use cutline::model::receipt::RECEIPT;
 use cutline::replay::records;
 use cutline::sequence::names::NameTables;
@@ -92,7 +92,6 @@ fn inputs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
             _ => {}
         }
     }
-    let _ = NAME_SOURCE;
     Ok(())
 }
 

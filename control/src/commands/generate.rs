@@ -30,14 +30,19 @@ pub fn generate(args: &cli::Generate) -> Outcome {
 }
 
 /// Writes lines while `more` says so, at the feed's own pace or as fast as the target takes them.
-pub fn send(mut generator: Generator, target: Box<dyn Write>, paced: bool, mut more: impl FnMut(u64) -> bool) -> io::Result<()> {
+pub fn send(
+    mut generator: Generator,
+    target: Box<dyn Write>,
+    paced: bool,
+    mut more: impl FnMut(u64) -> bool,
+) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, target);
     let mut line = Vec::new();
     let mut sent = 0;
     while more(sent) {
         line.clear();
-        let due_ms = generator.next_line(&mut line);
-        while paced && now_ms() < due_ms {
+        let due_ns = generator.next_line(&mut line);
+        while paced && now_ms() < due_ns / 1_000_000 {
             out.flush()?;
             thread::sleep(PACE);
             if !more(sent) {

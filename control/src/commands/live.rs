@@ -23,7 +23,8 @@ pub fn run(args: &ConfigArgs) -> Outcome {
     if config.feeds.is_empty() {
         return Err(Failure::usage("no [[feed]] is configured: add one, see config/default.toml"));
     }
-    let stop = StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
+    let stop =
+        StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let pipeline = open(&config, feeds(&config)?, TimeSource::Clock)?;
     report_recovery(&pipeline);
     eprintln!("running; logs in {}", config.log.dir.display());
@@ -81,21 +82,25 @@ pub fn drive(pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool
 
 /// The configured feeds, with their addresses looked up.
 fn feeds(config: &Config) -> Result<Vec<FeedSettings>, Failure> {
-    config.feeds.iter().map(|feed| {
-        let source = match &feed.endpoint {
-            Endpoint::TcpListen(address) => FeedAddress::TcpListen(look_up(&feed.name, address)?),
-            Endpoint::TcpConnect(address) => FeedAddress::TcpConnect(look_up(&feed.name, address)?),
-            Endpoint::UnixListen(path) => FeedAddress::UnixListen(path.clone()),
-            Endpoint::UnixConnect(path) => FeedAddress::UnixConnect(path.clone()),
-            Endpoint::File(path) => FeedAddress::File(path.clone()),
-            Endpoint::Stdin => FeedAddress::Stdin,
-        };
-        let format = match feed.format {
-            FeedFormat::Ndjson => Format::Ndjson,
-            FeedFormat::Binary => Format::Binary,
-        };
-        Ok(FeedSettings { name: feed.name.clone(), source, format })
-    }).collect()
+    config
+        .feeds
+        .iter()
+        .map(|feed| {
+            let source = match &feed.endpoint {
+                Endpoint::TcpListen(address) => FeedAddress::TcpListen(look_up(&feed.name, address)?),
+                Endpoint::TcpConnect(address) => FeedAddress::TcpConnect(look_up(&feed.name, address)?),
+                Endpoint::UnixListen(path) => FeedAddress::UnixListen(path.clone()),
+                Endpoint::UnixConnect(path) => FeedAddress::UnixConnect(path.clone()),
+                Endpoint::File(path) => FeedAddress::File(path.clone()),
+                Endpoint::Stdin => FeedAddress::Stdin,
+            };
+            let format = match feed.format {
+                FeedFormat::Ndjson => Format::Ndjson,
+                FeedFormat::Binary => Format::Binary,
+            };
+            Ok(FeedSettings { name: feed.name.clone(), source, format })
+        })
+        .collect()
 }
 
 fn look_up(feed: &str, address: &str) -> Result<std::net::SocketAddr, Failure> {

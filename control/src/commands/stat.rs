@@ -14,7 +14,8 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999
 /// Opens the counters of a data directory.
 pub fn open(data: &Path) -> Result<CncReader, Failure> {
     let path = data.join(cutline_journal::files::LIVE_LINK).join(CNC_FILE);
-    CncReader::open(&path).map_err(|fault| Failure::usage(format!("{fault}; is {} a data directory of this boot?", data.display())))
+    CncReader::open(&path)
+        .map_err(|fault| Failure::usage(format!("{fault}; is {} a data directory of this boot?", data.display())))
 }
 
 /// `cutline stat`

@@ -20,20 +20,13 @@ unsafe impl Line for Cell {}
 impl Cell {
     /// As sent: word 0 full of bits that must not get through.
     pub fn sent(n: u64) -> Cell {
-        Cell {
-            word: u32::MAX ^ n as u32,
-            ..Cell::expected(n)
-        }
+        Cell { word: u32::MAX ^ n as u32, ..Cell::expected(n) }
     }
 
     /// As received: word 0 is 0.
     pub fn expected(n: u64) -> Cell {
         let mixed = mix(n);
-        Cell {
-            word: 0,
-            low: mixed as u32,
-            rest: core::array::from_fn(|i| mixed.rotate_left(i as u32 * 9) ^ n),
-        }
+        Cell { word: 0, low: mixed as u32, rest: core::array::from_fn(|i| mixed.rotate_left(i as u32 * 9) ^ n) }
     }
 }
 
