@@ -66,7 +66,7 @@ mod tests {
             assert!(build(name, "").is_ok(), "{name}");
         }
         let error = build("script", "").err().unwrap();
-        assert_eq!(error.to_string(), "unknown engine \"script\": choose one of regime_example, scripted");
+        assert_eq!(error.to_string(), "unknown engine \"script\": choose one of regime-example, scripted");
         assert!(build("scripted", "{\"decay\":1}").is_err());
     }
 

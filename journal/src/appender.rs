@@ -101,7 +101,8 @@ impl Appender {
         let header = SegmentHeader::new(self.log_id, next.base, self.next_seq, self.segment_bytes as u64);
         next.write(0, bytemuck::bytes_of(&header));
         let rest = self.segment_bytes - self.offset;
-        let mut seal = Descriptor { kind: SEAL, position: self.position(), seq: self.next_seq, ..Descriptor::default() };
+        let mut seal =
+            Descriptor { kind: SEAL, position: self.position(), seq: self.next_seq, ..Descriptor::default() };
         seal.crc = header_crc(&seal);
         self.current.write(self.offset + 4, &bytemuck::bytes_of(&seal)[4..]);
         self.current.commit(self.offset, rest as u32);

@@ -54,7 +54,9 @@ pub fn zero_from(path: &Path, offset: u64, segment_bytes: u64) -> Result<(), Log
         let len = segment_bytes - offset;
         match retry_on_intr(|| rustix::fs::fallocate(&file, FallocateFlags::ZERO_RANGE, offset, len)) {
             Ok(()) => {}
-            Err(Errno::OPNOTSUPP | Errno::INVAL) => write_zeros(&file, offset, segment_bytes).map_err(LogFault::io("clear", path))?,
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => {
+                write_zeros(&file, offset, segment_bytes).map_err(LogFault::io("clear", path))?
+            }
             Err(errno) => return Err(LogFault::io("clear", path)(errno.into())),
         }
     }

@@ -72,7 +72,10 @@ impl fmt::Display for LogFault {
                 write!(f, "behind retention: the oldest position still kept is {oldest}; go on from there")
             }
             Self::Rewound { to } => {
-                write!(f, "the log does not go on from where it was followed, it was cut back after a machine crash: follow it again from position {to}")
+                write!(
+                    f,
+                    "the log does not go on from where it was followed, it was cut back after a machine crash: follow it again from position {to}"
+                )
             }
             Self::Absent(path) => write!(f, "no log at {}: is this a Cutline data directory?", path.display()),
         }

@@ -19,8 +19,8 @@ use cutline_shm::region::{Region, RegionCause};
 
 use crate::fault::LogFault;
 use crate::layout::{
-    HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_GENERATION, HEAD_MAGIC, HEAD_OLDEST, HEAD_REWOUND_TO, HEAD_VISIBLE,
-    HeadIdentity,
+    HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_GENERATION, HEAD_MAGIC, HEAD_OLDEST,
+    HEAD_REWOUND_TO, HEAD_VISIBLE, HeadIdentity,
 };
 
 /// A mapped head file.
@@ -72,7 +72,9 @@ impl Head {
         let region = match opened {
             Ok(region) => region,
             Err(fault) if fault.is_not_found() => return Ok(None),
-            Err(fault) if matches!(fault.cause(), RegionCause::Empty | RegionCause::TooShort { .. }) => return Ok(None),
+            Err(fault) if matches!(fault.cause(), RegionCause::Empty | RegionCause::TooShort { .. }) => {
+                return Ok(None);
+            }
             Err(fault) => return Err(fault.into()),
         };
         let finished = region.atomic_u64(0).load(Ordering::Acquire) == u64::from_le_bytes(HEAD_MAGIC); // E5 acquire

@@ -133,7 +133,7 @@ impl LogKeeper {
         Ok(())
     }
 
-    /// Copies what lies before `target` to disk, at most [`FLUSH_STEP_BYTES`], and flushes it. True if more is left.
+    /// Copies what lies before `target` to disk, at most a few MiB, and flushes it. True if more is left.
     ///
     /// `target` is a position that [`LogKeeper::visible`] told: the durable watermark moves to it, or to the end of a
     /// segment before it, and never stands inside of a group.
@@ -175,7 +175,8 @@ impl LogKeeper {
         // The header goes along with the first frames: it is written when the segment is entered.
         let start = if from - base <= SEGMENT_HEADER_BYTES { 0 } else { from - base };
         let len = to - base - start;
-        let bytes = usize::try_from(start).ok().zip(usize::try_from(len).ok()).and_then(|(at, len)| segment.slice(at, len));
+        let bytes =
+            usize::try_from(start).ok().zip(usize::try_from(len).ok()).and_then(|(at, len)| segment.slice(at, len));
         let Some(bytes) = bytes else {
             let error = std::io::Error::other(format!("its memory copy has no byte {}", to - base));
             return Err(LogFault::io("flush", &path)(error));

@@ -205,7 +205,9 @@ impl Recovered {
                 Ok(Some(_)) => end = End { position: tail.position(), next_seq: tail.next_seq(), sealed: false },
                 Ok(None) => break,
                 // Behind the mark of a log that lost its memory: a segment header that is not whole.
-                Err(LogFault::Corrupt(bad)) if head.is_none() && !self.marks.clean() && bad.position >= promised => break,
+                Err(LogFault::Corrupt(bad)) if head.is_none() && !self.marks.clean() && bad.position >= promised => {
+                    break;
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -225,7 +227,8 @@ impl Recovered {
             if tail.position() == self.oldest + SEGMENT_HEADER_BYTES && tail.rest().iter().all(|&byte| byte == 0) {
                 return Ok(());
             }
-            let what = "the log has frames, but no mark file: put it back, or the log's end cannot be trusted".to_owned();
+            let what =
+                "the log has frames, but no mark file: put it back, or the log's end cannot be trusted".to_owned();
             let position = tail.position();
             return Err(LogFault::Corrupt(Corruption { path: self.files.mark(), offset: 0, position, seq: 0, what }));
         };

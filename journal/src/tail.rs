@@ -81,7 +81,9 @@ impl Tail {
             idle_polls: 0,
         };
         let header = tail.checked_header(&tail.source, oldest)?;
-        let Some(header) = header else { return Err(tail.header_fault(&tail.source, oldest, "segment header is missing")) };
+        let Some(header) = header else {
+            return Err(tail.header_fault(&tail.source, oldest, "segment header is missing"));
+        };
         tail.log_id = header.log_id;
         tail.segment_bytes = header.segment_bytes;
         tail.next_seq = header.first_seq;
@@ -164,6 +166,9 @@ impl Tail {
         loop {
             self.follow_head()?;
             if self.at_durable_limit() {
+                if self.idle_for_long() && self.attach_if_replaced()? {
+                    continue;
+                }
                 return Ok(None);
             }
             let look_again = match self.look() {
@@ -231,10 +236,9 @@ impl Tail {
     ///
     /// `reread` is how far the disk was promised to reach when the disk file was read during this poll.
     fn find_more(&mut self, reread: &mut Option<u64>, bad: Option<&'static str>) -> Result<bool, LogFault> {
-        let first_idle = self.idle_polls.is_multiple_of(IDLE_POLLS_PER_LOOK);
-        self.idle_polls = self.idle_polls.wrapping_add(u32::from(reread.is_none()));
+        let look_closely = reread.is_none() && self.idle_for_long();
         if self.attached() && self.source.is_live() {
-            return if first_idle { self.attach_if_replaced() } else { Ok(false) };
+            return if look_closely { self.attach_if_replaced() } else { Ok(false) };
         }
         if !self.attached() {
             self.head = open_head(&self.files)?;
@@ -245,7 +249,7 @@ impl Tail {
             Some(promised) => return self.judge_disk(promised, bad).map(|()| false),
             None => self.promised()?,
         };
-        let growing = if bad.is_some() { first_idle } else { self.disk_word() != 0 };
+        let growing = if bad.is_some() { look_closely } else { self.disk_word() != 0 };
         if !self.source.is_live() && !self.attached() && self.position() >= promised && !growing {
             return Ok(false);
         }
@@ -285,6 +289,13 @@ impl Tail {
         let read = std::fs::File::open(self.files.disk_segment(self.base))
             .and_then(|file| file.read_exact_at(&mut word, self.offset as u64));
         if read.is_ok() { u32::from_le_bytes(word) } else { 0 }
+    }
+
+    /// True on the first poll without a frame, and on one of many after it.
+    fn idle_for_long(&mut self) -> bool {
+        let look = self.idle_polls.is_multiple_of(IDLE_POLLS_PER_LOOK);
+        self.idle_polls = self.idle_polls.wrapping_add(1);
+        look
     }
 
     /// Somebody may have removed the live directory under a dead writer, and a new writer made it anew.

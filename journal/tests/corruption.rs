@@ -5,7 +5,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{LOG_ID, Place, SEGMENT, Seen, append, corruption, flip, kill, overwrite, segment_files, sync, write_clean_log};
+use common::{
+    LOG_ID, Place, SEGMENT, Seen, append, corruption, flip, kill, overwrite, segment_files, sync, write_clean_log,
+};
 use cutline_journal::fault::Corruption;
 use cutline_journal::frame::header_crc;
 use cutline_journal::layout::MARK_SLOT_BYTES;
@@ -32,7 +34,7 @@ fn borders(wrote: &[Seen], base: u64) -> Vec<u64> {
     let inside = wrote.iter().filter(|frame| frame.position / SEGMENT * SEGMENT == base);
     let mut borders = vec![0];
     borders.extend(inside.clone().map(|frame| frame.position - base));
-    borders.extend(inside.last().map(|frame| frame.position - base + Descriptor::frame_bytes(frame.len) as u64));
+    borders.extend(inside.next_back().map(|frame| frame.position - base + Descriptor::frame_bytes(frame.len) as u64));
     borders
 }
 
@@ -58,16 +60,21 @@ fn every_flipped_byte_of_a_segment_is_named() {
         let borders = borders(&wrote, base);
         let unused_from = (index + 1 == files.len()).then(|| *borders.last().expect("some"));
         // Every byte of the headers, and every 89th of everything.
-        let near = borders.iter().flat_map(|&border| border..(border + 64).min(SEGMENT)).filter(|at| index == 1 || at % 8 == 0);
+        let near = borders
+            .iter()
+            .flat_map(|&border| border..(border + 64).min(SEGMENT))
+            .filter(|at| index == 1 || at % 8 == 0);
         let mut offsets: Vec<u64> = near.chain((0..SEGMENT).step_by(89)).chain([SEGMENT - 1]).collect();
         offsets.sort_unstable();
         offsets.dedup();
         for at in offsets {
             let mask = 1 << (at % 8) as u8;
             flip(path, at, mask);
-            let fault = verify(&place).err().unwrap_or_else(|| panic!("byte {at} of {} passed the tail", path.display()));
+            let fault =
+                verify(&place).err().unwrap_or_else(|| panic!("byte {at} of {} passed the tail", path.display()));
             assert_names(fault, path, at, &borders, unused_from, "tail");
-            let fault = recovery(&place).err().unwrap_or_else(|| panic!("byte {at} of {} passed recovery", path.display()));
+            let fault =
+                recovery(&place).err().unwrap_or_else(|| panic!("byte {at} of {} passed recovery", path.display()));
             assert_names(fault, path, at, &borders, unused_from, "recovery");
             flip(path, at, mask);
             flips += 1;
@@ -90,7 +97,10 @@ fn every_flipped_byte_of_the_mark_is_named() {
         // One slot may be torn by a crash, so recovery goes on with the other, which says the same, and tells.
         let recovered = place.recover();
         assert_eq!(recovered.damaged_mark().expect("told").offset, at / 512 * 512);
-        assert_eq!((recovered.torn_bytes, recovered.last_seq()), (0, wrote.iter().filter(|frame| frame.kind == 1).count() as u64));
+        assert_eq!(
+            (recovered.torn_bytes, recovered.last_seq()),
+            (0, wrote.iter().filter(|frame| frame.kind == 1).count() as u64)
+        );
         flip(&path, at, 0x10);
     }
     for bytes in [0, 100, 511, 700, 1023, 1025, 5000] {
@@ -134,7 +144,8 @@ fn a_zeroed_length_word_below_the_mark_is_named() {
     let wrote = write_clean_log(&place, 60);
     let mut places: Vec<(PathBuf, u64)> = Vec::new();
     for path in segment_files(place.disk().disk_dir()) {
-        let base: u64 = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok()).expect("a base");
+        let base: u64 =
+            path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok()).expect("a base");
         let borders = borders(&wrote, base);
         let last = wrote.last().expect("some").position / SEGMENT * SEGMENT == base;
         let count = borders.len() - usize::from(last); // at the end of the last segment there is no seal
@@ -189,7 +200,8 @@ fn segments_of_another_log_or_in_another_order_are_named() {
     std::fs::copy(&files[0], &files[1]).expect("copied");
     assert_eq!(corruption(verify(&place).expect_err("tail")).path, files[1]);
     let other = Place::new();
-    let (mut appender, mut keeper) = recover(other.settings(), LOG_ID + 1).and_then(|log| log.activate()).expect("active");
+    let (mut appender, mut keeper) =
+        recover(other.settings(), LOG_ID + 1).and_then(|log| log.activate()).expect("active");
     for tag in 0..90 {
         append(&mut appender, &mut keeper, tag, 3000);
     }

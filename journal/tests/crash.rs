@@ -6,7 +6,9 @@ mod common;
 
 use std::fs;
 
-use common::{Place, SEGMENT, Seen, append, append_group, assert_same, corruption, drain, kill, overwrite, segment_files, sync};
+use common::{
+    Place, SEGMENT, Seen, append, append_group, assert_same, corruption, drain, kill, overwrite, segment_files, sync,
+};
 use cutline_journal::layout::{MORE, SEGMENT_HEADER_BYTES};
 use cutline_journal::recover::recover;
 use cutline_journal::{Appender, LogFault, Start, Tail};
@@ -248,7 +250,11 @@ fn torn_writes_behind_the_mark_are_cut_off_by_whole_groups() {
         assert_eq!(cut, whole_groups.iter().find(|(_, frames)| *frames == expected).expect("a border").0, "{context}");
         let anything = bytes[(cut - base) as usize..].iter().any(|&byte| byte != 0);
         assert_eq!(recovered.torn_bytes > 0, anything, "{context}: torn bytes are counted");
-        assert_eq!(tail.check_end().is_err(), bytes[(tail.position() - base) as usize..].iter().any(|&byte| byte != 0), "{context}");
+        assert_eq!(
+            tail.check_end().is_err(),
+            bytes[(tail.position() - base) as usize..].iter().any(|&byte| byte != 0),
+            "{context}"
+        );
         drop(recovered.activate().expect("active"));
         let (seen, _) = place.read_all();
         assert_same(&seen, &[&wrote[..], &behind[..expected]].concat(), context);
@@ -273,7 +279,10 @@ fn torn_writes_behind_the_mark_are_cut_off_by_whole_groups() {
         fs::write(place.disk().mark(), &mark).expect("written");
         place.lose_memory();
         let recovered = place.recover();
-        assert_eq!(recovered.end(), whole_groups[..].iter().rev().find(|(position, _)| *position <= to).expect("one").0);
+        assert_eq!(
+            recovered.end(),
+            whole_groups[..].iter().rev().find(|(position, _)| *position <= to).expect("one").0
+        );
         drop(recovered.activate().expect("active"));
         assert_eq!(fs::metadata(&path).expect("there").len(), SEGMENT);
     }
@@ -482,7 +491,8 @@ fn a_group_that_ends_in_a_promise_below_the_mark_is_corruption() {
     kill(appender, keeper);
     place.lose_memory();
     // The frame says that more of its group follows, checksum and all.
-    let mut stored = cutline_journal::Descriptor { kind: 1 | MORE, seq: last.seq, position: last.position, ..common::header(3, 1) };
+    let mut stored =
+        cutline_journal::Descriptor { kind: 1 | MORE, seq: last.seq, position: last.position, ..common::header(3, 1) };
     stored.crc = cutline_journal::frame::header_crc(&stored);
     stored.length = 64;
     overwrite(&place.disk().disk_segment(0), last.position, bytemuck::bytes_of(&stored));

@@ -96,7 +96,8 @@ fn at_capacity_the_log_takes_nothing_more_and_loses_nothing() {
     }
     assert!(appender.position() <= 5 * SEGMENT && appender.position() > 5 * SEGMENT - 3200, "{}", appender.position());
     sync(&appender, &mut keeper);
-    let on_disk: u64 = segment_files(place.disk().disk_dir()).iter().map(|path| fs::metadata(path).expect("there").len()).sum();
+    let on_disk: u64 =
+        segment_files(place.disk().disk_dir()).iter().map(|path| fs::metadata(path).expect("there").len()).sum();
     assert_eq!(on_disk, 5 * SEGMENT, "nothing is prepared beyond the capacity either");
     let seen = drain(&mut place.tail(Start::Oldest));
     assert_eq!(seen.len() as i64, wrote);
@@ -117,9 +118,16 @@ fn followers_of_a_durable_log_never_pass_what_is_on_disk() {
     let mut tail = place.tail(Start::Oldest);
     let (mut wrote, mut seen): (Vec<Seen>, Vec<Seen>) = (Vec::new(), Vec::new());
     for tag in 0..300 {
-        wrote.extend(common::append_group(&mut appender, &mut keeper, &[(tag * 3, (tag as usize * 91) % 1500), (tag * 3 + 1, 5)]));
+        wrote.extend(common::append_group(
+            &mut appender,
+            &mut keeper,
+            &[(tag * 3, (tag as usize * 91) % 1500), (tag * 3 + 1, 5)],
+        ));
         seen.extend(drain(&mut tail));
-        assert!(tail.position() <= keeper.durable().max(tail.position() / SEGMENT * SEGMENT + 64), "passed the watermark");
+        assert!(
+            tail.position() <= keeper.durable().max(tail.position() / SEGMENT * SEGMENT + 64),
+            "passed the watermark"
+        );
         assert!(seen.last().is_none_or(|frame| frame.position < keeper.durable()));
         if tag % 7 == 0 {
             appender.publish();
@@ -200,7 +208,8 @@ fn logs_are_durable_in_flush_order() {
             }
             if round % 100 == 0 {
                 // Later logs are asked first: what they have on disk, the earlier ones have by then.
-                let durable: Vec<u64> = ["outputs", "runs", "inputs"].iter().map(|name| durable_of(&place, name)).collect();
+                let durable: Vec<u64> =
+                    ["outputs", "runs", "inputs"].iter().map(|name| durable_of(&place, name)).collect();
                 assert!(durable.is_sorted(), "outputs, runs, inputs: {durable:?}");
             }
         }
@@ -231,7 +240,8 @@ struct Mount<'a>(&'a Path);
 impl<'a> Mount<'a> {
     fn new(dir: &'a Path, bytes: u64) -> Option<Self> {
         let options = format!("size={bytes}");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "cutline-test"]).arg(dir).output().ok()?;
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "cutline-test"]).arg(dir).output().ok()?;
         done.status.success().then_some(Self(dir))
     }
 }
@@ -270,7 +280,10 @@ fn a_full_disk_is_reported_blocks_and_loses_nothing() {
         let said = reports.lock().expect("reports").clone();
         assert_eq!(said.len(), 1, "one fault, said once: {said:?}");
         let text = said[0].clone().expect("a fault");
-        assert!(text.contains("reserve space") && text.contains(".seg") && text.to_lowercase().contains("no space"), "{text}");
+        assert!(
+            text.contains("reserve space") && text.contains(".seg") && text.to_lowercase().contains("no space"),
+            "{text}"
+        );
         // Followers see everything that was taken.
         assert_eq!(drain(&mut place.tail(Start::Oldest)).len() as i64, wrote);
 

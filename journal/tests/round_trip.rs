@@ -72,7 +72,7 @@ fn a_tail_starts_at_any_sequence_and_position() {
     let mut here = place.tail(Start::Position(appender.position()));
     let frame = append(&mut appender, &mut keeper, 999, 10);
     for tail in [&mut now, &mut next, &mut here] {
-        assert_eq!(drain(tail), [frame.clone()]);
+        assert_eq!(drain(tail), std::slice::from_ref(frame));
         assert_eq!((tail.next_seq(), tail.position()), (appender.last_seq() + 1, appender.position()));
     }
 }
@@ -118,7 +118,10 @@ fn groups_appear_whole() {
     assert!(tail.poll().expect("sound").is_none());
     group.commit();
     let seen = drain(&mut tail);
-    assert_eq!(seen.iter().map(|frame| (frame.tag, frame.more)).collect::<Vec<_>>(), [(1, true), (2, true), (3, false)]);
+    assert_eq!(
+        seen.iter().map(|frame| (frame.tag, frame.more)).collect::<Vec<_>>(),
+        [(1, true), (2, true), (3, false)]
+    );
     // A claim into which nothing was written may be dropped; less than was claimed may be written.
     drop(appender.group(640).expect("room"));
     let mut group = appender.group(640).expect("room");
@@ -261,7 +264,7 @@ fn a_restart_at_the_border_of_a_segment() {
             let first = append(&mut appender, &mut keeper, 0, Appender::group_max_bytes(SEGMENT) as usize - 64 - slack);
             assert_eq!(appender.position(), SEGMENT - 64 - slack as u64);
             let mut tail = place.tail(Start::Oldest);
-            assert_eq!(drain(&mut tail), [first.clone()]);
+            assert_eq!(drain(&mut tail), std::slice::from_ref(&first));
             if clean {
                 drop(appender);
                 keeper.close().expect("closed");
@@ -269,7 +272,10 @@ fn a_restart_at_the_border_of_a_segment() {
                 common::kill(appender, keeper);
             }
             let recovered = place.recover();
-            assert_eq!((recovered.end(), recovered.last_seq(), recovered.torn_bytes), (SEGMENT - 64 - slack as u64, 1, 0));
+            assert_eq!(
+                (recovered.end(), recovered.last_seq(), recovered.torn_bytes),
+                (SEGMENT - 64 - slack as u64, 1, 0)
+            );
             (appender, keeper) = recovered.activate().expect("active");
             let second = append(&mut appender, &mut keeper, 1, 60);
             let third = append(&mut appender, &mut keeper, 3, 60);
@@ -298,7 +304,13 @@ fn a_restart_behind_a_seal_with_nothing_after_it() {
     place.lose_memory();
     // The next segment's file was made ahead, and nothing of it has reached the disk; the mark is as old as that.
     std::fs::write(place.disk().disk_segment(SEGMENT), vec![0; SEGMENT as usize]).expect("written");
-    let mark = cutline_journal::layout::Mark { log_id: common::LOG_ID, counter: 90, position: SEGMENT, generation: 1, ..Default::default() };
+    let mark = cutline_journal::layout::Mark {
+        log_id: common::LOG_ID,
+        counter: 90,
+        position: SEGMENT,
+        generation: 1,
+        ..Default::default()
+    };
     let mut slots = mark.seal().to_vec();
     slots.extend(cutline_journal::layout::Mark { counter: 91, ..mark }.seal());
     std::fs::write(place.disk().mark(), slots).expect("written");
@@ -322,9 +334,11 @@ fn another_segment_size_is_refused_with_the_key_and_both_values() {
     for part in ["log.segment_bytes = 131072", "segments of 65536", "outputs"] {
         assert!(fault.contains(part), "{fault}");
     }
-    for (bytes, live, capacity, key) in
-        [(100_000, 3, 0, "log.segment_bytes"), (SEGMENT, 2, 0, "log.live_segments"), (SEGMENT, 3, 100, "log.capacity_bytes")]
-    {
+    for (bytes, live, capacity, key) in [
+        (100_000, 3, 0, "log.segment_bytes"),
+        (SEGMENT, 2, 0, "log.live_segments"),
+        (SEGMENT, 3, 100, "log.capacity_bytes"),
+    ] {
         (settings.segment_bytes, settings.live_segments, settings.capacity_bytes) = (bytes, live, capacity);
         let fault = recover(settings.clone(), 1).map(|_| ()).expect_err("refused");
         assert!(matches!(&fault, LogFault::Settings(text) if text.contains(key)), "{fault}");
@@ -335,7 +349,8 @@ fn another_segment_size_is_refused_with_the_key_and_both_values() {
 fn a_lookup_finds_frames_in_memory_and_on_disk() {
     let place = Place::new();
     let (mut appender, mut keeper) = place.start();
-    let wrote: Vec<Seen> = (0..300).map(|tag| append(&mut appender, &mut keeper, tag, (tag as usize * 41) % 3000)).collect();
+    let wrote: Vec<Seen> =
+        (0..300).map(|tag| append(&mut appender, &mut keeper, tag, (tag as usize * 41) % 3000)).collect();
     let mut lookup = Lookup::new(place.files(), SEGMENT);
     for frame in wrote.iter().rev().chain(&wrote) {
         let found = lookup.frame(frame.position).unwrap_or_else(|fault| panic!("{fault}"));

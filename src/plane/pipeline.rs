@@ -3,9 +3,9 @@
 //! Called by the cold path. Everything that could fail fails in [`Pipeline::open`], before the first receipt is taken.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -134,9 +134,6 @@ pub struct Pipeline {
     abort: Arc<AtomicBool>,
     clock: Clock,
     cnc: Arc<CncWriter>,
-    log_faults: Arc<AtomicU64>,
-    live_link: PathBuf,
-    live_dir: PathBuf,
     _owner: Owner,
     /// What was found.
     pub recovery: RecoveryReport,
@@ -363,12 +360,11 @@ impl Pipeline {
         ];
 
         let (stop, abort, keeper_stop) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
-        let log_faults = Arc::new(AtomicU64::new(0));
         let keeper = Keeper::new(
             vec![inputs_keeper, runs_keeper, outputs_keeper],
             FlushSettings { interval: Duration::from_millis(config.log.flush_interval_ms) },
         );
-        let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock, &log_faults)?;
+        let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock)?;
         let mut lanes = Vec::new();
         for spec in topology.lanes() {
             let mut lane = Lane {
@@ -387,20 +383,7 @@ impl Pipeline {
             lanes.push(thread.map_err(|error| PlaneFault::Io(format!("cannot start lane {}: {error}", spec.name)))?);
         }
         cnc.set_state(State::Running, "", around.clock.now_ns());
-        Ok(Self {
-            lanes,
-            keeper,
-            keeper_stop,
-            stop,
-            abort,
-            clock: around.clock,
-            cnc,
-            log_faults,
-            live_link: data.join(cutline_journal::files::LIVE_LINK),
-            live_dir: config.log.live_dir.clone(),
-            _owner: owner,
-            recovery,
-        })
+        Ok(Self { lanes, keeper, keeper_stop, stop, abort, clock: around.clock, cnc, _owner: owner, recovery })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
@@ -453,8 +436,6 @@ impl Pipeline {
         }
         keeper.close()?;
         self.cnc.set_state(State::Stopped, "stopped cleanly", self.clock.now_ns());
-        // What is left in memory is the cnc file, which stays readable; the link to it stays with it.
-        let _ = (&self.live_link, &self.live_dir, &self.log_faults);
         Ok(())
     }
 }
@@ -549,16 +530,15 @@ fn spawn_keeper(
     stop: &Arc<AtomicBool>,
     cnc: &Arc<CncWriter>,
     clock: &Clock,
-    faults: &Arc<AtomicU64>,
 ) -> Result<JoinHandle<Keeper>, PlaneFault> {
-    let (stop, cnc, clock, faults) = (Arc::clone(stop), Arc::clone(cnc), clock.clone(), Arc::clone(faults));
+    let (stop, cnc, clock) = (Arc::clone(stop), Arc::clone(cnc), clock.clone());
     let counter = cnc.counter(&table::APPEND_FAILURES, "")?;
     let run = move || {
         keeper.run(&stop, |fault| {
             let now_ns = clock.now_ns();
             match fault {
                 Some(fault) => {
-                    counter.set(faults.fetch_add(1, Ordering::Relaxed) + 1);
+                    counter.add(1);
                     let text = format!("log: {fault}");
                     cnc.record_error(now_ns, &text);
                     cnc.set_state(State::Failed, &text, now_ns);

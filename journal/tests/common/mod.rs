@@ -93,7 +93,12 @@ pub struct Seen {
 
 impl Seen {
     pub fn of(frame: &Frame<'_>) -> Self {
-        assert_eq!(frame.payload, payload(frame.header.aux, frame.payload.len()), "payload of frame {}", frame.header.seq);
+        assert_eq!(
+            frame.payload,
+            payload(frame.header.aux, frame.payload.len()),
+            "payload of frame {}",
+            frame.header.seq
+        );
         assert_eq!(frame.header.payload_len as usize, frame.payload.len());
         let Descriptor { seq, position, kind, aux, .. } = frame.header;
         Self { seq, position, kind, tag: aux, len: frame.payload.len(), more: frame.more }
@@ -165,7 +170,8 @@ pub fn append_group(appender: &mut Appender, keeper: &mut LogKeeper, frames: &[(
             let more = index + 1 < frames.len();
             let bytes = payload(tag, len);
             let (left, right) = bytes.split_at(len / 3);
-            let written = if more { group.push_more(header, &[left, right]) } else { group.push(header, &[left, right]) };
+            let written =
+                if more { group.push_more(header, &[left, right]) } else { group.push(header, &[left, right]) };
             seen.push(Seen::wrote(&written, more));
         }
         group.commit();

@@ -1,0 +1,97 @@
+//! What the tests of the binary share: running it as a user would.
+
+#![allow(dead_code)] // each test file uses a part
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The binary under test.
+pub const CUTLINE: &str = env!("CARGO_BIN_EXE_cutline");
+
+/// Runs it to its end.
+pub fn cutline(args: &[&str]) -> Output {
+    Command::new(CUTLINE).args(args).stdin(Stdio::null()).output().expect("cutline starts")
+}
+
+/// Runs it and returns what it printed; it must succeed.
+pub fn succeed(args: &[&str]) -> String {
+    let output = cutline(args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "cutline {args:?}: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+/// Starts it in the background.
+pub fn start(args: &[&str]) -> Child {
+    Command::new(CUTLINE)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("cutline starts")
+}
+
+/// Sends a signal to a child.
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("the child is there");
+}
+
+/// Waits for a condition, for ten seconds at most.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A data directory with a live directory beside it, both removed at the end.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes a file into the folder and returns its path.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.dir.path().join(name), text).expect("writable");
+        self.path(name)
+    }
+}
+
+/// The folder of recorded cases, if this machine has it.
+pub fn shared() -> Option<PathBuf> {
+    let root = std::env::var_os("CUTLINE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    root.join("golden").is_dir().then_some(root)
+}
+
+/// A small generated capture.
+pub fn capture(place: &Place, count: u32, hostile: u32) -> String {
+    let path = place.path(&format!("feed-{count}-{hostile}.ndjson"));
+    let (count, hostile) = (count.to_string(), hostile.to_string());
+    let start = ["generate", "--to", &path, "--start-ms", "1767225600000", "--rate", "2000"];
+    succeed(&[&start[..], &["--count", &count, "--hostile", &hostile]].concat());
+    path
+}
+
+/// A config with short ticks, tiny segments and a memory directory of its own.
+pub fn config(place: &Place, name: &str, more: &str) -> String {
+    let live = place.path(&format!("live-{name}"));
+    let text = format!(
+        "[scheduler]\nmode = \"boundary\"\ninterval_ms = 500\ndelay_ms = 100\n[engine]\nuse = \"scripted\"\nmode = \"hysteresis\"\n\
+         output_max_bytes = 8192\nstate_max_bytes = 8192\n[ingest]\nline_max_bytes = 32768\n\
+         [log]\nlive_dir = \"{live}\"\nsegment_bytes = 131072\n{more}"
+    );
+    place.file(&format!("{name}.toml"), &text)
+}
