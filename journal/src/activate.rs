@@ -110,13 +110,12 @@ impl Recovered {
 
     fn write_marks(&self, position: u64) -> Result<(MarkFile, Mark), LogFault> {
         let before = self.marks.newest.unwrap_or(Mark { generation: 1, ..Mark::default() });
-        let mark = Mark {
-            log_id: self.log_id,
-            position,
-            generation: before.generation.saturating_add(u64::from(self.rewound)),
-            rewound_to: if self.rewound { position } else { before.rewound_to },
-            ..Mark::default()
-        };
+        let (mut generation, mut cuts) = (before.generation, before.cuts);
+        if self.rewound {
+            generation = generation.wrapping_add(1);
+            cuts.note(generation, position);
+        }
+        let mark = Mark { log_id: self.log_id, position, generation, cuts, ..Mark::default() };
         let mut marks = MarkFile::open(self.files.mark(), before.counter)?;
         marks.write_both(mark)?;
         sync_dir(self.files.disk_dir())?;
@@ -172,12 +171,8 @@ impl Recovered {
     }
 
     fn renew_head(&self, old: Option<Head>, mark: &Mark) -> Result<Head, LogFault> {
-        let state = HeadState {
-            generation: mark.generation,
-            rewound_to: mark.rewound_to,
-            oldest: self.oldest,
-            position: mark.position,
-        };
+        let state =
+            HeadState { generation: mark.generation, cuts: mark.cuts, oldest: self.oldest, position: mark.position };
         if let Some(head) = old {
             head.renew(self.settings.durable, state);
             return Ok(head);

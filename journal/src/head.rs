@@ -17,10 +17,11 @@ use std::sync::atomic::Ordering;
 use cutline_shm::owner::boot_id;
 use cutline_shm::region::{Region, RegionCause};
 
+use crate::cuts::Cuts;
 use crate::fault::LogFault;
 use crate::layout::{
-    HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_GENERATION, HEAD_MAGIC, HEAD_OLDEST,
-    HEAD_REWOUND_TO, HEAD_VISIBLE, HeadIdentity,
+    HEAD_BYTES, HEAD_CLOSED, HEAD_CUTS, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_GENERATION, HEAD_MAGIC, HEAD_OLDEST,
+    HEAD_VISIBLE, HeadIdentity,
 };
 
 /// A mapped head file.
@@ -33,7 +34,7 @@ pub(crate) struct Head {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadState {
     pub generation: u64,
-    pub rewound_to: u64,
+    pub cuts: Cuts,
     pub oldest: u64,
     /// Both watermarks: everything that recovery found is on disk.
     pub position: u64,
@@ -43,14 +44,9 @@ impl Head {
     /// Makes a head of a log that has none; `identity.magic` and `identity.boot_id` are filled in.
     pub fn create(path: &Path, identity: HeadIdentity, state: HeadState) -> Result<Self, LogFault> {
         let region = Region::create_new(path, HEAD_BYTES)?;
-        let identity = HeadIdentity {
-            magic: [0; 8],
-            boot_id: this_boot()?,
-            generation: state.generation,
-            rewound_to: state.rewound_to,
-            ..identity
-        };
+        let identity = HeadIdentity { magic: [0; 8], boot_id: this_boot()?, generation: state.generation, ..identity };
         region.store_record(0, &identity);
+        region.store_record(HEAD_CUTS, &state.cuts);
         let head = Self { region: Arc::new(region) };
         head.set_watermarks(state);
         head.region.atomic_u64(0).store(u64::from_le_bytes(HEAD_MAGIC), Ordering::Release); // E5 release
@@ -99,16 +95,16 @@ impl Head {
         self.region.atomic_u64(HEAD_GENERATION).load(Ordering::Acquire) // E4 acquire
     }
 
-    /// See [`HeadIdentity::rewound_to`].
-    pub fn rewound_to(&self) -> u64 {
-        self.region.atomic_u64(HEAD_REWOUND_TO).load(Ordering::Relaxed)
+    /// Where generations took over, up to the one that [`Head::generation`] told before.
+    pub fn cuts(&self) -> Cuts {
+        self.region.load_record(HEAD_CUTS)
     }
 
     /// Takes a log over after its writer's process has died.
     pub fn renew(&self, durable_mode: bool, state: HeadState) {
         self.region.atomic_u64(HEAD_DURABLE_MODE).store(u64::from(durable_mode), Ordering::Relaxed);
         self.set_watermarks(state);
-        self.region.atomic_u64(HEAD_REWOUND_TO).store(state.rewound_to, Ordering::Relaxed);
+        self.region.store_record(HEAD_CUTS, &state.cuts);
         self.region.atomic_u64(HEAD_GENERATION).store(state.generation, Ordering::Release); // E4 release
     }
 

@@ -11,14 +11,16 @@
 //!
 //! head file (live directory), one page; every line has one writer
 //! 0    identity: magic, log id, generation, boot id,        (recovery)
-//!      segment_bytes, rewound_to, durable_mode
+//!      segment_bytes, durable_mode
 //! 128  visible position                                     (appender)
 //! 192  durable position                                     (keeper)
 //! 256  oldest position still kept, closed                   (keeper)
+//! 512  where the last generations took over                 (recovery)
 //! ```
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::cuts::Cuts;
 use crate::fault::LogFault;
 
 /// First eight bytes of a segment file.
@@ -41,10 +43,10 @@ pub const SEGMENT_MAX_BYTES: u64 = 1 << 30;
 
 /// Offset of [`HeadIdentity::generation`] in the head file.
 pub const HEAD_GENERATION: usize = 16;
-/// Offset of [`HeadIdentity::rewound_to`] in the head file.
-pub const HEAD_REWOUND_TO: usize = 48;
 /// Offset of [`HeadIdentity::durable_mode`] in the head file.
 pub const HEAD_DURABLE_MODE: usize = 56;
+/// Offset of the [`Cuts`] in the head file.
+pub const HEAD_CUTS: usize = 512;
 /// Offset of the visible watermark in the head file.
 pub const HEAD_VISIBLE: usize = 128;
 /// Offset of the durable watermark in the head file.
@@ -96,8 +98,8 @@ pub struct Mark {
     pub position: u64,
     /// Grows when a restart had to take back frames that had been visible.
     pub generation: u64,
-    /// Where this generation took over: a follower of an earlier one that is past this position has read what is gone.
-    pub rewound_to: u64,
+    /// Where generations took over: a follower of an earlier one that is past such a position has read what is gone.
+    pub cuts: Cuts,
     /// 1: written by a clean stop, `position` is the log's end and disk is the only truth.
     pub clean: u32,
     /// CRC32C of the bytes before it.
@@ -118,8 +120,8 @@ pub struct HeadIdentity {
     pub boot_id: [u8; 16],
     /// Bytes of each segment.
     pub segment_bytes: u64,
-    /// A follower past this position belongs to an earlier generation.
-    pub rewound_to: u64,
+    /// Zero, kept for additions.
+    pub reserved: u64,
     /// 1: followers stop at the durable watermark.
     pub durable_mode: u64,
 }
@@ -127,12 +129,12 @@ pub struct HeadIdentity {
 const _: () = {
     assert!(size_of::<SegmentHeader>() == SEGMENT_HEADER_BYTES as usize);
     assert!(core::mem::offset_of!(SegmentHeader, crc) == 60);
-    assert!(size_of::<Mark>() == 56);
-    assert!(core::mem::offset_of!(Mark, crc) == 52);
+    assert!(size_of::<Mark>() == 304 && size_of::<Mark>() <= MARK_SLOT_BYTES);
+    assert!(core::mem::offset_of!(Mark, crc) == 300);
     assert!(size_of::<HeadIdentity>() == 64);
     assert!(core::mem::offset_of!(HeadIdentity, magic) == 0);
     assert!(core::mem::offset_of!(HeadIdentity, generation) == HEAD_GENERATION);
-    assert!(core::mem::offset_of!(HeadIdentity, rewound_to) == HEAD_REWOUND_TO);
+    assert!(HEAD_CUTS + size_of::<Cuts>() <= HEAD_BYTES);
     assert!(core::mem::offset_of!(HeadIdentity, durable_mode) == HEAD_DURABLE_MODE);
 };
 
@@ -167,7 +169,7 @@ impl Mark {
     #[must_use]
     pub fn seal(mut self) -> [u8; MARK_SLOT_BYTES] {
         self.magic = MARK_MAGIC;
-        self.crc = crc32c::crc32c(&bytemuck::bytes_of(&self)[..52]);
+        self.crc = crc32c::crc32c(&bytemuck::bytes_of(&self)[..300]);
         let mut slot = [0; MARK_SLOT_BYTES];
         slot[..size_of::<Self>()].copy_from_slice(bytemuck::bytes_of(&self));
         slot
@@ -178,7 +180,7 @@ impl Mark {
     pub fn read(slot: &[u8]) -> Option<Self> {
         let (bytes, unused) = slot.split_at_checked(size_of::<Self>())?;
         let mark: Self = bytemuck::pod_read_unaligned(bytes);
-        let whole = mark.magic == MARK_MAGIC && mark.crc == crc32c::crc32c(&bytes[..52]);
+        let whole = mark.magic == MARK_MAGIC && mark.crc == crc32c::crc32c(&bytes[..300]);
         (whole && unused.iter().all(|&byte| byte == 0)).then_some(mark)
     }
 }

@@ -11,6 +11,7 @@
 mod activate;
 pub mod appender;
 mod check;
+pub mod cuts;
 pub mod descriptor;
 mod disk;
 pub mod fault;

@@ -53,8 +53,8 @@ impl Tail {
             return Ok(());
         }
         // No frame begins there: it belonged to a log that was cut back and has taken another course since.
-        let rewound_to = read_marks(&self.files)?.newest.map_or(0, |mark| mark.rewound_to);
-        let to = if self.position() < position { self.position() } else { rewound_to.min(position) };
+        let cut = read_marks(&self.files)?.newest.map_or(0, |mark| mark.cuts.of(mark.generation));
+        let to = if self.position() < position { self.position() } else { cut.min(position) };
         Err(LogFault::Rewound { to: to.max(oldest) })
     }
 

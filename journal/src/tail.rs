@@ -214,12 +214,10 @@ impl Tail {
         if !self.attached() {
             self.head = open_head(&self.files)?;
         }
-        let (generation, rewound_to) = match &self.head {
-            Some(head) => (head.generation(), head.rewound_to()),
-            None => (self.generation, u64::MAX),
-        };
-        if generation != self.generation && self.position() > rewound_to {
-            return Err(LogFault::Rewound { to: rewound_to });
+        let generation = self.head.as_ref().map_or(self.generation, Head::generation);
+        let common = self.head.as_ref().map_or(u64::MAX, |head| head.cuts().common(self.generation, generation));
+        if self.position() > common {
+            return Err(LogFault::Rewound { to: common.max(self.oldest()) });
         }
         let Some(source) = self.load(self.base)? else {
             return Err(LogFault::Lagged { oldest: self.oldest() });
@@ -298,7 +296,7 @@ impl Tail {
         look
     }
 
-    /// Somebody may have removed the live directory under a dead writer, and a new writer made it anew.
+    /// Somebody may have removed the live directory under a dead writer, and a new writer made it anew. True if so.
     fn attach_if_replaced(&mut self) -> Result<bool, LogFault> {
         let Some(now) = open_head(&self.files)? else { return Ok(false) };
         if now.generation() == self.generation {
@@ -306,6 +304,11 @@ impl Tail {
         }
         self.head = Some(now);
         Ok(true)
+    }
+
+    /// Whether the files are still those of the generation that is followed.
+    fn still_there(&self) -> Result<bool, LogFault> {
+        Ok(open_head(&self.files)?.is_some_and(|now| now.generation() == self.generation))
     }
 
     /// Goes on in the next segment, which must continue this one. False if it does not exist yet.
@@ -316,10 +319,13 @@ impl Tail {
         }
         let base = self.base + self.segment_bytes;
         if base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base) {
-            return Ok(false);
+            return if self.attached() && self.idle_for_long() { self.attach_if_replaced() } else { Ok(false) };
         }
         let Some(source) = self.load(base)? else { return Ok(false) };
         let Some(header) = self.checked_header(&source, base)? else { return Ok(false) };
+        if self.attached() && !self.still_there()? {
+            return self.attach_if_replaced();
+        }
         if header.first_seq != self.next_seq {
             return Err(self.header_fault(&source, base, "segment does not go on where the one before ended"));
         }

@@ -62,7 +62,9 @@ fn killed_log(place: &Place) -> Vec<u64> {
     let mut positions = vec![0, 1, 63, 64, 65, SEGMENT, SEGMENT + 64, 3 * SEGMENT, u64::MAX, u64::MAX - SEGMENT];
     for tag in 0..60 {
         let frame = append(&mut appender, &mut keeper, tag, (tag as usize * 401) % 5000);
-        positions.push(frame.position);
+        if tag % 11 == 0 {
+            positions.push(frame.position);
+        }
         if tag == 50 {
             sync(&appender, &mut keeper);
         }
@@ -174,7 +176,7 @@ fn put_checksums_right(path: &Path, bytes: &mut [u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: common::cases(60), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_logs_never_panic(clean: bool, damages in prop::collection::vec(damage(), 1..5)) {
@@ -189,7 +191,8 @@ proptest! {
             apply(&place, damage);
         }
         try_everything(&place, &positions);
-        try_everything(&place, &positions);
+        // And what recovery has made of it.
+        try_everything(&place, &positions[..2]);
     }
 
     #[test]

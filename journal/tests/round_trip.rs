@@ -72,7 +72,7 @@ fn a_tail_starts_at_any_sequence_and_position() {
     let mut here = place.tail(Start::Position(appender.position()));
     let frame = append(&mut appender, &mut keeper, 999, 10);
     for tail in [&mut now, &mut next, &mut here] {
-        assert_eq!(drain(tail), std::slice::from_ref(frame));
+        assert_eq!(drain(tail), std::slice::from_ref(&frame));
         assert_eq!((tail.next_seq(), tail.position()), (appender.last_seq() + 1, appender.position()));
     }
 }

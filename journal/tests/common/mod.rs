@@ -110,6 +110,11 @@ impl Seen {
     }
 }
 
+/// Cases of a property: few by default, `PROPTEST_CASES` for a soak.
+pub fn cases(few: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(few)
+}
+
 /// Compares frame by frame and names the first that differs.
 #[track_caller]
 pub fn assert_same(seen: &[Seen], wrote: &[Seen], context: &str) {
