@@ -11,6 +11,7 @@
 mod activate;
 pub mod appender;
 mod check;
+mod course;
 pub mod cuts;
 pub mod descriptor;
 mod disk;
@@ -27,6 +28,7 @@ mod seek;
 mod segment;
 mod source;
 pub mod tail;
+pub mod watermarks;
 
 pub use appender::{Appender, Blocked, Group};
 pub use descriptor::Descriptor;
@@ -35,3 +37,4 @@ pub use files::LogFiles;
 pub use frame::Frame;
 pub use lookup::Lookup;
 pub use tail::{Start, Tail};
+pub use watermarks::Watermarks;

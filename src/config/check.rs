@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use cutline_ring::idle::Idle;
 
 use super::document::Node;
+use super::fit::line_room_bytes;
 use super::problem::{Origin, Problem};
 use super::reader::{Report, is_bad, origin_at};
 use super::{Cadence, Config, Endpoint, EngineMode, SymbolMode};
@@ -192,8 +193,7 @@ impl Rules<'_> {
     /// Whether the longest line and the largest outcome fit where they have to pass.
     fn room(&self) {
         let config = self.config;
-        // A quarter of the segment stays for the seal, definitions and whatever else must come with a frame.
-        let frame_max = config.log.segment_bytes / 4 * 3;
+        let frame_max = line_room_bytes(config.log.segment_bytes);
         let ring_max = |ring_bytes: u64| ring_bytes / 2 - RING_HEADER_BYTES;
         let (line, draft) = (config.ingest.line_max_bytes, config.ingest.line_max_bytes + 3 * NAME_MAX_BYTES as u64);
         let keys = ["ingest.line_max_bytes", "log.segment_bytes"];
@@ -210,12 +210,11 @@ impl Rules<'_> {
         let outcome = config.output.engine.outcome_max_bytes();
         let sizes = ["engine.output_max_bytes", "engine.state_max_bytes"];
         let keys = [sizes[0], sizes[1], "log.segment_bytes"];
-        if self.are_sound(&keys) && outcome > frame_max {
-            let what = format!(
-                "an outcome of {outcome} bytes (2 outputs, a state) does not leave a quarter of a segment free"
-            );
+        let group_max = cutline_journal::Appender::group_max_bytes(config.log.segment_bytes);
+        if self.are_sound(&keys) && outcome > group_max {
+            let what = format!("an outcome of {outcome} bytes (2 outputs, a state) does not fit in a segment");
             let next_step = format!(
-                "Set {} and {} lower (an outcome of {frame_max} bytes fits), or log.segment_bytes higher.",
+                "Set {} and {} lower (an outcome of {group_max} bytes fits), or log.segment_bytes higher.",
                 sizes[0], sizes[1]
             );
             self.problem(&keys, what, &next_step);

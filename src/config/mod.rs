@@ -9,6 +9,7 @@
 mod check;
 mod choice;
 mod document;
+mod fit;
 mod output;
 mod problem;
 mod read;
@@ -316,17 +317,13 @@ impl Links {
 }
 
 impl Engine {
-    /// Bound on what one run adds to the outputs log, and on what it sends over the results link, bytes: a decision, an output and a
-    /// state, each as long as is allowed, and the frames around them.
+    /// Bound on what one run adds to the outputs log, and on what it sends over the results link, bytes.
     #[must_use]
-    pub const fn outcome_max_bytes(&self) -> u64 {
-        // Each output is stored once in its event; headers, symbol, counts by event type and padding of the at most five frames.
-        2 * self.output_max_bytes + self.state_max_bytes + OUTCOME_FRAMES_BYTES
+    pub fn outcome_max_bytes(&self) -> u64 {
+        let to_usize = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        crate::publish::stage::outcome_max_bytes(to_usize(self.output_max_bytes), to_usize(self.state_max_bytes)) as u64
     }
 }
-
-/// Room for everything in an outcome that is not the engine's: five frames with header, symbol, counts and padding.
-const OUTCOME_FRAMES_BYTES: u64 = 16 * 1024;
 
 fn default_layer(problems: &mut Vec<Problem>) -> Node {
     document::parse(0, DEFAULT_FILE, DEFAULT_TOML, problems)

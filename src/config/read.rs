@@ -13,7 +13,7 @@ use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
     Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, OutputConfig, Publish, Retry,
-    Scheduler, Shutdown, Symbols, check, output,
+    Scheduler, Shutdown, Symbols, check, fit, output,
 };
 use crate::plane::topology::{LaneSpec, StageId};
 
@@ -29,6 +29,8 @@ const NAME_MAX_BYTES: usize = 64;
 const UNIX_PATH_MAX_BYTES: usize = 107;
 const FEEDS_MAX: usize = 256;
 const CORE_MAX: u64 = 1023;
+/// One segment is written, one is ready, one is on its way to disk.
+const LIVE_SEGMENTS_MIN: u32 = cutline_journal::recover::LIVE_SEGMENTS_MIN as u32;
 
 /// Merges the layers, reads the tree and checks it. `problems` are those of reading the layers.
 pub(super) fn config(layers: Vec<Node>, problems: Vec<Problem>) -> Result<(Config, Vec<Warning>), Problems> {
@@ -49,8 +51,9 @@ fn checked(
     let syntax: Vec<Origin> =
         problems.iter().filter(|problem| problem.key.is_empty()).map(|problem| problem.origin.clone()).collect();
     let report = RefCell::new(Report { problems, incomplete: !syntax.is_empty(), ..Report::default() });
-    let config = tree(&Section::root(&report, &root));
+    let mut config = tree(&Section::root(&report, &root));
     if syntax.is_empty() {
+        fit::defaults(&mut config, &root);
         let read_problems = report.borrow().problems.len();
         rules(&Rules { config: &config, root: &root, report: &report, read_problems });
     }
@@ -247,7 +250,7 @@ fn log(section: &Section<'_>) -> Log {
         live_dir,
         segment_bytes: section.power_of_two("segment_bytes", 64 * KIB..=GIB),
         capacity_bytes: none_if_zero(section.integer("capacity_bytes", 0..=1 << 60)),
-        live_segments: section.integer_u32("live_segments", 2..=64),
+        live_segments: section.integer_u32("live_segments", LIVE_SEGMENTS_MIN..=64),
         flush_interval_ms: section.integer("flush_interval_ms", 1..=60_000),
         flush_bytes: section.integer("flush_bytes", 4 * KIB..=GIB),
     }

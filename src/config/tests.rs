@@ -384,15 +384,10 @@ fn symbol_lists_are_complete_unique_and_within_the_limit() {
 
 #[test]
 fn what_has_to_fit_is_checked() {
-    // 64 KiB segments need shorter lines and smaller outcomes; both are said.
-    let problems = bad("[log]\nsegment_bytes = 65536\n");
-    assert_eq!(problems.iter().map(|(line, _, _)| *line).collect::<Vec<_>>(), [2, 2], "{problems:#?}");
-    let small = |line: u32| {
-        format!(
-            "[log]\nsegment_bytes = 65536\n[ingest]\nline_max_bytes = {line}\n[engine]\noutput_max_bytes = 8192\nstate_max_bytes = 8192\n"
-        )
-    };
+    let small = |line: u32| format!("[log]\nsegment_bytes = 65536\n[ingest]\nline_max_bytes = {line}\n");
     good(&small(49_152));
+    let outcome = "[log]\nsegment_bytes = 65536\n[engine]\noutput_max_bytes = 32768\n";
+    assert_eq!(only(outcome), (4, "engine.output_max_bytes".into()));
     assert_eq!(only(&small(49_153)), (4, "ingest.line_max_bytes".into()), "at the first of several in the same file");
     assert_eq!(only("[links]\nreceipts_bytes = 2097152\n"), (2, "links.receipts_bytes".into()));
     assert_eq!(only("[links]\nresults_bytes = 262144\n"), (2, "links.results_bytes".into()));
@@ -403,6 +398,19 @@ fn what_has_to_fit_is_checked() {
     let problem = &bad("[ingest]\nline_max_bytes = 4_000_000\n")[0];
     assert!(problem.2.contains("Set links.receipts_bytes to 8388608"), "{}", problem.2);
     good("[ingest]\nline_max_bytes = 4_000_000\n[links]\nreceipts_bytes = 8388608\n");
+}
+
+#[test]
+fn limits_that_nobody_has_set_shrink_with_the_segment() {
+    for bits in 16..=30 {
+        let config = good(&format!("[log]\nsegment_bytes = {}\ncapacity_bytes = 0\n", 1_u64 << bits));
+        assert!(config.output.engine.outcome_max_bytes() < 1 << bits);
+        assert!(config.ingest.line_max_bytes < 1 << bits);
+        assert!(config.output.engine.output_max_bytes >= 4096 && config.output.engine.state_max_bytes >= 4096);
+    }
+    let set = good("[log]\nsegment_bytes = 65536\n[engine]\nstate_max_bytes = 256\n");
+    assert_eq!(set.output.engine.state_max_bytes, 256, "what is set stays");
+    assert!(set.output.engine.output_max_bytes > 6000, "and leaves its room to the other");
 }
 
 #[test]

@@ -10,8 +10,10 @@ use cutline_ring::spsc;
 
 use super::cadence::Cadence;
 use super::state::{COUNTS_MAX_BYTES, CutState, Late, RunKind, Tick};
-use crate::model::frames::{NAME, RunHeader, STARTED, TICK};
+use crate::model::frames::{CLOCK_STEP, NAME, RunHeader, STARTED, TICK};
 use crate::model::receipt::{NAME_MAX_BYTES, RECEIPT};
+use crate::plane::clock::Clock;
+use crate::plane::gate::PublishGate;
 use crate::plane::stage::{Progress, Stage};
 use crate::sequence::names::NameTables;
 use crate::sequence::stage::TimeSource;
@@ -48,12 +50,14 @@ pub struct CutStart {
     pub backlog: Option<(Tail, u64)>,
 }
 
-/// Where late snapshots and counts are told; called on the stage's lane.
+/// Where late snapshots, counts and faults are told; called on the stage's lane.
 pub trait CutObserver: Send {
-    /// A SnapshotInputs came after its run was cut.
-    fn late(&mut self, late: Late);
+    /// A SnapshotInputs of this source came after its run was cut.
+    fn late(&mut self, late: Late, source: &str);
     /// The counts so far.
     fn counts(&mut self, counts: &CutCounts);
+    /// Whether the inputs log could be read. While it cannot the stage stands still and tries again.
+    fn logs_read(&mut self, read: Result<(), &LogFault>);
 }
 
 /// See the module.
@@ -74,6 +78,10 @@ pub struct CutStage {
     run_counts: Vec<u8>,
     stopping: bool,
     done: bool,
+    gate: PublishGate,
+    clock: Clock,
+    /// The clock's step that was recorded last, ns.
+    step_ns: i64,
     counts: CutCounts,
     observer: Box<dyn CutObserver>,
 }
@@ -88,6 +96,10 @@ pub struct CutLinks {
     pub runs_log: Appender,
     /// Runs to invoke.
     pub runs: spsc::Producer<Descriptor>,
+    /// Closed while publishing is blocked for too long: then no tick is taken.
+    pub gate: PublishGate,
+    /// Whose steps are recorded; it is not read for time.
+    pub clock: Clock,
 }
 
 impl CutStage {
@@ -101,7 +113,7 @@ impl CutStage {
         start: CutStart,
         observer: Box<dyn CutObserver>,
     ) -> Self {
-        let CutLinks { receipts, inputs, runs_log, runs } = links;
+        let CutLinks { receipts, inputs, runs_log, runs, gate, clock } = links;
         Self {
             receipts,
             inputs,
@@ -118,6 +130,9 @@ impl CutStage {
             run_counts: Vec::with_capacity(COUNTS_MAX_BYTES),
             stopping: false,
             done: false,
+            gate,
+            clock,
+            step_ns: 0,
             counts: CutCounts::default(),
             observer,
         }
@@ -139,8 +154,8 @@ impl CutStage {
     }
 
     /// Writes the tick frame and begins to decide its runs.
-    fn begin_tick(&mut self, now_ns: i64) -> bool {
-        let Some(tick) = self.state.next_tick() else { return true };
+    fn begin_tick(&mut self, now_ns: i64) -> Step {
+        let Some(tick) = self.state.next_tick() else { return Step::Did };
         let body = self.state.tick_body();
         let header = Descriptor {
             kind: TICK,
@@ -150,28 +165,31 @@ impl CutStage {
             ..Descriptor::default()
         };
         if self.runs_log.append(header, bytemuck::bytes_of(&body)).is_err() {
-            return false;
+            return Step::Blocked("runs log");
         }
         self.counts.ticks += 1;
         self.counts.skipped_empty += body.skipped_empty;
         self.counts.tick_lag_ns = now_ns - tick.planned_ts_ms.saturating_mul(1_000_000);
         self.deciding = Some(0);
-        true
+        Step::Did
     }
 
-    /// Decides the next run of the tick; false if it cannot be written or handed on now.
-    fn decide_next(&mut self, index: usize, now_ns: i64) -> bool {
+    /// Decides the next run of the tick.
+    fn decide_next(&mut self, index: usize, now_ns: i64) -> Step {
         if index == self.state.in_set() {
             let next = self.state.next_tick().and_then(|tick| self.cadence.next_planned(tick.planned_ts_ms));
             let next = next.map(|planned| self.tick_at(planned));
             self.state.close(next);
             self.deciding = None;
-            return true;
+            return Step::Did;
         }
         // Room first: deciding takes the symbol's cut.
         let payload_max = size_of::<RunHeader>() + COUNTS_MAX_BYTES + NAME_MAX_BYTES;
-        if !self.runs.has_room(1) || self.runs_log.group(Descriptor::frame_bytes(payload_max)).is_err() {
-            return false;
+        if !self.runs.has_room(1) {
+            return Step::Blocked("runs");
+        }
+        if self.runs_log.group(Descriptor::frame_bytes(payload_max)).is_err() {
+            return Step::Blocked("runs log");
         }
         if let Some((run, symbol, symbol_id)) = self.state.run(index, self.kind, &self.names, &mut self.run_counts) {
             let written = append_run(&mut self.runs_log, &run, symbol, symbol_id, &self.run_counts, now_ns);
@@ -180,23 +198,23 @@ impl CutStage {
             self.counts.runs += 1;
         }
         self.deciding = Some(index + 1);
-        true
+        Step::Did
     }
 
     /// What comes next: the backlog's receipts, then the ring's.
-    fn peek_next(&mut self) -> Option<Descriptor> {
+    fn peek_next(&mut self) -> Result<Option<Descriptor>, LogFault> {
         while let (None, Some((tail, end))) = (self.backlog_next, &mut self.backlog) {
             if tail.position() >= *end {
                 self.backlog = None;
                 break;
             }
-            self.backlog_next = tail.poll().unwrap_or_else(|fault| unreadable(&fault)).map(|frame| frame.header);
+            self.backlog_next = tail.poll()?.map(|frame| frame.header);
             // Its names are known already.
             if self.backlog_next.is_none_or(|descriptor| descriptor.kind != RECEIPT) {
                 self.backlog_next = None;
             }
         }
-        self.backlog_next.or_else(|| self.receipts.peek())
+        Ok(self.backlog_next.or_else(|| self.receipts.peek()))
     }
 
     fn consume_next(&mut self) {
@@ -205,38 +223,44 @@ impl CutStage {
         }
     }
 
-    /// Takes in what comes next; `None` if there is nothing, false if a tick is due that cannot be written now.
-    fn take_next(&mut self, now_ns: i64) -> Option<bool> {
-        let descriptor = self.peek_next()?;
+    /// Takes in what comes next.
+    fn take_next(&mut self, now_ns: i64) -> Result<Step, LogFault> {
+        let Some(descriptor) = self.peek_next()? else { return Ok(Step::Empty) };
         if descriptor.kind == NAME {
-            let frame = self.inputs.frame(descriptor.position).unwrap_or_else(|fault| unreadable(&fault));
+            let frame = self.inputs.frame(descriptor.position)?;
             self.names.define(descriptor.flags, str::from_utf8(frame.payload).unwrap_or_default());
             self.consume_next();
-            return Some(true);
+            return Ok(Step::Did);
         }
         if self.state.next_tick().is_none() && self.time == TimeSource::Receipts {
             self.expect_first_after(descriptor.ts_ns);
         }
         if self.is_due(descriptor.ts_ns) {
-            // On stop no new tick is taken; what is not cut now is cut after the next start.
-            return if self.stopping { Some(self.drop_rest()) } else { Some(self.begin_tick(self.tick_time(now_ns))) };
+            if self.stopping {
+                // On stop no new tick is taken; what is not cut now is cut after the next start.
+                self.drop_rest();
+                return Ok(Step::Did);
+            }
+            if self.gate.is_closed(now_ns) {
+                return Ok(Step::Blocked("publish"));
+            }
+            return Ok(self.begin_tick(self.tick_time(now_ns)));
         }
         self.consume_next();
         if descriptor.kind == RECEIPT
             && let Some(late) = self.state.receipt(&descriptor, &self.names)
         {
             self.counts.snapshots_late += 1;
-            self.observer.late(late);
+            self.observer.late(late, self.names.sources.name(late.source).unwrap_or_default());
         }
-        Some(true)
+        Ok(Step::Did)
     }
 
     /// Empties the ring without looking: everything in it is in the inputs log.
-    fn drop_rest(&mut self) -> bool {
+    fn drop_rest(&mut self) {
         self.backlog = None;
         self.backlog_next = None;
         while self.receipts.pop().is_some() {}
-        true
     }
 
     /// The time at which a tick is decided: in backfill the tick's own.
@@ -249,24 +273,31 @@ impl CutStage {
 
     fn step(&mut self, now_ns: i64) -> Step {
         if let Some(index) = self.deciding {
-            return if self.decide_next(index, self.tick_time(now_ns)) { Step::Did } else { Step::Blocked };
+            return self.decide_next(index, self.tick_time(now_ns));
         }
-        match self.take_next(now_ns) {
-            Some(true) => Step::Did,
-            Some(false) => Step::Blocked,
-            None => Step::Empty,
+        let taken = self.take_next(now_ns);
+        self.observer.logs_read(taken.as_ref().map(|_| ()));
+        taken.unwrap_or(Step::Blocked("inputs log"))
+    }
+
+    /// Records when the clock and real time have come too far apart, and when they have come together again.
+    fn record_clock_step(&mut self, now_ns: i64) {
+        let step_ns = self.clock.step_ns();
+        if (step_ns == 0) == (self.step_ns == 0) {
+            return;
+        }
+        let header = Descriptor { kind: CLOCK_STEP, ts_ns: now_ns, aux: step_ns, ..Descriptor::default() };
+        if self.runs_log.append(header, &[]).is_ok() {
+            self.step_ns = step_ns;
+            self.runs_log.publish();
         }
     }
 }
 
-/// The bytes that this process wrote cannot be read back: nothing that follows could be trusted.
-fn unreadable(fault: &LogFault) -> ! {
-    panic!("the cut stage cannot read the inputs log: {fault}")
-}
-
 enum Step {
     Did,
-    Blocked,
+    /// What takes nothing more.
+    Blocked(&'static str),
     Empty,
 }
 
@@ -311,12 +342,14 @@ impl Stage for CutStage {
             }
             match self.step(now_ns) {
                 Step::Did => did += 1,
-                Step::Blocked => break Progress::Blocked("runs"),
+                Step::Blocked(link) => break Progress::Blocked(link),
                 Step::Empty if !ended => break if did > 0 { Progress::Did(did) } else { Progress::Idle },
                 // A backfill ends with the first tick after its last receipt.
                 Step::Empty if self.time == TimeSource::Receipts && !self.stopping => {
-                    if self.state.next_tick().is_some() && !self.begin_tick(self.tick_time(now_ns)) {
-                        break Progress::Blocked("runs");
+                    if self.state.next_tick().is_some()
+                        && let Step::Blocked(log) = self.begin_tick(self.tick_time(now_ns))
+                    {
+                        break Progress::Blocked(log);
                     }
                     self.stopping = true;
                 }
@@ -333,7 +366,10 @@ impl Stage for CutStage {
         progress
     }
 
-    fn housekeep(&mut self, _now_ns: i64) {
+    fn housekeep(&mut self, now_ns: i64) {
+        if self.time == TimeSource::Clock {
+            self.record_clock_step(now_ns);
+        }
         self.counts.symbols = self.state.symbols() as u64;
         self.observer.counts(&self.counts);
     }

@@ -98,6 +98,20 @@ pub enum IngestFaultKind {
     Poll(Cause),
 }
 
+impl IngestFaultKind {
+    /// Whether nothing more is tried: the feed delivers nothing until somebody acts.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Read(_) => true,
+            Self::Accept { next_retry_ns, .. }
+            | Self::Connect { next_retry_ns, .. }
+            | Self::Lost { next_retry_ns, .. } => next_retry_ns.is_none(),
+            Self::Settings(_) | Self::Dropped(_) | Self::BrokenRecord { .. } | Self::Poll(_) => false,
+        }
+    }
+}
+
 /// An operating fault of ingest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestFault {

@@ -33,7 +33,7 @@ use super::{
 use crate::plane::stage::{Progress, Stage};
 
 /// Name of the link behind ingest, as `Blocked` reports it.
-pub const LINK: &str = "ingest-sequence";
+pub const LINK: &str = "receipts";
 /// Faults kept until they are taken; further ones are counted.
 pub const FAULTS_MAX: usize = 32;
 /// Turns of connections in one poll.

@@ -32,6 +32,14 @@ pub struct InvokeCounts {
     pub blocked: u64,
 }
 
+/// Told what the invoke stage counts and what it cannot read; called on the stage's lane.
+pub trait InvokeObserver: Send {
+    /// The counts so far.
+    fn counts(&mut self, counts: &InvokeCounts);
+    /// Whether the runs and inputs logs could be read. While they cannot the stage stands still and tries again.
+    fn logs_read(&mut self, read: Result<(), &LogFault>);
+}
+
 /// Hysteresis states by symbol id; empty = none yet.
 pub type States = Vec<Vec<u8>>;
 
@@ -101,7 +109,7 @@ pub struct InvokeStage {
     stop_at_ns: Option<i64>,
     done: bool,
     counts: InvokeCounts,
-    publish_counts: Box<dyn FnMut(&InvokeCounts) + Send>,
+    observer: Box<dyn InvokeObserver>,
 }
 
 impl InvokeStage {
@@ -113,7 +121,7 @@ impl InvokeStage {
         settings: InvokeSettings,
         states: States,
         pending: VecDeque<Descriptor>,
-        publish_counts: Box<dyn FnMut(&InvokeCounts) + Send>,
+        observer: Box<dyn InvokeObserver>,
     ) -> Self {
         let answer = Answer::new(settings.limits);
         Self {
@@ -128,7 +136,7 @@ impl InvokeStage {
             stop_at_ns: None,
             done: false,
             counts: InvokeCounts::default(),
-            publish_counts,
+            observer,
         }
     }
 
@@ -155,15 +163,19 @@ impl InvokeStage {
             (TimeSource::Receipts, Some(due_ns)) => due_ns,
             _ => now_ns,
         };
-        current.last_call_ns = at_ns;
         let frame = self.links.runs_log.frame(current.started.position)?;
-        let run = RunFrame::read(frame.payload).expect("a STARTED frame of this process is whole");
+        let run = RunFrame::read(frame.payload).expect("STARTED frames are whole: recovery has looked");
+        let selected = match run.run.snapshot_position {
+            0 => None,
+            position => Some(self.links.inputs.frame(position)?),
+        };
+        current.last_call_ns = at_ns;
         current.attempts += 1;
         current.due_ns = None;
-        if run.run.snapshot_position == 0 {
+        let Some(receipt) = selected else {
             current.failure = Some((Failure::MissingSnapshotInputs, EngineDetail::Ours(MISSING_DETAIL)));
             return Ok(());
-        }
+        };
         self.counts.calls += 1;
         self.counts.retries += u64::from(current.attempts > 1);
         let index = current.started.symbol as usize;
@@ -174,7 +186,7 @@ impl InvokeStage {
             mode: self.settings.mode,
             symbol: run.symbol,
             engine_timestamp_ms: run.run.engine_timestamp_ms,
-            receipt: self.links.inputs.frame(run.run.snapshot_position)?,
+            receipt,
             state: &self.states[index],
             limits: self.settings.limits,
         };
@@ -201,7 +213,7 @@ impl InvokeStage {
             TimeSource::Receipts => current.last_call_ns,
         };
         let frame = self.links.runs_log.frame(current.started.position)?;
-        let mut run = RunFrame::read(frame.payload).expect("a STARTED frame of this process is whole");
+        let mut run = RunFrame::read(frame.payload).expect("STARTED frames are whole: recovery has looked");
         run.run.attempts = current.attempts.max(1);
         run.run.failure = current.failure.as_ref().map_or(0, |(failure, _)| *failure as u8);
         run.body = match &current.failure {
@@ -220,33 +232,55 @@ impl InvokeStage {
         Ok(result.push(&mut self.links.results))
     }
 
-    fn step(&mut self, now_ns: i64) -> Result<Progress, LogFault> {
+    fn step(&mut self, now_ns: i64) -> Progress {
         let mut current = match self.current.take() {
             Some(current) => current,
             None => match self.pending.pop_front().or_else(|| self.links.runs.pop()) {
                 Some(started) => self.begin(started, now_ns),
-                None => return Ok(Progress::Idle),
+                None => return Progress::Idle,
             },
         };
-        let progress = match current.due_ns {
-            Some(_) if self.stop_at_ns.is_some_and(|stop_at_ns| now_ns >= stop_at_ns) => {
-                self.answer.clear();
-                current.failure = Some((Failure::Shutdown, EngineDetail::Ours(SHUTDOWN_DETAIL)));
-                current.due_ns = None;
-                Progress::Did(1)
+        let worked = self.work_on(&mut current, now_ns);
+        self.observer.logs_read(worked.as_ref().map(|_| ()));
+        match worked {
+            Ok(Work::Over) => Progress::Did(1),
+            Ok(Work::Goes(progress)) => {
+                self.current = Some(current);
+                progress
             }
-            Some(due_ns) if due_ns > now_ns && self.settings.time == TimeSource::Clock => Progress::Idle,
-            Some(_) => {
-                self.attempt(&mut current, now_ns)?;
-                Progress::Did(1)
+            Err(_) => {
+                self.current = Some(current);
+                Progress::Blocked("logs")
             }
-            // One poll later, so that the time of completion is the clock's after the call.
-            None if self.hand_on(&current, now_ns)? => return Ok(Progress::Did(1)),
-            None => Progress::Blocked("results"),
-        };
-        self.current = Some(current);
-        Ok(progress)
+        }
     }
+
+    fn work_on(&mut self, current: &mut Current, now_ns: i64) -> Result<Work, LogFault> {
+        let Some(due_ns) = current.due_ns else {
+            // One poll after the call, so that the time of completion is the clock's after it.
+            let handed_on = self.hand_on(current, now_ns)?;
+            return Ok(if handed_on { Work::Over } else { Work::Goes(Progress::Blocked("results")) });
+        };
+        if self.stop_at_ns.is_some_and(|stop_at_ns| now_ns >= stop_at_ns) {
+            self.answer.clear();
+            current.failure = Some((Failure::Shutdown, EngineDetail::Ours(SHUTDOWN_DETAIL)));
+            current.due_ns = None;
+            return Ok(Work::Goes(Progress::Did(1)));
+        }
+        if due_ns > now_ns && self.settings.time == TimeSource::Clock {
+            return Ok(Work::Goes(Progress::Idle));
+        }
+        self.attempt(current, now_ns)?;
+        Ok(Work::Goes(Progress::Did(1)))
+    }
+}
+
+/// How far a run is.
+enum Work {
+    /// More polls are needed.
+    Goes(Progress),
+    /// It was handed on.
+    Over,
 }
 
 impl Stage for InvokeStage {
@@ -256,18 +290,14 @@ impl Stage for InvokeStage {
 
     fn poll(&mut self, now_ns: i64) -> Progress {
         let ended = self.links.runs.is_disconnected();
-        let progress = match self.step(now_ns) {
-            Ok(progress) => progress,
-            // The bytes that this process wrote cannot be read back: nothing that follows could be trusted.
-            Err(fault) => panic!("invoke cannot read its own logs: {fault}"),
-        };
+        let progress = self.step(now_ns);
         self.counts.blocked += u64::from(matches!(progress, Progress::Blocked(_)));
         self.done = ended && progress == Progress::Idle && self.current.is_none();
         progress
     }
 
     fn housekeep(&mut self, _now_ns: i64) {
-        (self.publish_counts)(&self.counts);
+        self.observer.counts(&self.counts);
     }
 
     fn stop(&mut self, now_ns: i64) {

@@ -164,6 +164,8 @@ impl<'a> Snapshot<'a> {
         if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
             return None;
         }
+        // The integer 0, as in canonical JSON; a double's parser would keep the sign.
+        let text = if text == "-0" { "0" } else { text };
         text.parse().ok().filter(|number: &f64| number.is_finite())
     }
 
@@ -306,6 +308,13 @@ mod tests {
             let event = format!(r#"{{"flow":{{"cvd":{other}}}}}"#);
             assert_eq!(of(&event).number(Section::Flow, "cvd"), None, "{other}");
         }
+    }
+
+    #[test]
+    fn minus_zero_is_the_integer_zero_and_minus_zero_point_zero_is_not() {
+        let snapshot = of(r#"{"flow":{"cvd":-0,"cvd_slope":-0.0}}"#);
+        let sign = |name| snapshot.number(Section::Flow, name).map(f64::is_sign_negative);
+        assert_eq!((sign("cvd"), sign("cvd_slope")), (Some(false), Some(true)));
     }
 
     #[test]

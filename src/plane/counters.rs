@@ -14,13 +14,13 @@ macro_rules! table {
 table! {
     INGEST_LINES Counter "ingest_lines" "receipts" "Lines and records taken from feeds, undecoded ones included.";
     INGEST_BYTES Counter "ingest_bytes" "bytes" "Bytes received from all feeds.";
-    INGEST_UNDECODED Counter "ingest_undecoded" "receipts" "Receipts that are no v1 envelope, by error_kind; they are kept as DecodeFailure.";
     INGEST_CONNECTIONS Gauge "ingest_connections" "connections" "Sockets open now.";
     INGEST_REFUSED Counter "ingest_connections_refused" "connections" "Connections closed at once because ingest.connections_max were open.";
     INGEST_RECONNECTS Counter "ingest_reconnects" "connections" "Connections of a connecting feed after its first.";
     INGEST_BLOCKED Counter "ingest_blocked_polls" "polls" "Polls in which the pipeline took nothing more and sockets were left unread.";
     INPUTS_RECEIPTS Counter "inputs_receipts" "receipts" "Receipts appended to the inputs log.";
     INPUTS_BY_TYPE Counter "inputs_receipts_by_type" "receipts" "Receipts appended, by source and event type.";
+    INPUTS_UNDECODED Counter "inputs_undecoded" "receipts" "Receipts that are no v1 envelope, by source and error_kind; they are kept as DecodeFailure.";
     INPUTS_BYTES Counter "inputs_payload_bytes" "bytes" "Payload of receipts appended to the inputs log.";
     INPUTS_CLAMPED Counter "inputs_clamped" "receipts" "Receipts whose recv_ts_ms went back and were stamped with the time before (backfill).";
     INPUTS_OVER_MAX Counter "inputs_symbols_over_max" "receipts" "Receipts of symbols beyond symbols.max; they are kept and get no runs.";
@@ -34,9 +34,10 @@ table! {
     CUT_LAG Gauge "cut_tick_lag" "ns" "How long after its planned time the last tick was decided.";
     CUT_SYMBOLS Gauge "cut_symbols" "symbols" "Symbols seen.";
     CUT_LATE Counter "snapshot_late" "receipts" "SnapshotInputs that arrived after their run was cut.";
-    CUT_LATENESS Gauge "snapshot_lateness" "ns" "How long after its tick was planned a late SnapshotInputs arrived.";
+    CUT_LATENESS Gauge "snapshot_lateness" "ns" "How long after its tick was planned a late SnapshotInputs arrived, by source.";
     CUT_BLOCKED Counter "cut_blocked_polls" "polls" "Polls in which the runs log or the ring behind it took nothing more.";
     ENGINE_CALLS Counter "engine_calls" "calls" "Engine calls.";
+    INVOKE_BLOCKED Counter "invoke_blocked_polls" "polls" "Polls in which a finished run could not be handed on.";
     ENGINE_RETRIES Counter "engine_retries" "calls" "Engine calls after a failed one.";
     RUNS_OUTCOME Counter "runs_by_outcome" "runs" "Finished runs, by completed or error_kind.";
     RUN_DURATION Gauge "run_duration" "ns" "From the first engine call of a run to its end.";
@@ -49,5 +50,6 @@ table! {
     LANE_BLOCKED Counter "lane_blocked_cycles" "cycles" "Cycles in which work was waiting for room.";
     LANE_LONGEST Gauge "lane_longest_cycle" "ns" "Longest working cycle.";
     LANE_STALLS Counter "lane_stalls" "cycles" "Working cycles longer than a millisecond.";
+    NOTICES_DROPPED Counter "notices_dropped" "notices" "Notices of a stage that nobody took; each was one line for people.";
     CLOCK_AHEAD Gauge "clock_difference" "ns" "Size of the difference between real time and the pipeline's clock.";
 }

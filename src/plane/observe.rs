@@ -1,26 +1,30 @@
 //! Stages tell, the cnc file remembers: counters that stages keep as plain numbers are copied to shared memory here, on
 //! the stage's own lane and at a low rate.
 
+use std::sync::Arc;
+
+use cutline_journal::LogFault;
 use cutline_shm::cnc::{CncFault, CncWriter};
 use cutline_shm::counters::{Counter, CounterDef};
 use cutline_shm::histograms::Histogram;
 
+use super::by_source::{SourceCounters, SourceLateness};
 use super::counters as table;
 use super::lane::LaneCounters;
+use super::notice::{Notice, Notifier};
 use crate::cut::stage::{CutCounts, CutObserver};
 use crate::cut::state::Late;
-use crate::ingest::{IngestCounters, IngestFault, IngestStage};
-use crate::invoke::stage::InvokeCounts;
+use crate::ingest::{IngestCounters, IngestStage};
+use crate::invoke::stage::{InvokeCounts, InvokeObserver};
 use crate::model::frames::Failure;
-use crate::model::receipt::ErrorKind;
 use crate::plane::stage::{Progress, Stage};
 use crate::publish::stage::{PublishCounts, PublishObserver};
-use crate::sequence::stage::SequenceCounts;
+use crate::sequence::names::NameTables;
+use crate::sequence::stage::{SequenceCounts, SequenceObserver};
+use crate::sequence::tally::Tally;
 
 /// Takes one number out of a stage's counts.
 type Value<T> = fn(&T) -> u64;
-/// Called on a stage's lane with its counts.
-pub type Publish<T> = Box<dyn FnMut(&T) + Send>;
 
 /// Counters of one kind, with what to copy into each.
 struct Copied<T> {
@@ -47,11 +51,11 @@ pub struct ObservedIngest {
     ends_with_input: bool,
     stopping: bool,
     counters: Copied<IngestCounters>,
-    report: Box<dyn FnMut(IngestFault) + Send>,
+    notifier: Notifier,
 }
 
 impl ObservedIngest {
-    /// Wraps `stage`; each fault goes to `report`, on the stage's lane.
+    /// Wraps `stage`; each fault goes to `notifier`.
     ///
     /// # Errors
     /// The cnc file is full.
@@ -59,28 +63,20 @@ impl ObservedIngest {
         stage: IngestStage,
         ends_with_input: bool,
         cnc: &CncWriter,
-        report: Box<dyn FnMut(IngestFault) + Send>,
+        notifier: Notifier,
     ) -> Result<Self, CncFault> {
         let counters = Copied::new(
             cnc,
             &[
                 (&table::INGEST_LINES, "", |counts: &IngestCounters| counts.lines),
                 (&table::INGEST_BYTES, "", |counts| counts.bytes),
-                (&table::INGEST_UNDECODED, "kind=decode_error", |counts| counts.undecoded(ErrorKind::DecodeError)),
-                (&table::INGEST_UNDECODED, "kind=schema_mismatch", |counts| {
-                    counts.undecoded(ErrorKind::SchemaMismatch)
-                }),
-                (&table::INGEST_UNDECODED, "kind=missing_required_field", |counts| {
-                    counts.undecoded(ErrorKind::MissingRequiredField)
-                }),
-                (&table::INGEST_UNDECODED, "kind=parse_error", |counts| counts.undecoded(ErrorKind::ParseError)),
                 (&table::INGEST_CONNECTIONS, "", |counts| counts.connections_open),
                 (&table::INGEST_REFUSED, "", |counts| counts.connections_refused),
                 (&table::INGEST_RECONNECTS, "", |counts| counts.reconnects),
                 (&table::INGEST_BLOCKED, "", |counts| counts.blocked_polls),
             ],
         )?;
-        Ok(Self { stage, ends_with_input, stopping: false, counters, report })
+        Ok(Self { stage, ends_with_input, stopping: false, counters, notifier })
     }
 }
 
@@ -95,7 +91,7 @@ impl Stage for ObservedIngest {
 
     fn housekeep(&mut self, _now_ns: i64) {
         self.counters.copy(self.stage.counters());
-        self.stage.take_faults().for_each(&mut self.report);
+        self.stage.take_faults().for_each(|fault| self.notifier.tell(Notice::Feed(fault)));
     }
 
     fn stop(&mut self, _now_ns: i64) {
@@ -109,42 +105,77 @@ impl Stage for ObservedIngest {
 }
 
 /// Copies the sequencer's counts.
-///
-/// # Errors
-/// The cnc file is full.
-pub fn sequence(cnc: &CncWriter) -> Result<Publish<SequenceCounts>, CncFault> {
-    let counters = Copied::new(
-        cnc,
-        &[
-            (&table::INPUTS_RECEIPTS, "", |counts: &SequenceCounts| counts.receipts),
-            (&table::INPUTS_BYTES, "", |counts| counts.payload_bytes),
-            (&table::INPUTS_CLAMPED, "", |counts| counts.clamped),
-            (&table::INPUTS_OVER_MAX, "", |counts| counts.symbols_over_max),
-            (&table::INPUTS_BLOCKED, "", |counts| counts.blocked),
-        ],
-    )?;
-    Ok(Box::new(move |counts| counters.copy(counts)))
+pub struct ObservedSequence {
+    counters: Copied<SequenceCounts>,
+    by_source: SourceCounters,
 }
 
-/// Copies the invoke stage's counts.
-///
-/// # Errors
-/// The cnc file is full.
-pub fn invoke(cnc: &CncWriter) -> Result<Publish<InvokeCounts>, CncFault> {
-    let counters = Copied::new(
-        cnc,
-        &[
-            (&table::ENGINE_CALLS, "", |counts: &InvokeCounts| counts.calls),
-            (&table::ENGINE_RETRIES, "", |counts| counts.retries),
-        ],
-    )?;
-    Ok(Box::new(move |counts| counters.copy(counts)))
+impl ObservedSequence {
+    /// Registers the counters.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn new(cnc: &Arc<CncWriter>) -> Result<Self, CncFault> {
+        let counters = Copied::new(
+            cnc,
+            &[
+                (&table::INPUTS_RECEIPTS, "", |counts: &SequenceCounts| counts.receipts),
+                (&table::INPUTS_BYTES, "", |counts| counts.payload_bytes),
+                (&table::INPUTS_CLAMPED, "", |counts| counts.clamped),
+                (&table::INPUTS_OVER_MAX, "", |counts| counts.symbols_over_max),
+                (&table::INPUTS_BLOCKED, "", |counts| counts.blocked),
+            ],
+        )?;
+        Ok(Self { counters, by_source: SourceCounters::new(cnc) })
+    }
 }
 
-/// Copies the cut stage's counts and records lateness.
+impl SequenceObserver for ObservedSequence {
+    fn counts(&mut self, counts: &SequenceCounts, tally: &Tally, names: &NameTables) {
+        self.counters.copy(counts);
+        self.by_source.copy(tally, names);
+    }
+}
+
+/// Copies the invoke stage's counts and tells what it cannot read.
+pub struct ObservedInvoke {
+    counters: Copied<InvokeCounts>,
+    notifier: Notifier,
+}
+
+impl ObservedInvoke {
+    /// Registers the counters.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn new(cnc: &CncWriter, notifier: Notifier) -> Result<Self, CncFault> {
+        let counters = Copied::new(
+            cnc,
+            &[
+                (&table::ENGINE_CALLS, "", |counts: &InvokeCounts| counts.calls),
+                (&table::ENGINE_RETRIES, "", |counts| counts.retries),
+                (&table::INVOKE_BLOCKED, "", |counts| counts.blocked),
+            ],
+        )?;
+        Ok(Self { counters, notifier })
+    }
+}
+
+impl InvokeObserver for ObservedInvoke {
+    fn counts(&mut self, counts: &InvokeCounts) {
+        self.counters.copy(counts);
+    }
+
+    fn logs_read(&mut self, read: Result<(), &LogFault>) {
+        self.notifier.logs_read("invoke", read);
+    }
+}
+
+/// Copies the cut stage's counts, records lateness, and tells what it cannot read.
 pub struct ObservedCut {
     counters: Copied<CutCounts>,
-    lateness: Histogram,
+    lateness: SourceLateness,
+    notifier: Notifier,
 }
 
 impl ObservedCut {
@@ -152,7 +183,7 @@ impl ObservedCut {
     ///
     /// # Errors
     /// The cnc file is full.
-    pub fn new(cnc: &CncWriter) -> Result<Self, CncFault> {
+    pub fn new(cnc: &Arc<CncWriter>, notifier: Notifier) -> Result<Self, CncFault> {
         let counters = Copied::new(
             cnc,
             &[
@@ -165,13 +196,17 @@ impl ObservedCut {
                 (&table::CUT_BLOCKED, "", |counts| counts.blocked),
             ],
         )?;
-        Ok(Self { counters, lateness: cnc.histogram(&table::CUT_LATENESS, "")? })
+        Ok(Self { counters, lateness: SourceLateness::new(cnc), notifier })
     }
 }
 
 impl CutObserver for ObservedCut {
-    fn late(&mut self, late: Late) {
-        self.lateness.record(late.by_ns.max(0).unsigned_abs());
+    fn late(&mut self, late: Late, source: &str) {
+        self.lateness.record(late.source, source, late.by_ns.max(0).unsigned_abs());
+    }
+
+    fn logs_read(&mut self, read: Result<(), &LogFault>) {
+        self.notifier.logs_read("cut", read);
     }
 
     fn counts(&mut self, counts: &CutCounts) {

@@ -4,23 +4,28 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cutline_journal::keeper::{FlushSettings, Keeper, LogKeeper};
 use cutline_journal::recover::{LogSettings, Recovered, recover};
-use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Lookup, Start, Tail};
+use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Lookup, Start, Tail, Watermarks};
 use cutline_ring::{bytes, spsc};
 use cutline_shm::cnc::{CncFault, CncWriter};
+use cutline_shm::counters::Counter;
 use cutline_shm::owner::{Owner, OwnerFault};
 use cutline_shm::status::State;
 
+use super::backlog::Backlog;
 use super::clock::Clock;
 use super::counters as table;
+use super::gate::PublishGate;
 use super::lane::Lane;
-use super::observe::{self, ObservedCut, ObservedIngest, ObservedPublish};
+use super::notice::{self, Notice};
+use super::observe::{self, ObservedCut, ObservedIngest, ObservedInvoke, ObservedPublish, ObservedSequence};
+use super::readiness::{KeeperFault, Observed, Readiness};
 use super::rebuild::{Rebuilt, rebuild};
 use super::stage::Stage;
 use super::topology::{StageId, TopologyFault};
@@ -121,8 +126,6 @@ pub struct Surroundings<'a> {
     pub log_ids: [u64; 3],
     /// Makes the engine.
     pub engines: &'a EngineFactory,
-    /// Told of feeds' faults, on the ingest lane.
-    pub report: Box<dyn FnMut(IngestFault) + Send>,
 }
 
 /// A pipeline whose lanes run.
@@ -134,9 +137,36 @@ pub struct Pipeline {
     abort: Arc<AtomicBool>,
     clock: Clock,
     cnc: Arc<CncWriter>,
+    gate: PublishGate,
+    readiness: Readiness,
+    notices: [rtrb::Consumer<Notice>; 3],
+    backlogs: [Backlog; 3],
+    capacity: Option<Capacity>,
+    clock_difference: Counter,
+    publish_blocked: Counter,
+    reason: String,
+    stopping: bool,
     _owner: Owner,
     /// What was found.
     pub recovery: RecoveryReport,
+}
+
+/// Where the inputs log may not go on.
+struct Capacity {
+    /// `log.capacity_bytes`.
+    bytes: u64,
+    /// From this position on the longest receipt does not fit any more.
+    full_from: u64,
+    /// Polls in which the sequencer was held back, and how many there were at the last look.
+    blocked: (Counter, u64),
+}
+
+impl Capacity {
+    /// Whether receipts have been held back for want of room since the last look.
+    fn is_reached(&mut self, visible: u64) -> bool {
+        let before = std::mem::replace(&mut self.blocked.1, self.blocked.0.get());
+        self.blocked.1 > before && visible >= self.full_from
+    }
 }
 
 /// The link a data directory has to its live directory.
@@ -294,7 +324,30 @@ impl Pipeline {
             from => Some((Tail::open_files(files("inputs"), Start::Position(from))?, backlog_end)),
         };
 
+        let watch = |name| -> Result<Backlog, PlaneFault> {
+            let watermarks = Watermarks::open(&files(name))?.ok_or_else(|| {
+                PlaneFault::Io(format!("the {name} log's head is gone from {}", config.log.live_dir.display()))
+            })?;
+            Ok(Backlog::new(watermarks, name, &cnc, now_ns)?)
+        };
+        let capacity = match config.log.capacity_bytes {
+            None => None,
+            Some(bytes) => {
+                let begin = Tail::open_files(files("inputs"), Start::Oldest)?.position();
+                let frame_max = crate::ingest::draft_max_bytes(to_usize(config.ingest.line_max_bytes));
+                Some(Capacity {
+                    bytes,
+                    full_from: (begin + bytes).saturating_sub(frame_max as u64),
+                    blocked: (cnc.counter(&table::INPUTS_BLOCKED, "")?, 0),
+                })
+            }
+        };
         let links = &config.links;
+        let backlogs = [watch("inputs")?, watch("runs")?, watch("outputs")?];
+        let gate = PublishGate::new(ms_to_ns(config.publish.blocked_max_ms));
+        let (ingest_notifier, ingest_notices) = notice::channel();
+        let (cut_notifier, cut_notices) = notice::channel();
+        let (invoke_notifier, invoke_notices) = notice::channel();
         let (drafts, drafts_out) = bytes::channel(to_usize(links.receipts_bytes));
         let (cuts, cuts_out) = spsc::channel(to_usize(links.cuts));
         let (run_ring, runs_out) = spsc::channel(to_usize(links.runs));
@@ -304,7 +357,7 @@ impl Pipeline {
         let digest = engine.digest();
         let cut_names = names.clone();
         let mut stages: Vec<(StageId, Box<dyn Stage>)> = vec![
-            (StageId::Ingest, Box::new(ObservedIngest::new(ingest, ends_with_input, &cnc, around.report)?)),
+            (StageId::Ingest, Box::new(ObservedIngest::new(ingest, ends_with_input, &cnc, ingest_notifier)?)),
             (
                 StageId::Sequence,
                 Box::new(SequenceStage::new(
@@ -314,18 +367,25 @@ impl Pipeline {
                     names,
                     around.time,
                     last_ns,
-                    observe::sequence(&cnc)?,
+                    Box::new(ObservedSequence::new(&cnc)?),
                 )),
             ),
             (
                 StageId::Cut,
                 Box::new(CutStage::new(
-                    CutLinks { receipts: cuts_out, inputs: lookup("inputs"), runs_log: runs, runs: run_ring },
+                    CutLinks {
+                        receipts: cuts_out,
+                        inputs: lookup("inputs"),
+                        runs_log: runs,
+                        runs: run_ring,
+                        gate: gate.clone(),
+                        clock: around.clock.clone(),
+                    },
                     cadence,
                     kind,
                     around.time,
                     CutStart { names: cut_names, state: cut, backlog },
-                    Box::new(ObservedCut::new(&cnc)?),
+                    Box::new(ObservedCut::new(&cnc, cut_notifier)?),
                 )),
             ),
             (
@@ -338,13 +398,11 @@ impl Pipeline {
                         retry: retry_of(&config.output.engine.retry),
                         limits: limits_of(&config.output.engine),
                         time: around.time,
-                        shutdown_timeout_ns: i64::try_from(config.shutdown.timeout_ms)
-                            .unwrap_or(i64::MAX)
-                            .saturating_mul(1_000_000),
+                        shutdown_timeout_ns: ms_to_ns(config.shutdown.timeout_ms),
                     },
                     states,
                     pending,
-                    observe::invoke(&cnc)?,
+                    Box::new(ObservedInvoke::new(&cnc, invoke_notifier)?),
                 )),
             ),
             (
@@ -354,6 +412,7 @@ impl Pipeline {
                     outputs,
                     around.time,
                     digest,
+                    gate.clone(),
                     Box::new(ObservedPublish::new(&cnc)?),
                 )),
             ),
@@ -364,7 +423,8 @@ impl Pipeline {
             vec![inputs_keeper, runs_keeper, outputs_keeper],
             FlushSettings { interval: Duration::from_millis(config.log.flush_interval_ms) },
         );
-        let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock)?;
+        let readiness = Readiness::default();
+        let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock, &readiness.keeper)?;
         let mut lanes = Vec::new();
         for spec in topology.lanes() {
             let mut lane = Lane {
@@ -383,7 +443,26 @@ impl Pipeline {
             lanes.push(thread.map_err(|error| PlaneFault::Io(format!("cannot start lane {}: {error}", spec.name)))?);
         }
         cnc.set_state(State::Running, "", around.clock.now_ns());
-        Ok(Self { lanes, keeper, keeper_stop, stop, abort, clock: around.clock, cnc, _owner: owner, recovery })
+        Ok(Self {
+            lanes,
+            keeper,
+            keeper_stop,
+            stop,
+            abort,
+            clock: around.clock,
+            gate,
+            readiness,
+            notices: [ingest_notices, cut_notices, invoke_notices],
+            backlogs,
+            capacity,
+            clock_difference: cnc.counter(&table::CLOCK_AHEAD, "")?,
+            publish_blocked: cnc.counter(&table::PUBLISH_BLOCKED_TIME, "")?,
+            reason: String::new(),
+            stopping: false,
+            cnc,
+            _owner: owner,
+            recovery,
+        })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
@@ -392,18 +471,45 @@ impl Pipeline {
         self.lanes.iter().all(JoinHandle::is_finished)
     }
 
-    /// Keeps the clock near real time and the state current. To be called a few times a second.
-    pub fn tend(&self, elapsed_ns: i64, max_step_ns: i64) {
+    /// Keeps the clock near real time, and gauges and state current; `say` gets each line that people should read. To be
+    /// called a few times a second.
+    pub fn tend(&mut self, elapsed_ns: i64, max_step_ns: i64, mut say: impl FnMut(&str)) {
         let now_ns = self.clock.now_ns();
         let ahead_ns = self.clock.slew(elapsed_ns, max_step_ns);
-        if let Ok(counter) = self.cnc.counter(&table::CLOCK_AHEAD, "") {
-            counter.set(ahead_ns.unsigned_abs());
-        }
+        self.clock_difference.set(ahead_ns.unsigned_abs());
         self.cnc.beat(now_ns);
+        self.backlogs.iter_mut().for_each(|backlog| backlog.look(now_ns));
+        for notices in &mut self.notices {
+            while let Ok(notice) = notices.pop() {
+                self.readiness.note(&notice);
+                if let Notice::Feed(fault) = notice {
+                    say(&fault.to_string());
+                }
+            }
+        }
+        let blocked_ns = self.gate.blocked_ns(now_ns);
+        self.publish_blocked.set(blocked_ns.unsigned_abs());
+        let visible = self.backlogs[0].visible();
+        let at_capacity_bytes =
+            self.capacity.as_mut().and_then(|capacity| capacity.is_reached(visible).then_some(capacity.bytes));
+        let reason = self.readiness.reason(Observed {
+            clock_step_ns: self.clock.step_ns(),
+            publish_blocked_ns: if self.gate.is_closed(now_ns) { blocked_ns } else { 0 },
+            at_capacity_bytes,
+        });
+        if !self.stopping && reason != self.reason {
+            say(&if reason.is_empty() { "ready again".to_owned() } else { format!("not ready: {reason}") });
+            if !reason.is_empty() {
+                self.cnc.record_error(now_ns, &reason);
+            }
+            self.cnc.set_state(State::Running, &reason, now_ns);
+            self.reason = reason;
+        }
     }
 
     /// Asks the pipeline to take nothing more and finish what it has.
-    pub fn stop(&self) {
+    pub fn stop(&mut self) {
+        self.stopping = true;
         self.cnc.set_state(State::Draining, "stop requested", self.clock.now_ns());
         self.stop.store(true, Ordering::Release);
     }
@@ -530,23 +636,24 @@ fn spawn_keeper(
     stop: &Arc<AtomicBool>,
     cnc: &Arc<CncWriter>,
     clock: &Clock,
+    told: &KeeperFault,
 ) -> Result<JoinHandle<Keeper>, PlaneFault> {
-    let (stop, cnc, clock) = (Arc::clone(stop), Arc::clone(cnc), clock.clone());
+    let (stop, cnc, clock, told) = (Arc::clone(stop), Arc::clone(cnc), clock.clone(), Arc::clone(told));
     let counter = cnc.counter(&table::APPEND_FAILURES, "")?;
     let run = move || {
         keeper.run(&stop, |fault| {
-            let now_ns = clock.now_ns();
-            match fault {
-                Some(fault) => {
-                    counter.add(1);
-                    let text = format!("log: {fault}");
-                    cnc.record_error(now_ns, &text);
-                    cnc.set_state(State::Failed, &text, now_ns);
-                }
-                None => cnc.set_state(State::Running, "", now_ns),
+            let text = fault.map(|fault| format!("log: {fault}"));
+            if let Some(text) = &text {
+                counter.add(1);
+                cnc.record_error(clock.now_ns(), text);
             }
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = text;
         })
     };
     let thread = thread::Builder::new().name("keeper".to_owned()).spawn(run);
     thread.map_err(|error| PlaneFault::Io(format!("cannot start the keeper: {error}")))
+}
+
+fn ms_to_ns(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }

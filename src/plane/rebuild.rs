@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use cutline_journal::fault::Corruption;
 use cutline_journal::recover::Recovered;
 use cutline_journal::{Descriptor, Frame, LogFault, Start, Tail};
 
@@ -140,6 +141,7 @@ fn read_runs(
         return Ok(());
     }
     let mut tail = Tail::open_files(runs.files(), Start::Oldest)?;
+    let segment_bytes = tail.segment_bytes();
     let mut kind = None;
     let mut open: Option<OpenTick> = None;
     let mut counts = Vec::new();
@@ -169,6 +171,9 @@ fn read_runs(
                 open = Some(OpenTick { index: 0, left: body.runs });
             }
             STARTED => {
+                if let Err(what) = RunFrame::read(payload) {
+                    return Err(malformed(runs, segment_bytes, position, seq, what));
+                }
                 if let (Some(open), Some(kind)) = (&mut open, kind) {
                     open.take_run(&mut rebuilt.cut, kind, &reader.names, &mut counts);
                 }
@@ -183,6 +188,13 @@ fn read_runs(
         open => close(rebuilt, open),
     }
     Ok(())
+}
+
+/// A frame whose checksum holds and whose payload is not what its kind promises: no version of this program wrote it.
+fn malformed(log: &Recovered, segment_bytes: u64, position: u64, seq: u64, what: &str) -> LogFault {
+    let base = position - position % segment_bytes;
+    let path = log.files().disk_segment(base);
+    LogFault::Corrupt(Corruption { path, offset: position - base, position, seq, what: what.to_owned() })
 }
 
 fn close(rebuilt: &mut Rebuilt, open: Option<OpenTick>) {

@@ -12,6 +12,7 @@ use cutline_ring::bytes;
 use crate::invoke::result::RunResult;
 use crate::model::frames::{EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, OUTCOME, STATE};
 use crate::model::frames::{Failure, RunHeader};
+use crate::plane::gate::PublishGate;
 use crate::plane::stage::{Progress, Stage};
 use crate::sequence::stage::TimeSource;
 
@@ -31,8 +32,6 @@ pub struct PublishCounts {
     pub bytes: u64,
     /// Polls in which the outputs log took nothing more.
     pub blocked: u64,
-    /// Since when the outputs log takes nothing more, Unix ns; 0 = it does.
-    pub blocked_since_ns: i64,
 }
 
 /// Told of each published run, on the stage's lane.
@@ -49,22 +48,24 @@ pub struct PublishStage {
     outputs: Appender,
     time: TimeSource,
     engine_digest: [u8; 32],
+    gate: PublishGate,
     counts: PublishCounts,
     observer: Box<dyn PublishObserver>,
     done: bool,
 }
 
 impl PublishStage {
-    /// A publish stage; `engine_digest` goes with each state.
+    /// A publish stage; `engine_digest` goes with each state, `gate` is told when the outputs log takes nothing more.
     #[must_use]
     pub fn new(
         results: bytes::Consumer<Descriptor>,
         outputs: Appender,
         time: TimeSource,
         engine_digest: [u8; 32],
+        gate: PublishGate,
         observer: Box<dyn PublishObserver>,
     ) -> Self {
-        Self { results, outputs, time, engine_digest, counts: PublishCounts::default(), observer, done: false }
+        Self { results, outputs, time, engine_digest, gate, counts: PublishCounts::default(), observer, done: false }
     }
 
     fn publish_next(&mut self, now_ns: i64) -> Option<bool> {
@@ -182,14 +183,9 @@ impl Stage for PublishStage {
         if did > 0 {
             self.outputs.publish();
         }
-        if let Progress::Blocked(_) = progress {
-            self.counts.blocked += 1;
-            if self.counts.blocked_since_ns == 0 {
-                self.counts.blocked_since_ns = now_ns;
-            }
-        } else {
-            self.counts.blocked_since_ns = 0;
-        }
+        let blocked = matches!(progress, Progress::Blocked(_));
+        self.counts.blocked += u64::from(blocked);
+        self.gate.note(blocked, now_ns);
         progress
     }
 

@@ -2,3 +2,4 @@
 
 pub mod names;
 pub mod stage;
+pub mod tally;

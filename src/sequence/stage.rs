@@ -11,6 +11,7 @@ use cutline_journal::{Appender, Descriptor};
 use cutline_ring::{bytes, spsc};
 
 use super::names::{EVENT_TYPE_MAX_BYTES, NameTables, Names};
+use super::tally::Tally;
 use crate::model::frames::{NAME, NAME_EVENT_TYPE, NAME_SOURCE, NAME_SYMBOL};
 use crate::model::receipt::{EVENT_TYPE_UNKNOWN, NameLengths, UNDECODED};
 use crate::plane::stage::{Progress, Stage};
@@ -49,6 +50,12 @@ pub struct SequenceCounts {
     pub blocked: u64,
 }
 
+/// Told what the sequencer counts; called on the stage's lane, at a low rate.
+pub trait SequenceObserver: Send {
+    /// The counts so far; `names` has the sources' names.
+    fn counts(&mut self, counts: &SequenceCounts, tally: &Tally, names: &NameTables);
+}
+
 /// See the module.
 pub struct SequenceStage {
     drafts: bytes::Consumer<Descriptor>,
@@ -59,7 +66,8 @@ pub struct SequenceStage {
     last_ns: i64,
     watermark_ns: i64,
     counts: SequenceCounts,
-    publish_counts: Box<dyn FnMut(&SequenceCounts) + Send>,
+    tally: Tally,
+    observer: Box<dyn SequenceObserver>,
     done: bool,
 }
 
@@ -104,10 +112,21 @@ impl SequenceStage {
         names: NameTables,
         time: TimeSource,
         last_ns: i64,
-        publish_counts: Box<dyn FnMut(&SequenceCounts) + Send>,
+        observer: Box<dyn SequenceObserver>,
     ) -> Self {
-        let counts = SequenceCounts::default();
-        Self { drafts, inputs, cut, names, time, last_ns, watermark_ns: i64::MIN, counts, publish_counts, done: false }
+        Self {
+            drafts,
+            inputs,
+            cut,
+            names,
+            time,
+            last_ns,
+            watermark_ns: i64::MIN,
+            counts: SequenceCounts::default(),
+            tally: Tally::default(),
+            observer,
+            done: false,
+        }
     }
 
     /// Appends the next draft; `None` if there is none.
@@ -175,6 +194,7 @@ impl SequenceStage {
 
         self.counts.receipts += 1;
         self.counts.payload_bytes += line.len() as u64;
+        self.tally.note(written.source, written.event_type, written.flags);
         self.counts.clamped += u64::from(stamp_ns < self.last_ns && self.time == TimeSource::Receipts);
         self.counts.symbols_over_max += u64::from(!symbol.is_empty() && symbol_id.id() == 0);
         self.last_ns = ts_ns;
@@ -230,7 +250,7 @@ impl Stage for SequenceStage {
     }
 
     fn housekeep(&mut self, _now_ns: i64) {
-        (self.publish_counts)(&self.counts);
+        self.observer.counts(&self.counts, &self.tally, &self.names);
     }
 
     fn is_done(&self) -> bool {

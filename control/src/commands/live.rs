@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cutline::config::{Config, Endpoint, FeedFormat};
-use cutline::ingest::{FeedAddress, FeedSettings, Format, IngestFault};
+use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::plane::clock::Clock;
 use cutline::plane::pipeline::{Pipeline, PlaneFault, Surroundings};
 use cutline::sequence::stage::TimeSource;
@@ -31,17 +31,9 @@ pub fn run(args: &ConfigArgs) -> Outcome {
     drive(pipeline, &config, || stop.is_set())
 }
 
-/// Opens a pipeline, with feeds' faults on standard error.
+/// Opens a pipeline.
 pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Result<Pipeline, Failure> {
-    let report = |fault: IngestFault| eprintln!("feed: {fault}");
-    let around = Surroundings {
-        feeds,
-        time,
-        clock: Clock::start(),
-        log_ids: log_ids(),
-        engines: &engines,
-        report: Box::new(report),
-    };
+    let around = Surroundings { feeds, time, clock: Clock::start(), log_ids: log_ids(), engines: &engines };
     Pipeline::open(config, around).map_err(|fault| match fault {
         PlaneFault::Log(cutline_journal::LogFault::Corrupt(_)) => Failure::logs(fault),
         PlaneFault::Topology(_) | PlaneFault::Engine(_) | PlaneFault::Log(cutline_journal::LogFault::Settings(_)) => {
@@ -62,8 +54,9 @@ pub fn report_recovery(pipeline: &Pipeline) {
     }
 }
 
-/// Tends the pipeline until it ends by itself or `stop` says so, then closes it.
-pub fn drive(pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
+/// Tends the pipeline until it ends by itself or `stop` says so, then closes it. What people should read goes to standard
+/// error.
+pub fn drive(mut pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
     let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
     let mut last = Instant::now();
     let mut stopping = false;
@@ -75,7 +68,8 @@ pub fn drive(pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool
         thread::sleep(TEND_INTERVAL);
         let elapsed = last.elapsed();
         last = Instant::now();
-        pipeline.tend(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX), max_step_ns);
+        let elapsed_ns = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+        pipeline.tend(elapsed_ns, max_step_ns, |line| eprintln!("{line}"));
     }
     pipeline.close().map_err(Failure::machine)
 }
