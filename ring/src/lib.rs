@@ -3,6 +3,7 @@
 //! * [`spsc`]: one 64-byte value per slot, its stamp in the same line: a hop is one cache-line transfer.
 //! * [`bytes`]: a 64-byte header and a payload of any length per record, read in place.
 //! * [`idle`]: what a lane does when a pass found no work; the only waiting in the data plane.
+//! * [`ticks`]: the processor's counter, from which lanes tell the time.
 //!
 //! Each end belongs to one thread at a time (`Send`, and every operation that moves a cursor takes `&mut self`). No
 //! operation of a ring waits, allocates, makes a syscall or reads a clock: a full or an empty ring is a value the
@@ -41,6 +42,7 @@ mod line;
 mod lines;
 pub mod spsc;
 mod sync;
+pub mod ticks;
 
 pub use idle::{Idle, Idler};
 pub use line::{Full, LINE_BYTES, Line};

@@ -36,8 +36,6 @@ pub struct CutCounts {
     pub snapshots_late: u64,
     /// Symbols seen.
     pub symbols: u64,
-    /// Polls in which the runs log or the ring behind took nothing more.
-    pub blocked: u64,
 }
 
 /// Where the cut stage begins: fresh, or with what the logs already say.
@@ -362,7 +360,6 @@ impl Stage for CutStage {
         if did > 0 {
             self.runs_log.publish();
         }
-        self.counts.blocked += u64::from(matches!(progress, Progress::Blocked(_)));
         progress
     }
 

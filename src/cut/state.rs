@@ -267,9 +267,12 @@ fn write_counts(symbol: &SymbolState, names: &NameTables, out: &mut Vec<u8>) {
             write_count(EVENT_TYPES[index], symbol.known[index], out);
         }
     } else {
+        let mut all = [("", 0); KNOWN_TYPES + OTHER_TYPES_MAX];
         let known = EVENT_TYPES.iter().copied().zip(symbol.known);
         let other = symbol.other.iter().filter_map(|&(code, count)| Some((names.event_type(code)?, count)));
-        let mut all: Vec<(&str, u32)> = known.chain(other).collect();
+        for (slot, counted) in all.iter_mut().zip(known.chain(other)) {
+            *slot = counted;
+        }
         all.sort_unstable();
         for (name, count) in all {
             write_count(name, count, out);

@@ -25,8 +25,6 @@ pub struct IngestCounters {
     pub connections_lost: u64,
     /// Connections of a connecting feed after its first.
     pub reconnects: u64,
-    /// Polls that could hand on nothing because the ring was full.
-    pub blocked_polls: u64,
     /// Faults that found the list of faults full.
     pub faults_dropped: u64,
 }

@@ -165,7 +165,6 @@ impl IngestStage {
                     self.queue.push_front(slot);
                     // Reports of bytes that pile up in front of a full ring are no progress.
                     if did == 0 {
-                        self.counters.blocked_polls += 1;
                         return Progress::Blocked(LINK);
                     }
                     break;

@@ -28,8 +28,6 @@ pub struct InvokeCounts {
     pub calls: u64,
     /// Calls after a failed one.
     pub retries: u64,
-    /// Polls in which the ring behind took nothing more.
-    pub blocked: u64,
 }
 
 /// Told what the invoke stage counts and what it cannot read; called on the stage's lane.
@@ -291,7 +289,6 @@ impl Stage for InvokeStage {
     fn poll(&mut self, now_ns: i64) -> Progress {
         let ended = self.links.runs.is_disconnected();
         let progress = self.step(now_ns);
-        self.counts.blocked += u64::from(matches!(progress, Progress::Blocked(_)));
         self.done = ended && progress == Progress::Idle && self.current.is_none();
         progress
     }

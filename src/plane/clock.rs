@@ -1,50 +1,168 @@
 //! The clock of the data plane: monotonic, slewed towards real time, never stepped.
 //!
-//! Lanes read it once a cycle. The cold path calls [`Clock::slew`] at a low rate; nothing else looks at real time.
+//! A straight line over the processor's counter. The cold path replaces it a few times a second ([`Clock::slew`]) by one that
+//! starts where the old one is now and leans towards real time. Lanes read it once a cycle and never take time back: between
+//! the reading and the replacement of a line lies a moment, of which a thousandth may be gained or lost. Nothing else looks at
+//! real time.
+//!
+//! | edge | from | to |
+//! |---|---|---|
+//! | C1 | [`Clock::slew`]: version, Release | [`Clock::now_ns`]: version, Acquire: line `version mod 2` is whole |
+//! | C2 | [`Clock::slew`]: fence Release before the words of the other line | [`Clock::now_ns`]: fence Acquire after reading a line: who saw a word of a newer line sees the newer version too, and reads again |
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use cutline_ring::ticks;
 
 /// Fastest slewing, parts per million.
 const SLEW_MAX_PPM: i64 = 500;
+/// A difference to real time is slewed away in this time, ns, if the fastest slewing allows.
+const HORIZON_NS: i64 = 1_000_000_000;
+/// How long the counter's rate is measured at the start; later measurements span the time since then.
+const MEASURE: Duration = Duration::from_millis(2);
 
 /// Pipeline time in nanoseconds since the Unix epoch. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    start: Instant,
-    start_unix_ns: i64,
-    offset_ns: Arc<AtomicI64>,
-    step_ns: Arc<AtomicI64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    start: Reading,
+    /// The counter is the processor's; otherwise it is the nanoseconds of the system's monotonic clock.
+    tsc: bool,
+    version: AtomicU64,
+    lines: [SharedLine; 2],
+    step_ns: AtomicI64,
+}
+
+/// The counter and the system's clocks, read together.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    ticks: u64,
+    monotonic: Instant,
+    real_ns: i64,
+}
+
+impl Reading {
+    fn take(tsc: bool, origin: Instant) -> Self {
+        let (monotonic, real_ns) = (Instant::now(), unix_ns());
+        Self { ticks: if tsc { ticks::now() } else { nanoseconds(monotonic, origin) }, monotonic, real_ns }
+    }
+}
+
+/// Time as a function of the counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    ticks: u64,
+    ns: i64,
+    /// Nanoseconds per tick, times 2^32.
+    slope: u64,
+}
+
+impl Line {
+    fn at(self, ticks: u64) -> i64 {
+        // Another core's counter may be a hair behind.
+        let ticks = ticks.saturating_sub(self.ticks);
+        let ns = (u128::from(ticks) * u128::from(self.slope)) >> 32;
+        self.ns.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX))
+    }
+
+    /// The line from here on, for a counter of this slope and a real time that is so far ahead.
+    fn lean(self, ticks: u64, slope: u64, ahead_ns: i64) -> Self {
+        let ppm = i128::from(ahead_ns) * 1_000_000 / i128::from(HORIZON_NS);
+        let ppm = ppm.clamp(i128::from(-SLEW_MAX_PPM), i128::from(SLEW_MAX_PPM));
+        let slope = i128::from(slope) * (1_000_000 + ppm) / 1_000_000;
+        Self { ticks, ns: self.at(ticks), slope: u64::try_from(slope).unwrap_or(u64::MAX) }
+    }
+}
+
+#[derive(Debug, Default)]
+struct SharedLine {
+    ticks: AtomicU64,
+    ns: AtomicI64,
+    slope: AtomicU64,
+}
+
+impl SharedLine {
+    fn store(&self, line: Line) {
+        self.ticks.store(line.ticks, Ordering::Relaxed);
+        self.ns.store(line.ns, Ordering::Relaxed);
+        self.slope.store(line.slope, Ordering::Relaxed);
+    }
+
+    fn load(&self) -> Line {
+        Line {
+            ticks: self.ticks.load(Ordering::Relaxed),
+            ns: self.ns.load(Ordering::Relaxed),
+            slope: self.slope.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Clock {
-    /// A clock that shows real time now.
+    /// A clock that shows real time now. Takes two milliseconds.
     #[must_use]
     pub fn start() -> Self {
-        Self { start: Instant::now(), start_unix_ns: unix_ns(), offset_ns: Arc::default(), step_ns: Arc::default() }
+        let origin = Instant::now();
+        let tsc = ticks::is_invariant();
+        let start = Reading::take(tsc, origin);
+        while start.monotonic.elapsed() < MEASURE {
+            std::hint::spin_loop();
+        }
+        let now = Reading::take(tsc, origin);
+        let shared = Shared {
+            start,
+            tsc,
+            version: AtomicU64::new(0),
+            lines: [SharedLine::default(), SharedLine::default()],
+            step_ns: AtomicI64::new(0),
+        };
+        shared.lines[0].store(Line { ticks: now.ticks, ns: now.real_ns, slope: slope(start, now) });
+        Self { shared: Arc::new(shared) }
     }
 
     /// The time.
+    #[inline]
     #[must_use]
     pub fn now_ns(&self) -> i64 {
-        self.unslewed_ns().saturating_add(self.offset_ns.load(Ordering::Relaxed))
+        let line = self.line();
+        line.at(self.ticks())
     }
 
-    /// Moves the clock towards real time by as much as `elapsed_ns` since the last call allow, and returns how far real time
-    /// is ahead, ns. A difference above `max_step_ns` is left alone, and is the [`Clock::step_ns`]: somebody has to look.
-    pub fn slew(&self, elapsed_ns: i64, max_step_ns: i64) -> i64 {
-        self.slew_towards(unix_ns(), elapsed_ns, max_step_ns)
-    }
-
-    fn slew_towards(&self, real_ns: i64, elapsed_ns: i64, max_step_ns: i64) -> i64 {
-        let ahead_ns = real_ns.saturating_sub(self.now_ns());
-        let stepped = ahead_ns.saturating_abs() > max_step_ns;
-        if !stepped {
-            let most_ns = elapsed_ns.saturating_mul(SLEW_MAX_PPM) / 1_000_000;
-            self.offset_ns.fetch_add(ahead_ns.clamp(-most_ns, most_ns), Ordering::Relaxed);
+    #[inline]
+    fn line(&self) -> Line {
+        loop {
+            let version = self.shared.version.load(Ordering::Acquire); // C1 acquire
+            let line = self.shared.lines[usize::from(version % 2 == 1)].load();
+            fence(Ordering::Acquire); // C2 acquire
+            if self.shared.version.load(Ordering::Relaxed) == version {
+                return line;
+            }
         }
-        self.step_ns.store(if stepped { ahead_ns } else { 0 }, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn ticks(&self) -> u64 {
+        if self.shared.tsc { ticks::now() } else { nanoseconds(Instant::now(), self.shared.start.monotonic) }
+    }
+
+    /// Leans the clock towards real time, by at most 500 ppm, and returns how far real time is ahead, ns. A difference above
+    /// `max_step_ns` is left alone, and is the [`Clock::step_ns`]: somebody has to look. One thread calls this.
+    pub fn slew(&self, max_step_ns: i64) -> i64 {
+        let now = Reading::take(self.shared.tsc, self.shared.start.monotonic);
+        let line = self.line();
+        let ahead_ns = now.real_ns.saturating_sub(line.at(now.ticks));
+        let stepped = ahead_ns.saturating_abs() > max_step_ns;
+        let next = line.lean(now.ticks, slope(self.shared.start, now), if stepped { 0 } else { ahead_ns });
+        let version = self.shared.version.load(Ordering::Relaxed).wrapping_add(1);
+        fence(Ordering::Release); // C2 release
+        self.shared.lines[usize::from(version % 2 == 1)].store(next);
+        self.shared.version.store(version, Ordering::Release); // C1 release
+        self.shared.step_ns.store(if stepped { ahead_ns } else { 0 }, Ordering::Relaxed);
         ahead_ns
     }
 
@@ -52,12 +170,19 @@ impl Clock {
     /// 0 where it is not.
     #[must_use]
     pub fn step_ns(&self) -> i64 {
-        self.step_ns.load(Ordering::Relaxed)
+        self.shared.step_ns.load(Ordering::Relaxed)
     }
+}
 
-    fn unslewed_ns(&self) -> i64 {
-        self.start_unix_ns.saturating_add(i64::try_from(self.start.elapsed().as_nanos()).unwrap_or(i64::MAX))
-    }
+/// Nanoseconds per tick, times 2^32, as measured between two readings.
+fn slope(from: Reading, to: Reading) -> u64 {
+    let ns = u128::from(nanoseconds(to.monotonic, from.monotonic));
+    let ticks = u128::from(to.ticks.saturating_sub(from.ticks)).max(1);
+    u64::try_from((ns << 32) / ticks).unwrap_or(u64::MAX)
+}
+
+fn nanoseconds(at: Instant, origin: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn unix_ns() -> i64 {
@@ -70,19 +195,78 @@ mod tests {
     use super::*;
 
     const SECOND_NS: i64 = 1_000_000_000;
+    /// One tick is one nanosecond.
+    const SLOPE: u64 = 1 << 32;
 
     #[test]
-    fn a_small_difference_is_slewed_by_at_most_500_ppm_and_a_large_one_is_a_step() {
+    fn a_line_leans_by_at_most_500_ppm_and_goes_on_where_the_old_one_was() {
+        let line = Line { ticks: 1_000, ns: 5 * SECOND_NS, slope: SLOPE };
+        for (ahead_ns, gained_ns) in [
+            (0, 0),
+            (SECOND_NS, 500_000),
+            (-SECOND_NS, -500_000),
+            (i64::MAX, 500_000),
+            // Little is gone within the horizon, and no faster.
+            (100_000, 100_000),
+            (-100_000, -100_000),
+        ] {
+            let next = line.lean(2_000, SLOPE, ahead_ns);
+            assert_eq!(next.at(2_000), line.at(2_000), "no step");
+            let second_later = next.at(2_000 + SECOND_NS as u64) - next.at(2_000);
+            assert!((second_later - SECOND_NS - gained_ns).abs() <= 1, "{ahead_ns} ns ahead: {second_later}");
+        }
+        assert_eq!(line.at(900), line.at(1_000), "a counter that is behind does not take time back");
+    }
+
+    #[test]
+    fn it_shows_real_time_and_never_goes_back() {
         let clock = Clock::start();
-        let before_ns = clock.offset_ns.load(Ordering::Relaxed);
-        clock.slew_towards(clock.now_ns() + SECOND_NS / 2, SECOND_NS, SECOND_NS);
-        assert_eq!(clock.offset_ns.load(Ordering::Relaxed) - before_ns, 500_000);
+        let mut last_ns = clock.now_ns();
+        for turn in 0..20_000 {
+            if turn % 1_000 == 0 {
+                let ahead_ns = clock.slew(SECOND_NS);
+                assert!(ahead_ns.abs() < SECOND_NS / 10, "{ahead_ns} ns from real time");
+            }
+            let now_ns = clock.now_ns();
+            assert!(now_ns >= last_ns, "went back by {} ns", last_ns - now_ns);
+            last_ns = now_ns;
+        }
         assert_eq!(clock.step_ns(), 0);
-        let offset_ns = clock.offset_ns.load(Ordering::Relaxed);
-        clock.slew_towards(clock.now_ns() - 3600 * SECOND_NS, SECOND_NS, SECOND_NS);
-        assert_eq!(clock.offset_ns.load(Ordering::Relaxed), offset_ns, "a step moves nothing");
-        assert!((-3601 * SECOND_NS..=-3599 * SECOND_NS).contains(&clock.step_ns()));
-        clock.slew_towards(clock.now_ns(), SECOND_NS, SECOND_NS);
-        assert_eq!(clock.step_ns(), 0, "gone by itself");
+    }
+
+    #[test]
+    fn a_difference_beyond_the_limit_is_a_step_and_moves_nothing() {
+        let clock = Clock::start();
+        let line = clock.line();
+        clock.shared.lines[0].store(Line { ns: line.ns - 3600 * SECOND_NS, ..line });
+        let ahead_ns = clock.slew(SECOND_NS);
+        assert!((ahead_ns - 3600 * SECOND_NS).abs() < SECOND_NS);
+        assert_eq!(clock.step_ns(), ahead_ns);
+        clock.slew(2 * 3600 * SECOND_NS);
+        assert_eq!(clock.step_ns(), 0, "gone once it is within the limit");
+    }
+
+    #[test]
+    fn readers_see_whole_lines_while_it_is_slewed() {
+        let clock = Clock::start();
+        let reader = clock.clone();
+        let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stop = Arc::clone(&done);
+        let thread = std::thread::spawn(move || {
+            let (mut last_ns, mut reads) = (reader.now_ns(), 0_u64);
+            while !stop.load(Ordering::Relaxed) {
+                let now_ns = reader.now_ns();
+                // A torn line would be off by years; a line that is replaced late gives back a thousandth of the delay.
+                assert!((now_ns - last_ns).abs() < 10 * SECOND_NS, "{last_ns} then {now_ns}");
+                last_ns = now_ns;
+                reads += 1;
+            }
+            reads
+        });
+        for _ in 0..100_000 {
+            clock.slew(SECOND_NS);
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(thread.join().expect("the reader saw only whole lines") > 0);
     }
 }

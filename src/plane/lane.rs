@@ -34,10 +34,57 @@ pub struct LaneCounters {
     pub heartbeat: Heartbeat,
 }
 
+/// Where a lane tells what one stage has done.
+pub struct StageCounters {
+    /// Items worked on.
+    pub items: Counter,
+    /// Polls with work.
+    pub worked: Counter,
+    /// Polls in which work was waiting for room.
+    pub blocked: Counter,
+}
+
+/// A stage on its lane.
+pub struct Seat {
+    stage: Box<dyn Stage>,
+    counters: StageCounters,
+    items: u64,
+    worked: u64,
+    blocked: u64,
+}
+
+impl Seat {
+    /// A stage that has not been polled yet.
+    #[must_use]
+    pub fn new(stage: Box<dyn Stage>, counters: StageCounters) -> Self {
+        Self { stage, counters, items: 0, worked: 0, blocked: 0 }
+    }
+
+    fn poll(&mut self, now_ns: i64) -> Progress {
+        let progress = self.stage.poll(now_ns);
+        match progress {
+            Progress::Did(items) => {
+                self.items += u64::from(items);
+                self.worked += 1;
+            }
+            Progress::Blocked(_) => self.blocked += 1,
+            Progress::Idle => {}
+        }
+        progress
+    }
+
+    fn housekeep(&mut self, now_ns: i64) {
+        self.stage.housekeep(now_ns);
+        self.counters.items.set(self.items);
+        self.counters.worked.set(self.worked);
+        self.counters.blocked.set(self.blocked);
+    }
+}
+
 /// A lane ready to run.
 pub struct Lane {
     /// Its stages, in the event's order.
-    pub stages: Vec<Box<dyn Stage>>,
+    pub stages: Vec<Seat>,
     /// The core to run on.
     pub core: Option<usize>,
     /// How it waits.
@@ -47,28 +94,41 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// Pins the calling thread to the lane's core, if it has one, and looks whether it is there.
+    ///
+    /// # Errors
+    /// What the thread may use instead.
+    pub fn pin(&self) -> Result<(), String> {
+        let Some(id) = self.core else { return Ok(()) };
+        let core = core_affinity::CoreId { id };
+        let set = core_affinity::set_for_current(core);
+        let allowed = core_affinity::get_core_ids().unwrap_or_default();
+        if set && allowed == [core] {
+            return Ok(());
+        }
+        let allowed: Vec<String> = allowed.iter().map(|core| core.id.to_string()).collect();
+        Err(format!("core {id} is not to be had: this process may use {}; set another lane.core", allowed.join(", ")))
+    }
+
     /// Runs on the calling thread until every stage is done. Once `stop` is set the stages are asked to come to an end; once
     /// `abort` is set they are dropped where they stand.
     pub fn run(mut self, clock: &Clock, stop: &Arc<AtomicBool>, abort: &Arc<AtomicBool>) {
-        if let Some(id) = self.core {
-            core_affinity::set_for_current(core_affinity::CoreId { id });
-        }
         let mut idler = Idler::new(self.idle);
         let (mut busy, mut idle, mut blocked, mut stalls) = (0_u64, 0_u64, 0_u64, 0_u64);
         let (mut longest_ns, mut housekept_ns, mut last_ns) = (0_i64, i64::MIN, clock.now_ns());
         let mut stopping = false;
         while !self.stages.is_empty() && !abort.load(Ordering::Relaxed) {
-            // The clock may be slewed back by a hair between two reads; time handed to stages never goes back.
+            // Time handed to stages never goes back, though the clock may by a hair.
             let now_ns = clock.now_ns().max(last_ns);
             let cycle_ns = now_ns - last_ns;
             last_ns = now_ns;
             if !stopping && stop.load(Ordering::Acquire) {
                 stopping = true;
-                self.stages.iter_mut().for_each(|stage| stage.stop(now_ns));
+                self.stages.iter_mut().for_each(|seat| seat.stage.stop(now_ns));
             }
             let (mut worked, mut waits) = (false, false);
-            for stage in &mut self.stages {
-                match stage.poll(now_ns) {
+            for seat in &mut self.stages {
+                match seat.poll(now_ns) {
                     Progress::Did(_) => worked = true,
                     Progress::Blocked(_) => waits = true,
                     Progress::Idle => {}
@@ -76,26 +136,18 @@ impl Lane {
             }
             if worked {
                 busy += 1;
+                // An idle wait before this cycle is no stall.
+                longest_ns = longest_ns.max(cycle_ns);
+                stalls += u64::from(cycle_ns > STALL_NS);
             } else if waits {
                 blocked += 1;
             } else {
                 idle += 1;
-                self.stages.retain_mut(|stage| {
-                    let done = stage.is_done();
-                    if done {
-                        stage.housekeep(now_ns);
-                    }
-                    !done
-                });
-            }
-            // An idle wait before this cycle is no stall.
-            if worked {
-                longest_ns = longest_ns.max(cycle_ns);
-                stalls += u64::from(cycle_ns > STALL_NS);
+                self.drop_what_is_done(now_ns);
             }
             if now_ns >= housekept_ns.saturating_add(HOUSEKEEP_INTERVAL_NS) {
                 housekept_ns = now_ns;
-                self.stages.iter_mut().for_each(|stage| stage.housekeep(now_ns));
+                self.stages.iter_mut().for_each(|seat| seat.housekeep(now_ns));
                 self.counters.busy.set(busy);
                 self.counters.idle.set(idle);
                 self.counters.blocked.set(blocked);
@@ -105,5 +157,15 @@ impl Lane {
             }
             idler.idle(worked);
         }
+    }
+
+    fn drop_what_is_done(&mut self, now_ns: i64) {
+        self.stages.retain_mut(|seat| {
+            let done = seat.stage.is_done();
+            if done {
+                seat.housekeep(now_ns);
+            }
+            !done
+        });
     }
 }

@@ -10,7 +10,7 @@ use cutline_shm::histograms::Histogram;
 
 use super::by_source::{SourceCounters, SourceLateness};
 use super::counters as table;
-use super::lane::LaneCounters;
+use super::lane::{LaneCounters, StageCounters};
 use super::notice::{Notice, Notifier};
 use crate::cut::stage::{CutCounts, CutObserver};
 use crate::cut::state::Late;
@@ -73,7 +73,6 @@ impl ObservedIngest {
                 (&table::INGEST_CONNECTIONS, "", |counts| counts.connections_open),
                 (&table::INGEST_REFUSED, "", |counts| counts.connections_refused),
                 (&table::INGEST_RECONNECTS, "", |counts| counts.reconnects),
-                (&table::INGEST_BLOCKED, "", |counts| counts.blocked_polls),
             ],
         )?;
         Ok(Self { stage, ends_with_input, stopping: false, counters, notifier })
@@ -123,7 +122,6 @@ impl ObservedSequence {
                 (&table::INPUTS_BYTES, "", |counts| counts.payload_bytes),
                 (&table::INPUTS_CLAMPED, "", |counts| counts.clamped),
                 (&table::INPUTS_OVER_MAX, "", |counts| counts.symbols_over_max),
-                (&table::INPUTS_BLOCKED, "", |counts| counts.blocked),
             ],
         )?;
         Ok(Self { counters, by_source: SourceCounters::new(cnc) })
@@ -154,7 +152,6 @@ impl ObservedInvoke {
             &[
                 (&table::ENGINE_CALLS, "", |counts: &InvokeCounts| counts.calls),
                 (&table::ENGINE_RETRIES, "", |counts| counts.retries),
-                (&table::INVOKE_BLOCKED, "", |counts| counts.blocked),
             ],
         )?;
         Ok(Self { counters, notifier })
@@ -193,7 +190,6 @@ impl ObservedCut {
                 (&table::CUT_LAG, "", |counts| counts.tick_lag_ns.max(0).unsigned_abs()),
                 (&table::CUT_SYMBOLS, "", |counts| counts.symbols),
                 (&table::CUT_LATE, "", |counts| counts.snapshots_late),
-                (&table::CUT_BLOCKED, "", |counts| counts.blocked),
             ],
         )?;
         Ok(Self { counters, lateness: SourceLateness::new(cnc), notifier })
@@ -249,7 +245,6 @@ impl ObservedPublish {
                 (&table::PUBLISH_EVENTS, "EngineRunCompleted", |counts| counts.events[1]),
                 (&table::PUBLISH_EVENTS, "EngineRunFailed", |counts| counts.events[2]),
                 (&table::PUBLISH_EVENTS, "HysteresisDecisionPublished", |counts| counts.events[3]),
-                (&table::PUBLISH_BLOCKED, "", |counts| counts.blocked),
             ],
         )?;
         let latency = cnc.histogram(&table::PUBLISH_LATENCY, "")?;
@@ -280,5 +275,18 @@ pub fn lane(cnc: &CncWriter, name: &str, now_ns: i64) -> Result<LaneCounters, Cn
         longest_ns: cnc.counter(&table::LANE_LONGEST, name)?,
         stalls: cnc.counter(&table::LANE_STALLS, name)?,
         heartbeat: cnc.heartbeat(name, now_ns)?,
+    })
+}
+
+/// Registers a stage's counters.
+///
+/// # Errors
+/// The cnc file is full.
+pub fn stage(cnc: &CncWriter, name: &str) -> Result<StageCounters, CncFault> {
+    let label = format!("stage={name}");
+    Ok(StageCounters {
+        items: cnc.counter(&table::STAGE_ITEMS, &label)?,
+        worked: cnc.counter(&table::STAGE_WORKED, &label)?,
+        blocked: cnc.counter(&table::STAGE_BLOCKED, &label)?,
     })
 }

@@ -22,7 +22,7 @@ use super::backlog::Backlog;
 use super::clock::Clock;
 use super::counters as table;
 use super::gate::PublishGate;
-use super::lane::Lane;
+use super::lane::{Lane, Seat};
 use super::notice::{self, Notice};
 use super::observe::{self, ObservedCut, ObservedIngest, ObservedInvoke, ObservedPublish, ObservedSequence};
 use super::readiness::{KeeperFault, Observed, Readiness};
@@ -63,6 +63,8 @@ pub enum PlaneFault {
     Topology(Vec<TopologyFault>),
     /// The engine.
     Engine(String),
+    /// A lane's thread.
+    Lane(String),
     /// A file or folder.
     Io(String),
 }
@@ -75,7 +77,7 @@ impl fmt::Display for PlaneFault {
             Self::Cnc(fault) => fault.fmt(f),
             Self::Feeds(faults) => join(f, faults),
             Self::Topology(faults) => join(f, faults),
-            Self::Engine(text) | Self::Io(text) => f.write_str(text),
+            Self::Engine(text) | Self::Lane(text) | Self::Io(text) => f.write_str(text),
         }
     }
 }
@@ -338,7 +340,7 @@ impl Pipeline {
                 Some(Capacity {
                     bytes,
                     full_from: (begin + bytes).saturating_sub(frame_max as u64),
-                    blocked: (cnc.counter(&table::INPUTS_BLOCKED, "")?, 0),
+                    blocked: (observe::stage(&cnc, StageId::Sequence.as_str())?.blocked, 0),
                 })
             }
         };
@@ -426,6 +428,7 @@ impl Pipeline {
         let readiness = Readiness::default();
         let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock, &readiness.keeper)?;
         let mut lanes = Vec::new();
+        let (started, starts) = std::sync::mpsc::channel();
         for spec in topology.lanes() {
             let mut lane = Lane {
                 stages: Vec::new(),
@@ -435,12 +438,27 @@ impl Pipeline {
             };
             for id in &spec.stages {
                 if let Some(at) = stages.iter().position(|(found, _)| found == id) {
-                    lane.stages.push(stages.remove(at).1);
+                    lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(&cnc, id.as_str())?));
                 }
             }
             let (clock, stop, abort) = (around.clock.clone(), Arc::clone(&stop), Arc::clone(&abort));
-            let thread = thread::Builder::new().name(spec.name.clone()).spawn(move || lane.run(&clock, &stop, &abort));
+            let (started, name) = (started.clone(), spec.name.clone());
+            let run = move || {
+                let pinned = lane.pin();
+                let runs = pinned.is_ok();
+                // Whoever opens the pipeline waits for this.
+                let _ = started.send(pinned.map_err(|why| format!("lane {name}: {why}")));
+                if runs {
+                    lane.run(&clock, &stop, &abort);
+                }
+            };
+            let thread = thread::Builder::new().name(spec.name.clone()).spawn(run);
             lanes.push(thread.map_err(|error| PlaneFault::Io(format!("cannot start lane {}: {error}", spec.name)))?);
+        }
+        if let Some(Err(why)) = starts.iter().take(lanes.len()).find(Result::is_err) {
+            abort.store(true, Ordering::Release);
+            keeper_stop.store(true, Ordering::Release);
+            return Err(PlaneFault::Lane(why));
         }
         cnc.set_state(State::Running, "", around.clock.now_ns());
         Ok(Self {
@@ -473,9 +491,9 @@ impl Pipeline {
 
     /// Keeps the clock near real time, and gauges and state current; `say` gets each line that people should read. To be
     /// called a few times a second.
-    pub fn tend(&mut self, elapsed_ns: i64, max_step_ns: i64, mut say: impl FnMut(&str)) {
+    pub fn tend(&mut self, max_step_ns: i64, mut say: impl FnMut(&str)) {
+        let ahead_ns = self.clock.slew(max_step_ns);
         let now_ns = self.clock.now_ns();
-        let ahead_ns = self.clock.slew(elapsed_ns, max_step_ns);
         self.clock_difference.set(ahead_ns.unsigned_abs());
         self.cnc.beat(now_ns);
         self.backlogs.iter_mut().for_each(|backlog| backlog.look(now_ns));

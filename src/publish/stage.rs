@@ -30,8 +30,6 @@ pub struct PublishCounts {
     pub events: [u64; 4],
     /// Bytes appended to the outputs log.
     pub bytes: u64,
-    /// Polls in which the outputs log took nothing more.
-    pub blocked: u64,
 }
 
 /// Told of each published run, on the stage's lane.
@@ -183,9 +181,7 @@ impl Stage for PublishStage {
         if did > 0 {
             self.outputs.publish();
         }
-        let blocked = matches!(progress, Progress::Blocked(_));
-        self.counts.blocked += u64::from(blocked);
-        self.gate.note(blocked, now_ns);
+        self.gate.note(matches!(progress, Progress::Blocked(_)), now_ns);
         progress
     }
 

@@ -3,14 +3,18 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 /// One table: symbols, sources or event types. Ids count up from a first one and never change.
 #[derive(Clone, Debug)]
 pub struct Names {
     // Looked up by key only, never iterated: the order of a hash map decides nothing.
-    ids: HashMap<Box<str>, u32>,
+    ids: HashMap<Box<str>, u32, RandomState>,
     names: Vec<Box<str>>,
     first: u32,
     max: usize,
+    /// Index of the name looked up last: receipts come in runs.
+    recent: usize,
 }
 
 impl Names {
@@ -18,17 +22,28 @@ impl Names {
     #[must_use]
     pub fn new(first: u32, max: usize) -> Self {
         Self {
-            ids: HashMap::with_capacity(max.min(16 * 1024)),
+            ids: HashMap::with_capacity_and_hasher(max.min(16 * 1024), RandomState::default()),
             names: Vec::with_capacity(max.min(16 * 1024)),
             first,
             max,
+            recent: 0,
         }
     }
 
     /// The id of a name seen before.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<u32> {
-        self.ids.get(name).copied()
+    pub fn get(&mut self, name: &str) -> Option<u32> {
+        if self.names.get(self.recent).is_some_and(|recent| **recent == *name) {
+            return Some(self.id_of(self.recent));
+        }
+        let id = self.ids.get(name).copied()?;
+        self.recent = (id - self.first) as usize;
+        Some(id)
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // `max` is far below u32
+    fn id_of(&self, index: usize) -> u32 {
+        self.first + index as u32
     }
 
     /// Whether one more name fits.
@@ -39,9 +54,8 @@ impl Names {
 
     /// The id that the next new name gets.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation)] // `max` is far below u32
     pub fn next_id(&self) -> u32 {
-        self.first + self.names.len() as u32
+        self.id_of(self.names.len())
     }
 
     /// Adds a name that is not there yet, under [`Names::next_id`].

@@ -46,8 +46,6 @@ pub struct SequenceCounts {
     pub clamped: u64,
     /// Receipts kept without a symbol of their own because `symbols.max` were already known.
     pub symbols_over_max: u64,
-    /// Polls in which the inputs log or the ring behind took nothing more.
-    pub blocked: u64,
 }
 
 /// Told what the sequencer counts; called on the stage's lane, at a low rate.
@@ -79,7 +77,7 @@ enum Interned {
 }
 
 impl Interned {
-    fn of(names: &Names, name: &str) -> Self {
+    fn of(names: &mut Names, name: &str) -> Self {
         match names.get(name) {
             _ if name.is_empty() => Self::Known(0),
             Some(id) => Self::Known(id),
@@ -147,11 +145,11 @@ impl SequenceStage {
         };
         let ts_ns = stamp_ns.max(self.last_ns);
 
-        let symbol_id = Interned::of(&self.names.symbols, symbol);
-        let source_id = Interned::of(&self.names.sources, source);
+        let symbol_id = Interned::of(&mut self.names.symbols, symbol);
+        let source_id = Interned::of(&mut self.names.sources, source);
         let type_id = match draft.event_type {
             EVENT_TYPE_UNKNOWN if event_type.len() > EVENT_TYPE_MAX_BYTES => Interned::Known(0),
-            EVENT_TYPE_UNKNOWN => Interned::of(&self.names.event_types, event_type),
+            EVENT_TYPE_UNKNOWN => Interned::of(&mut self.names.event_types, event_type),
             known => Interned::Known(u32::from(known)),
         };
         let receipt = Descriptor {
@@ -245,7 +243,6 @@ impl Stage for SequenceStage {
         if did > 0 {
             self.inputs.publish();
         }
-        self.counts.blocked += u64::from(matches!(progress, Progress::Blocked(_)));
         progress
     }
 

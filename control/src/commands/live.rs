@@ -2,7 +2,7 @@
 
 use std::net::ToSocketAddrs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cutline::config::{Config, Endpoint, FeedFormat};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
@@ -11,7 +11,7 @@ use cutline::plane::pipeline::{Pipeline, PlaneFault, Surroundings};
 use cutline::sequence::stage::TimeSource;
 
 use super::signals::StopRequest;
-use super::{Failure, Outcome, engines, load_config, log_ids};
+use super::{Failure, Outcome, engines, load_config, log_ids, note, room};
 use crate::cli::ConfigArgs;
 
 /// Time between two looks at a running pipeline.
@@ -27,12 +27,13 @@ pub fn run(args: &ConfigArgs) -> Outcome {
         StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let pipeline = open(&config, feeds(&config)?, TimeSource::Clock)?;
     report_recovery(&pipeline);
-    eprintln!("running; logs in {}", config.log.dir.display());
+    note(format_args!("running; logs in {}", config.log.dir.display()));
     drive(pipeline, &config, || stop.is_set())
 }
 
 /// Opens a pipeline.
 pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Result<Pipeline, Failure> {
+    room::check(config).map_err(Failure::machine)?;
     let around = Surroundings { feeds, time, clock: Clock::start(), log_ids: log_ids(), engines: &engines };
     Pipeline::open(config, around).map_err(|fault| match fault {
         PlaneFault::Log(cutline_journal::LogFault::Corrupt(_)) => Failure::logs(fault),
@@ -47,10 +48,10 @@ pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Resu
 pub fn report_recovery(pipeline: &Pipeline) {
     let found = pipeline.recovery;
     if found.receipts > 0 || found.cut_off_bytes > 0 {
-        eprintln!(
+        note(format_args!(
             "recovered {} receipts, {} runs to finish, {} overdue ticks skipped, {} bytes cut off",
             found.receipts, found.pending_runs, found.skipped_ticks, found.cut_off_bytes
-        );
+        ));
     }
 }
 
@@ -58,7 +59,6 @@ pub fn report_recovery(pipeline: &Pipeline) {
 /// error.
 pub fn drive(mut pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
     let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-    let mut last = Instant::now();
     let mut stopping = false;
     while !pipeline.is_finished() {
         if !stopping && stop() {
@@ -66,10 +66,7 @@ pub fn drive(mut pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> 
             pipeline.stop();
         }
         thread::sleep(TEND_INTERVAL);
-        let elapsed = last.elapsed();
-        last = Instant::now();
-        let elapsed_ns = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
-        pipeline.tend(elapsed_ns, max_step_ns, |line| eprintln!("{line}"));
+        pipeline.tend(max_step_ns, |line| note(line));
     }
     pipeline.close().map_err(Failure::machine)
 }

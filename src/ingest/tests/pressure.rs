@@ -29,7 +29,6 @@ fn a_full_ring_stops_reading_and_nothing_is_lost() {
     }
     assert_eq!(rig.stage.counters().bytes, received, "a full ring stops the reading");
     assert!(received < total / 10, "{received} of {total} bytes were read into nowhere");
-    assert_eq!(rig.stage.counters().blocked_polls, 1_001);
 
     // A consumer that takes one draft per poll.
     while rig.drafts.len() < LINES as usize {
