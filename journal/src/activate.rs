@@ -4,9 +4,10 @@
 //! The order makes a crash at any point harmless:
 //!
 //! 1. what is only in memory goes to disk: from here on memory is not needed,
-//! 2. the mark says so, with the new generation if there is one,
-//! 3. what lies behind the end on disk is removed,
-//! 4. memory: stale copies are removed, the current segment is made or cleared, the head is renewed last.
+//! 2. the mark says so; if it names a new generation, the head of the one before counts no more,
+//! 3. such a head is closed, which sends its followers to disk,
+//! 4. what lies behind the end on disk is removed,
+//! 5. memory: stale copies are removed, the current segment is made or cleared, the head is made or renewed last.
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use bytemuck::bytes_of;
 use cutline_shm::region::Region;
 
 use crate::appender::Appender;
-use crate::disk::{open_segment, remove, settle, sync_dir, zero_from};
+use crate::disk::{remove, reserve_segment, settle, sync_dir, zero_from};
 use crate::fault::LogFault;
-use crate::head::{Head, HeadState};
-use crate::keeper::LogKeeper;
-use crate::layout::{HeadIdentity, Mark, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::head::Head;
+use crate::layout::{HeadIdentity, Mark, SEGMENT_HEADER_BYTES, SegmentHeader, to_usize};
+use crate::log_keeper::LogKeeper;
 use crate::marks::MarkFile;
 use crate::recover::Recovered;
 use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
@@ -41,9 +42,8 @@ impl Recovered {
         let position = begin.base + begin.offset as u64;
         self.bring_to_disk(begin)?;
         let (marks, mark) = self.write_marks(position)?;
-        self.remove_behind(begin)?;
-
         let old_head = self.take_over_head()?;
+        self.remove_behind(begin)?;
         for stale in self.files.live_bases()?.into_iter().filter(|&found| found != begin.base) {
             remove(&self.files.live_segment(stale).unwrap_or_default())?;
         }
@@ -76,18 +76,21 @@ impl Recovered {
         if self.end.sealed {
             return Begin { base: base + size, offset: SEGMENT_HEADER_BYTES as usize };
         }
-        Begin { base, offset: usize::try_from(self.end.position - base).unwrap_or(usize::MAX) }
+        Begin { base, offset: to_usize(self.end.position - base) }
     }
 
-    /// Segments that are only in memory, or perhaps not flushed, are made durable up to the end.
+    /// Segments that are only in memory, whatever the mark says of them, or perhaps not flushed, are made durable up to the
+    /// end.
     fn bring_to_disk(&self, begin: Begin) -> Result<(), LogFault> {
         let size = self.settings.segment_bytes;
         let from = self.marks.promised();
-        for base in self.files().all_bases()?.into_iter().filter(|&base| base < begin.base && base + size > from) {
+        let on_disk = self.files.disk_bases()?;
+        let due = |base: u64| base + size > from || !on_disk.contains(&base);
+        for base in self.files().all_bases()?.into_iter().filter(|&base| base < begin.base && due(base)) {
             let path = self.files.disk_segment(base);
             match self.load_live(base)? {
                 Some(live) => settle(&path, live.slice(0, live.len()).unwrap_or_default(), size)?,
-                None => open_segment(&path, size)?.sync_all().map_err(LogFault::io("flush", &path))?,
+                None => reserve_segment(&path, size)?.sync_all().map_err(LogFault::io("flush", &path))?,
             }
         }
         settle(&self.files.disk_segment(begin.base), &self.first_bytes(begin)?, size)?;
@@ -109,8 +112,8 @@ impl Recovered {
     }
 
     fn write_marks(&self, position: u64) -> Result<(MarkFile, Mark), LogFault> {
-        let before = self.marks.newest.unwrap_or(Mark { generation: 1, ..Mark::default() });
-        let (mut generation, mut cuts) = (before.generation, before.cuts);
+        let before = self.marks.newest.unwrap_or_default();
+        let (mut generation, mut cuts) = (self.marks.generation(), before.cuts);
         if self.rewound {
             generation = generation.wrapping_add(1);
             cuts.note(generation, position);
@@ -130,10 +133,15 @@ impl Recovered {
         sync_dir(self.files.disk_dir())
     }
 
-    /// The head to go on with, if memory counts; otherwise whatever is there is removed, and its followers are sent away.
+    /// Whether the memory copies are gone on with. After a cut they are not: committed bytes never change under a follower.
+    fn memory_goes_on(&self) -> bool {
+        self.live && !self.rewound
+    }
+
+    /// The head to go on with, if there is one; otherwise whatever is there is removed, and its followers are sent away.
     fn take_over_head(&self) -> Result<Option<Head>, LogFault> {
         let path = self.files.head().unwrap_or_default();
-        if self.live {
+        if self.memory_goes_on() {
             return Head::open_write(&path);
         }
         if let Ok(Some(stale)) = Head::open_write(&path) {
@@ -145,10 +153,9 @@ impl Recovered {
 
     /// The current segment in memory, with everything behind where writing goes on zero.
     fn current_segment(&self, begin: Begin) -> Result<LiveSegment, LogFault> {
-        let size = usize::try_from(self.settings.segment_bytes).unwrap_or(usize::MAX);
+        let size = to_usize(self.settings.segment_bytes);
         let path = self.files.live_segment(begin.base).unwrap_or_default();
-        // Committed bytes never change under a follower: after a cut the segment is another file.
-        let reuse = self.live && !self.rewound && path.exists();
+        let reuse = self.memory_goes_on() && path.exists();
         let first = self.first_bytes(begin)?;
         if !reuse {
             remove(&path)?;
@@ -157,9 +164,10 @@ impl Recovered {
         region.populate_write()?;
         let segment = LiveSegment { base: begin.base, region: Arc::new(region) };
         if reuse {
-            // What lies behind the end was claimed and never committed; its first commit word is zero already.
+            // What lies behind the end was claimed and never committed. The first commit word there is zero already, and
+            // followers are looking at it.
             let zeros = [0; 4096];
-            for start in (begin.offset..size).step_by(zeros.len()) {
+            for start in (begin.offset + size_of::<u32>()..size).step_by(zeros.len()) {
                 segment.write(start, &zeros[..zeros.len().min(size - start)]);
             }
         }
@@ -171,20 +179,19 @@ impl Recovered {
     }
 
     fn renew_head(&self, old: Option<Head>, mark: &Mark) -> Result<Head, LogFault> {
-        let state =
-            HeadState { generation: mark.generation, cuts: mark.cuts, oldest: self.oldest, position: mark.position };
         if let Some(head) = old {
-            head.renew(self.settings.durable, state);
+            head.renew(self.settings.durable, self.oldest, mark.position);
             return Ok(head);
         }
         let path = self.files.head().unwrap_or_default();
         let identity = HeadIdentity {
             log_id: self.log_id,
+            generation: mark.generation,
             segment_bytes: self.settings.segment_bytes,
             durable_mode: u64::from(self.settings.durable),
             ..HeadIdentity::default()
         };
         remove(&path)?;
-        Head::create(&path, identity, state)
+        Head::create(&path, identity, self.oldest, mark.position)
     }
 }

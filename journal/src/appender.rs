@@ -24,7 +24,7 @@ pub struct Appender {
     pub(crate) next_seq: u64,
     pub(crate) log_id: u64,
     pub(crate) segment_bytes: usize,
-    /// Position that the log may not reach; moves as retention frees space.
+    /// Position that the log may not pass.
     pub(crate) capacity_end: u64,
     pub(crate) prepared: rtrb::Consumer<LiveSegment>,
     pub(crate) head: Head,

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use cutline_shm::region::FILE_MODE;
 use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, retry_on_intr};
 
@@ -12,18 +13,17 @@ use crate::fault::LogFault;
 /// Zeros written at a time where a file system cannot do it by itself.
 const ZEROS_BYTES: u64 = 1 << 20;
 
-/// Opens the disk file of a segment for writing, with all of its space reserved, so that a full disk shows here and not
-/// when its bytes are due.
+/// Opens the disk file of a segment for writing, made if it does not exist, with all of its space reserved, so that a full
+/// disk shows here and not when its bytes are due.
 ///
 /// # Errors
 /// [`LogFault::Io`].
-pub fn open_segment(path: &Path, segment_bytes: u64) -> Result<File, LogFault> {
+pub fn reserve_segment(path: &Path, segment_bytes: u64) -> Result<File, LogFault> {
     let file = OpenOptions::new()
-        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o640)
+        .mode(FILE_MODE)
         .open(path)
         .map_err(LogFault::io("create", path))?;
     retry_on_intr(|| rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, segment_bytes))
@@ -31,12 +31,21 @@ pub fn open_segment(path: &Path, segment_bytes: u64) -> Result<File, LogFault> {
     Ok(file)
 }
 
+/// Opens a file for writing that was made before: where it is missing, what it held is missing too, and an empty one in its
+/// place would hide that.
+///
+/// # Errors
+/// [`LogFault::Io`].
+pub fn open_existing(path: &Path) -> Result<File, LogFault> {
+    OpenOptions::new().write(true).open(path).map_err(LogFault::io("open", path))
+}
+
 /// Writes `bytes` to the start of a segment's disk file and waits until they are on disk.
 ///
 /// # Errors
 /// [`LogFault::Io`].
 pub fn settle(path: &Path, bytes: &[u8], segment_bytes: u64) -> Result<(), LogFault> {
-    let file = open_segment(path, segment_bytes)?;
+    let file = reserve_segment(path, segment_bytes)?;
     file.write_all_at(bytes, 0).map_err(LogFault::io("write", path))?;
     file.sync_all().map_err(LogFault::io("flush", path))
 }
@@ -47,7 +56,7 @@ pub fn settle(path: &Path, bytes: &[u8], segment_bytes: u64) -> Result<(), LogFa
 /// # Errors
 /// [`LogFault::Io`].
 pub fn zero_from(path: &Path, offset: u64, segment_bytes: u64) -> Result<(), LogFault> {
-    let file = open_segment(path, segment_bytes)?;
+    let file = reserve_segment(path, segment_bytes)?;
     // What is too long cannot have been written by us.
     file.set_len(segment_bytes).map_err(LogFault::io("size", path))?;
     if offset < segment_bytes {

@@ -1,6 +1,7 @@
 //! What can go wrong with a log, as values. Every message says what, where and what to do next.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cutline_shm::region::RegionFault;
@@ -65,9 +66,15 @@ impl fmt::Display for LogFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settings(text) => f.write_str(text),
-            Self::Io { what, path, source } => write!(f, "cannot {what} {}: {source}", path.display()),
+            Self::Io { what, path, source } => {
+                write!(f, "cannot {what} {}: {source}; {}", path.display(), next_step(source.kind()))
+            }
             Self::Region(fault) => fault.fmt(f),
-            Self::Corrupt(corruption) => corruption.fmt(f),
+            Self::Corrupt(corruption) => write!(
+                f,
+                "{corruption}; nothing was changed: put the file back from a copy, or move the data directory away to begin a \
+                 new log. A memory copy that is damaged may be removed with its folder, and what was not on disk is lost"
+            ),
             Self::Lagged { oldest } => {
                 write!(f, "behind retention: the oldest position still kept is {oldest}; go on from there")
             }
@@ -77,8 +84,21 @@ impl fmt::Display for LogFault {
                     "the log does not go on from where it was followed, it was cut back after a machine crash: follow it again from position {to}"
                 )
             }
-            Self::Absent(path) => write!(f, "no log at {}: is this a Cutline data directory?", path.display()),
+            Self::Absent(path) => {
+                write!(f, "no log at {}: is this a Cutline data directory, and has it been written to?", path.display())
+            }
         }
+    }
+}
+
+/// What somebody can do about an answer of the operating system.
+fn next_step(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there or set log.dir to a larger file system",
+        ErrorKind::PermissionDenied => "give this user the right to it",
+        ErrorKind::ReadOnlyFilesystem => "mount it for writing",
+        ErrorKind::NotFound => "is its file system mounted?",
+        _ => "see the kernel's log for the device's own message",
     }
 }
 

@@ -44,9 +44,10 @@ pub(crate) enum Look {
     Bad(&'static str),
 }
 
-/// Looks at `offset` of a segment, whose first byte has position `base`, and checks everything there.
+/// Looks at `offset` of a segment, whose first byte has position `base`, and checks everything there; the sequence only
+/// where one is expected.
 #[must_use]
-pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expected_seq: u64) -> Look {
+pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expected_seq: Option<u64>) -> Look {
     let Some(length) = segment.commit_word(offset) else {
         return Look::Bad("a frame header would reach past the segment");
     };
@@ -74,20 +75,20 @@ pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expec
     if padding.iter().any(|&byte| byte != 0) {
         return Look::Bad("padding behind the payload is not zero");
     }
-    if header.seq != expected_seq {
+    if expected_seq.is_some_and(|seq| seq != header.seq) {
         return Look::Bad("frame is out of sequence");
     }
     Look::Frame(header)
 }
 
-fn look_at_seal(header: &Descriptor, body: &[u8], fills_segment: bool, expected_seq: u64) -> Look {
+fn look_at_seal(header: &Descriptor, body: &[u8], fills_segment: bool, expected_seq: Option<u64>) -> Look {
     if !fills_segment || header.payload_len != 0 {
         return Look::Bad("seal does not fill its segment");
     }
     if header.crc != header_crc(header) {
         return Look::Bad("seal does not match its checksum");
     }
-    if header.seq != expected_seq {
+    if expected_seq.is_some_and(|seq| seq != header.seq) {
         return Look::Bad("seal is out of sequence");
     }
     if body[DESCRIPTOR_BYTES..].iter().any(|&byte| byte != 0) {

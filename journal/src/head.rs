@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | E2 | [`Head::set_visible`] (appender) | [`Head::visible`] (keeper, before it copies to disk) |
 //! | E3 | [`Head::set_durable`] (keeper, after a flush) | [`Head::durable`] (tails in durable mode) |
-//! | E4 | [`Head::renew`], generation stored last (recovery) | [`Head::generation`] (tails, before they read on) |
-//! | E5 | [`Head::create`], magic stored last (recovery) | [`Head::open`] (tails) |
-//! | E6 | [`Head::close`], after the disk files are whole | [`Head::is_closed`] (tails, before they turn to disk) |
+//! | E4 | [`Head::create`], magic stored last (recovery) | [`Head::open`] (tails) |
+//! | E5 | [`Head::close`], after the disk files are whole | [`Head::is_closed`] (tails, before they turn to disk) |
+//!
+//! The identity never changes: another generation has another head, and the one before is closed.
 //!
 //! Opening is a syscall and belongs to cold code or to whoever owns a tail; the watermarks are plain atomics.
 
@@ -17,11 +18,9 @@ use std::sync::atomic::Ordering;
 use cutline_shm::owner::boot_id;
 use cutline_shm::region::{Region, RegionCause};
 
-use crate::cuts::Cuts;
 use crate::fault::LogFault;
 use crate::layout::{
-    HEAD_BYTES, HEAD_CLOSED, HEAD_CUTS, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_GENERATION, HEAD_MAGIC, HEAD_OLDEST,
-    HEAD_VISIBLE, HeadIdentity,
+    HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_MAGIC, HEAD_OLDEST, HEAD_VISIBLE, HeadIdentity,
 };
 
 /// A mapped head file.
@@ -30,26 +29,16 @@ pub(crate) struct Head {
     region: Arc<Region>,
 }
 
-/// What recovery writes into a head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadState {
-    pub generation: u64,
-    pub cuts: Cuts,
-    pub oldest: u64,
-    /// Both watermarks: everything that recovery found is on disk.
-    pub position: u64,
-}
-
 impl Head {
-    /// Makes a head of a log that has none; `identity.magic` and `identity.boot_id` are filled in.
-    pub fn create(path: &Path, identity: HeadIdentity, state: HeadState) -> Result<Self, LogFault> {
+    /// Makes a head of a log that has none, with everything up to `position` visible and on disk; `identity.magic` and
+    /// `identity.boot_id` are filled in.
+    pub fn create(path: &Path, identity: HeadIdentity, oldest: u64, position: u64) -> Result<Self, LogFault> {
         let region = Region::create_new(path, HEAD_BYTES)?;
-        let identity = HeadIdentity { magic: [0; 8], boot_id: this_boot()?, generation: state.generation, ..identity };
+        let identity = HeadIdentity { magic: [0; 8], boot_id: this_boot()?, ..identity };
         region.store_record(0, &identity);
-        region.store_record(HEAD_CUTS, &state.cuts);
         let head = Self { region: Arc::new(region) };
-        head.set_watermarks(state);
-        head.region.atomic_u64(0).store(u64::from_le_bytes(HEAD_MAGIC), Ordering::Release); // E5 release
+        head.set_watermarks(oldest, position);
+        head.region.atomic_u64(0).store(u64::from_le_bytes(HEAD_MAGIC), Ordering::Release); // E4 release
         Ok(head)
     }
 
@@ -73,7 +62,7 @@ impl Head {
             }
             Err(fault) => return Err(fault.into()),
         };
-        let finished = region.atomic_u64(0).load(Ordering::Acquire) == u64::from_le_bytes(HEAD_MAGIC); // E5 acquire
+        let finished = region.atomic_u64(0).load(Ordering::Acquire) == u64::from_le_bytes(HEAD_MAGIC); // E4 acquire
         let identity: HeadIdentity = region.load_record(0);
         let head = Self { region: Arc::new(region) };
         let counts = finished && !head.is_closed() && identity.boot_id == this_boot()?;
@@ -90,28 +79,21 @@ impl Head {
         self.region.atomic_u64(HEAD_DURABLE_MODE).load(Ordering::Relaxed) == 1
     }
 
-    /// See [`HeadIdentity::generation`]; what belongs to it can be read after this.
+    /// See [`HeadIdentity::generation`].
     pub fn generation(&self) -> u64 {
-        self.region.atomic_u64(HEAD_GENERATION).load(Ordering::Acquire) // E4 acquire
+        self.region.load_record::<HeadIdentity>(0).generation
     }
 
-    /// Where generations took over, up to the one that [`Head::generation`] told before.
-    pub fn cuts(&self) -> Cuts {
-        self.region.load_record(HEAD_CUTS)
-    }
-
-    /// Takes a log over after its writer's process has died.
-    pub fn renew(&self, durable_mode: bool, state: HeadState) {
+    /// Takes the same generation over after its writer's process has died.
+    pub fn renew(&self, durable_mode: bool, oldest: u64, position: u64) {
         self.region.atomic_u64(HEAD_DURABLE_MODE).store(u64::from(durable_mode), Ordering::Relaxed);
-        self.set_watermarks(state);
-        self.region.store_record(HEAD_CUTS, &state.cuts);
-        self.region.atomic_u64(HEAD_GENERATION).store(state.generation, Ordering::Release); // E4 release
+        self.set_watermarks(oldest, position);
     }
 
-    fn set_watermarks(&self, state: HeadState) {
-        self.region.atomic_u64(HEAD_OLDEST).store(state.oldest, Ordering::Release);
-        self.set_durable(state.position);
-        self.set_visible(state.position);
+    fn set_watermarks(&self, oldest: u64, position: u64) {
+        self.region.atomic_u64(HEAD_OLDEST).store(oldest, Ordering::Release);
+        self.set_durable(position);
+        self.set_visible(position);
     }
 
     pub fn set_visible(&self, position: u64) {
@@ -136,11 +118,11 @@ impl Head {
 
     /// This head counts no more: whoever has it mapped looks again what there is.
     pub fn close(&self) {
-        self.region.atomic_u64(HEAD_CLOSED).store(1, Ordering::Release); // E6 release
+        self.region.atomic_u64(HEAD_CLOSED).store(1, Ordering::Release); // E5 release
     }
 
     pub fn is_closed(&self) -> bool {
-        self.region.atomic_u64(HEAD_CLOSED).load(Ordering::Acquire) != 0 // E6 acquire
+        self.region.atomic_u64(HEAD_CLOSED).load(Ordering::Acquire) != 0 // E5 acquire
     }
 }
 

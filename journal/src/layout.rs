@@ -14,8 +14,7 @@
 //!      segment_bytes, durable_mode
 //! 128  visible position                                     (appender)
 //! 192  durable position                                     (keeper)
-//! 256  oldest position still kept, closed                   (keeper)
-//! 512  where the last generations took over                 (recovery)
+//! 256  oldest position still kept, closed                   (recovery; keeper: closed)
 //! ```
 
 use bytemuck::{Pod, Zeroable};
@@ -41,12 +40,8 @@ pub const SEGMENT_MIN_BYTES: u64 = 64 * 1024;
 /// Largest legal segment, bytes.
 pub const SEGMENT_MAX_BYTES: u64 = 1 << 30;
 
-/// Offset of [`HeadIdentity::generation`] in the head file.
-pub const HEAD_GENERATION: usize = 16;
 /// Offset of [`HeadIdentity::durable_mode`] in the head file.
 pub const HEAD_DURABLE_MODE: usize = 56;
-/// Offset of the [`Cuts`] in the head file.
-pub const HEAD_CUTS: usize = 512;
 /// Offset of the visible watermark in the head file.
 pub const HEAD_VISIBLE: usize = 128;
 /// Offset of the durable watermark in the head file.
@@ -114,7 +109,7 @@ pub struct HeadIdentity {
     pub magic: [u8; 8],
     /// The log's identity.
     pub log_id: u64,
-    /// See [`Mark::generation`].
+    /// See [`Mark::generation`]: a head belongs to one, and counts only as long as the mark names the same.
     pub generation: u64,
     /// The machine's boot: memory copies of another boot do not count.
     pub boot_id: [u8; 16],
@@ -133,8 +128,7 @@ const _: () = {
     assert!(core::mem::offset_of!(Mark, crc) == 300);
     assert!(size_of::<HeadIdentity>() == 64);
     assert!(core::mem::offset_of!(HeadIdentity, magic) == 0);
-    assert!(core::mem::offset_of!(HeadIdentity, generation) == HEAD_GENERATION);
-    assert!(HEAD_CUTS + size_of::<Cuts>() <= HEAD_BYTES);
+    assert!(core::mem::offset_of!(HeadIdentity, generation) == 16);
     assert!(core::mem::offset_of!(HeadIdentity, durable_mode) == HEAD_DURABLE_MODE);
 };
 
@@ -183,6 +177,11 @@ impl Mark {
         let whole = mark.magic == MARK_MAGIC && mark.crc == crc32c::crc32c(&bytes[..300]);
         (whole && unused.iter().all(|&byte| byte == 0)).then_some(mark)
     }
+}
+
+/// An offset or length within a segment, which is at most [`SEGMENT_MAX_BYTES`], as the size that slices take.
+pub(crate) fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Refuses a segment size that is no power of two within the limits.

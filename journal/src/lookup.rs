@@ -1,18 +1,17 @@
 //! Reads single frames by position, for stages that were told where something lies. Belongs to one lane.
 //!
-//! Live segments stay mapped while they are in use, so that a look-up near the head costs a pointer; what has left memory
-//! is read from its disk file into a buffer. A segment is mapped once, on the first look-up in it.
+//! Live segments stay mapped while they are in use, so that a look-up near the head costs a pointer and a checksum. The
+//! first look-up in a segment maps it; what has left memory is read from its disk file into a buffer each time. Both are
+//! system calls. A segment that is retired while it is mapped here stays readable, and its pages stay in memory, until
+//! [`MAPPED_MAX`] others were looked into.
 
-use std::sync::Arc;
-
-use cutline_shm::region::Region;
-
-use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
+use crate::course::head_that_counts;
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
-use crate::frame::{Frame, header_crc};
-use crate::layout::{MORE, SEGMENT_HEADER_BYTES};
+use crate::frame::{Frame, Look, look};
+use crate::layout::to_usize;
 use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
+use crate::source::Source;
 
 /// Live segments kept mapped at a time.
 const MAPPED_MAX: usize = 4;
@@ -35,56 +34,49 @@ impl Lookup {
     /// The frame at `position`, which must be committed: the position came from a descriptor or from another frame.
     ///
     /// # Errors
-    /// [`LogFault::Corrupt`] if no such frame lies there, [`LogFault::Io`] if its disk file cannot be read.
+    /// [`LogFault::Corrupt`] if no such frame lies there, [`LogFault::Io`] or [`LogFault::Region`] if its segment cannot be
+    /// read.
     pub fn frame(&mut self, position: u64) -> Result<Frame<'_>, LogFault> {
         let base = position - position % self.segment_bytes;
-        let offset = usize::try_from(position - base).unwrap_or(usize::MAX);
+        let offset = position - base;
         let index = match self.mapped.iter().position(|segment| segment.base == base) {
             Some(index) => Some(index),
-            None => self.map(base),
+            None => self.map(base)?,
         };
         let found = match index {
-            Some(index) => view(&self.mapped[index], offset, position),
+            Some(index) => view(&self.mapped[index], base, to_usize(offset)),
             None => {
-                self.read(base, offset)?;
-                view(&self.buffer, 0, position)
+                // Retired, just now perhaps: then the disk file is complete.
+                self.buffer.read_frame(&self.files.disk_segment(base), offset, self.segment_bytes)?;
+                view(&self.buffer, position, 0)
             }
         };
-        found.ok_or_else(|| {
-            LogFault::Corrupt(Corruption {
-                path: self.files.disk_segment(base),
-                offset: offset as u64,
-                position,
-                seq: 0,
-                what: "no frame where one was promised".to_owned(),
-            })
+        found.map_err(|what| {
+            let in_memory = index.and_then(|_| self.files.live_segment(base));
+            let path = in_memory.unwrap_or_else(|| self.files.disk_segment(base));
+            LogFault::Corrupt(Corruption { path, offset, position, seq: 0, what: what.to_owned() })
         })
     }
 
-    fn map(&mut self, base: u64) -> Option<usize> {
-        let path = self.files.live_segment(base)?;
-        let region = Region::open_read(&path, SEGMENT_HEADER_BYTES as usize).ok()?;
-        if region.len() as u64 != self.segment_bytes {
-            return None;
+    /// Maps the memory copy of the segment at `base`, if there is one that counts.
+    fn map(&mut self, base: u64) -> Result<Option<usize>, LogFault> {
+        let Some(segment) = Source::load_live(&self.files, base)? else { return Ok(None) };
+        if head_that_counts(&self.files)?.is_none() {
+            return Ok(None);
         }
         if self.mapped.len() == MAPPED_MAX {
             self.mapped.remove(0);
         }
-        self.mapped.push(LiveSegment { base, region: Arc::new(region) });
-        Some(self.mapped.len() - 1)
-    }
-
-    fn read(&mut self, base: u64, offset: usize) -> Result<(), LogFault> {
-        self.buffer.read_frame(&self.files.disk_segment(base), offset as u64, self.segment_bytes)
+        self.mapped.push(segment);
+        Ok(Some(self.mapped.len() - 1))
     }
 }
 
-fn view<S: SegmentBytes>(segment: &S, offset: usize, position: u64) -> Option<Frame<'_>> {
-    let length = segment.commit_word(offset)? as usize;
-    let body = segment.slice(offset, length).filter(|body| body.len() >= DESCRIPTOR_BYTES)?;
-    let stored: Descriptor = bytemuck::pod_read_unaligned(&body[..DESCRIPTOR_BYTES]);
-    let payload = body.get(DESCRIPTOR_BYTES..DESCRIPTOR_BYTES + stored.payload_len as usize)?;
-    let whole = stored.position == position && stored.crc == crc32c::crc32c_append(header_crc(&stored), payload);
-    let header = Descriptor { kind: stored.kind & !MORE, ..stored };
-    whole.then_some(Frame { header, payload, more: stored.kind & MORE != 0 })
+fn view<S: SegmentBytes>(segment: &S, base: u64, offset: usize) -> Result<Frame<'_>, &'static str> {
+    const NONE: &str = "no frame where one was promised";
+    match look(segment, base, offset, None) {
+        Look::Frame(stored) => Frame::view(segment, offset, stored).ok_or(NONE),
+        Look::Bad(what) => Err(what),
+        Look::Empty | Look::Sealed => Err(NONE),
+    }
 }

@@ -1,12 +1,15 @@
 //! The mark file: how far a log is known to be on disk. Written by recovery and the keeper, read by anybody. Cold path.
 //!
-//! Two slots written in turn: a torn write leaves the other. Where a mark says more than "further than before" (a new
+//! Two slots of a sector each, written in turn: a write that does not come to its end leaves the other. Where a mark says more than "further than before" (a new
 //! generation, a clean stop) both slots get it, so that no single damaged slot can take it back.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
+use cutline_shm::region::FILE_MODE;
+
+use crate::disk::open_existing;
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::layout::{MARK_SLOT_BYTES, Mark};
@@ -27,6 +30,12 @@ impl Marks {
         self.newest.map_or(0, |mark| mark.position)
     }
 
+    /// Generation of the log; the first one before there is a mark.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.newest.map_or(1, |mark| mark.generation)
+    }
+
     /// Whether the log was stopped cleanly.
     #[must_use]
     pub fn clean(&self) -> bool {
@@ -37,7 +46,9 @@ impl Marks {
     #[must_use]
     pub fn damage(&self, files: &LogFiles) -> Option<Corruption> {
         let what = match self.newest {
-            Some(_) => "mark does not match its checksum; the other slot holds",
+            Some(_) => {
+                "mark does not match its checksum; the other slot holds, and the next start writes this one anew"
+            }
             None => "neither mark can be read: how far the log was on disk is not known",
         };
         let position = self.promised();
@@ -74,7 +85,8 @@ pub fn read_marks(files: &LogFiles) -> Result<Marks, LogFault> {
 /// The writing end of a mark file.
 pub(crate) struct MarkFile {
     path: PathBuf,
-    file: File,
+    /// `None` after a fault: it is opened anew, in case the disk was taken away and has come back.
+    file: Option<File>,
     counter: u64,
 }
 
@@ -88,11 +100,11 @@ impl MarkFile {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o640)
+            .mode(FILE_MODE)
             .open(&path)
             .map_err(LogFault::io("create", &path))?;
         file.set_len(2 * MARK_SLOT_BYTES as u64).map_err(LogFault::io("size", &path))?;
-        Ok(Self { path, file, counter })
+        Ok(Self { path, file: Some(file), counter })
     }
 
     /// Writes the next mark. It is on disk with the next [`MarkFile::sync`]; until then the one before counts, which is
@@ -104,7 +116,7 @@ impl MarkFile {
         let counter = self.counter.wrapping_add(1);
         let slot = Mark { counter, ..mark }.seal();
         let offset = (counter % 2) * MARK_SLOT_BYTES as u64;
-        self.file.write_all_at(&slot, offset).map_err(LogFault::io("write", &self.path))?;
+        self.on_file("write", |file| file.write_all_at(&slot, offset))?;
         self.counter = counter;
         Ok(())
     }
@@ -125,7 +137,17 @@ impl MarkFile {
     ///
     /// # Errors
     /// [`LogFault::Io`].
-    pub fn sync(&self) -> Result<(), LogFault> {
-        self.file.sync_data().map_err(LogFault::io("flush", &self.path))
+    pub fn sync(&mut self) -> Result<(), LogFault> {
+        self.on_file("flush", |file| file.sync_data())
+    }
+
+    fn on_file(&mut self, what: &'static str, act: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), LogFault> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => open_existing(&self.path)?,
+        };
+        act(&file).map_err(LogFault::io(what, &self.path))?;
+        self.file = Some(file);
+        Ok(())
     }
 }

@@ -14,55 +14,16 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::course::head_that_counts;
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::head::Head;
-use crate::layout::{SEGMENT_HEADER_BYTES, check_segment_bytes};
+use crate::layout::{SEGMENT_HEADER_BYTES, to_usize};
 use crate::marks::{Marks, read_marks};
-use crate::segment::SegmentBytes;
+use crate::segment::{LiveSegment, SegmentBytes};
+pub use crate::settings::{LIVE_SEGMENTS_MIN, LogSettings};
 use crate::source::Source;
 use crate::tail::{Start, Tail};
-
-/// Fewest segments in memory: one written, one ready, one on its way to disk.
-pub const LIVE_SEGMENTS_MIN: usize = 3;
-
-/// How a log is kept.
-#[derive(Clone, Debug)]
-pub struct LogSettings {
-    /// `inputs`, `runs` or `outputs`.
-    pub name: &'static str,
-    /// Data directory on disk.
-    pub data: PathBuf,
-    /// Live directory in memory.
-    pub live: PathBuf,
-    /// Bytes of a segment, a power of two.
-    pub segment_bytes: u64,
-    /// Most segments in memory at a time, at least [`LIVE_SEGMENTS_MIN`].
-    pub live_segments: usize,
-    /// Most bytes kept; 0 = no limit. At capacity the log takes nothing more.
-    pub capacity_bytes: u64,
-    /// Followers see only what is on disk.
-    pub durable: bool,
-}
-
-impl LogSettings {
-    fn check(&self) -> Result<(), LogFault> {
-        check_segment_bytes(self.segment_bytes)?;
-        if self.live_segments < LIVE_SEGMENTS_MIN {
-            return Err(LogFault::Settings(format!(
-                "log.live_segments = {} is less than {LIVE_SEGMENTS_MIN}: one is written, one ready, one on its way to disk",
-                self.live_segments
-            )));
-        }
-        if self.capacity_bytes != 0 && self.capacity_bytes < self.segment_bytes {
-            return Err(LogFault::Settings(format!(
-                "log.capacity_bytes = {} is less than one segment ({} bytes); 0 means no limit",
-                self.capacity_bytes, self.segment_bytes
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// A log whose end is known and that nobody writes yet.
 pub struct Recovered {
@@ -108,7 +69,7 @@ pub fn recover(settings: LogSettings, new_log_id: u64) -> Result<Recovered, LogF
     if let Some(damage) = marks.damage(&files).filter(|_| marks.newest.is_none()) {
         return Err(LogFault::Corrupt(damage));
     }
-    let head = if marks.clean() { None } else { head_that_counts(&files, marks)? };
+    let head = if marks.clean() { None } else { head_that_counts(&files)? };
     let mut recovered = Recovered {
         settings,
         files,
@@ -131,16 +92,6 @@ pub fn recover(settings: LogSettings, new_log_id: u64) -> Result<Recovered, LogF
         recovered.compare_copies()?;
     }
     Ok(recovered)
-}
-
-/// Memory copies count if they belong to this log and generation, this boot, and a writer that did not stop cleanly.
-fn head_that_counts(files: &LogFiles, marks: Marks) -> Result<Option<Head>, LogFault> {
-    let Some(path) = files.head() else { return Ok(None) };
-    let head = Head::open(&path)?;
-    let ours = |head: &Head| {
-        marks.newest.is_some_and(|mark| mark.log_id == head.log_id() && mark.generation == head.generation())
-    };
-    Ok(head.filter(ours))
 }
 
 impl Recovered {
@@ -199,10 +150,17 @@ impl Recovered {
         }
         let promised = self.marks.promised();
         let mut end = End::of(&tail);
+        // Position of a group of which not every frame has come yet: it may begin a segment, with a seal before it.
+        let mut open_group = None;
         loop {
             match tail.poll() {
-                Ok(Some(frame)) if frame.more => {}
-                Ok(Some(_)) => end = End { position: tail.position(), next_seq: tail.next_seq(), sealed: false },
+                Ok(Some(frame)) if frame.more => {
+                    open_group.get_or_insert(frame.header.position);
+                }
+                Ok(Some(_)) => {
+                    open_group = None;
+                    end = End { position: tail.position(), next_seq: tail.next_seq(), sealed: false };
+                }
                 Ok(None) => break,
                 // Behind the mark of a log that lost its memory: a segment header that is not whole.
                 Err(LogFault::Corrupt(bad)) if head.is_none() && !self.marks.clean() && bad.position >= promised => {
@@ -211,9 +169,8 @@ impl Recovered {
                 Err(fault) => return Err(fault),
             }
         }
-        self.check_walk(&tail, end, head)?;
-        // Between the last whole group and where the tail stands there may be a seal and a header, and nothing else.
-        self.end = if tail.in_group() { end } else { End::of(&tail) };
+        self.check_walk(&tail, open_group, head)?;
+        self.end = if open_group.is_some() { end } else { End::of(&tail) };
         if head.is_none() {
             self.torn_bytes = tail.bytes_behind(self.end.position)?;
         }
@@ -221,7 +178,7 @@ impl Recovered {
     }
 
     /// Checks that the log reaches as far as it must.
-    fn check_walk(&self, tail: &Tail, end: End, head: Option<&Head>) -> Result<(), LogFault> {
+    fn check_walk(&self, tail: &Tail, open_group: Option<u64>, head: Option<&Head>) -> Result<(), LogFault> {
         let Some(mark) = self.marks.newest else {
             // The first mark is on disk before the first frame is taken.
             if tail.position() == self.oldest + SEGMENT_HEADER_BYTES && tail.rest().iter().all(|&byte| byte == 0) {
@@ -236,7 +193,8 @@ impl Recovered {
         if mark.clean == 1 {
             return tail.check_nothing_behind();
         }
-        if tail.in_group() && (head.is_some() || end.position < mark.position) {
+        // The mark stands between groups, and everything before it was on disk.
+        if open_group.is_some_and(|begin| head.is_some() || begin < mark.position) {
             return Err(LogFault::Corrupt(tail.corruption("the log ends inside of a group that was committed")));
         }
         let visible = head.map_or(0, Head::visible);
@@ -265,7 +223,7 @@ impl Recovered {
         let promised = self.marks.promised();
         let on_disk = self.files.disk_bases()?;
         for base in self.files.live_bases()?.into_iter().filter(|base| *base < promised && on_disk.contains(base)) {
-            let len = usize::try_from((promised - base).min(self.settings.segment_bytes)).unwrap_or(usize::MAX);
+            let len = to_usize((promised - base).min(self.settings.segment_bytes));
             let (disk, live) = (self.files.disk_segment(base), self.files.live_segment(base).unwrap_or_default());
             let Some(Source::Disk(written)) = Source::load_disk(&self.files, base)? else { continue };
             let memory = self.load_live(base)?;
@@ -288,12 +246,7 @@ impl Recovered {
     }
 
     /// The memory copy of the segment at `base`, if there is one.
-    pub(crate) fn load_live(&self, base: u64) -> Result<Option<crate::segment::LiveSegment>, LogFault> {
-        let Some(path) = self.files.live_segment(base).filter(|_| self.live) else { return Ok(None) };
-        match cutline_shm::region::Region::open_read(&path, SEGMENT_HEADER_BYTES as usize) {
-            Ok(region) => Ok(Some(crate::segment::LiveSegment { base, region: std::sync::Arc::new(region) })),
-            Err(fault) if fault.is_not_found() => Ok(None),
-            Err(fault) => Err(fault.into()),
-        }
+    pub(crate) fn load_live(&self, base: u64) -> Result<Option<LiveSegment>, LogFault> {
+        if self.live { Source::load_live(&self.files, base) } else { Ok(None) }
     }
 }

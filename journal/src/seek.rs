@@ -1,8 +1,8 @@
 //! Where a tail starts.
 
+use crate::cuts::Cuts;
 use crate::fault::LogFault;
 use crate::layout::SEGMENT_HEADER_BYTES;
-use crate::marks::read_marks;
 use crate::tail::Tail;
 
 /// Where to start following a log.
@@ -10,12 +10,21 @@ use crate::tail::Tail;
 pub enum Start {
     /// The oldest frame still kept.
     Oldest,
-    /// The frame with this sequence and the unnumbered ones before it, or the first one after it that is still kept. One behind the last frame is what comes
-    /// next; beyond that the log has not been, and [`LogFault::Rewound`] says where to follow again.
+    /// The frame with this sequence and the unnumbered ones before it, or the first one after it that is still kept. One
+    /// behind the last frame is what comes next; beyond that the log has not been, and [`LogFault::Rewound`] says where to
+    /// follow again.
     Seq(u64),
     /// The frame at this position, which an earlier [`Tail::position`] told. If the log has not been there (any more),
     /// [`LogFault::Rewound`] says where to follow again.
     Position(u64),
+    /// The place where an earlier tail stood. Unlike by [`Start::Position`], a follower that was away while the log was cut
+    /// back is told [`LogFault::Rewound`] for certain, also where other frames have come to lie in the same places.
+    Resume {
+        /// What [`Tail::position`] told.
+        position: u64,
+        /// What [`Tail::generation`] told.
+        generation: u64,
+    },
     /// What comes next.
     Now,
 }
@@ -26,6 +35,14 @@ impl Tail {
         match start {
             Start::Oldest => Ok(()),
             Start::Position(position) => self.seek_position(position, bases),
+            Start::Resume { position, generation } => {
+                let cuts = self.own_mark()?.map_or_else(Cuts::default, |mark| mark.cuts);
+                let common = cuts.common(generation, self.generation());
+                if position > common {
+                    return Err(LogFault::Rewound { to: common.max(self.base()) });
+                }
+                self.seek_position(position, bases)
+            }
             Start::Seq(seq) => {
                 // Frames that are not numbered carry the sequence of the next one that is, and may end the segment before.
                 self.start_at_last(bases, |first_seq| first_seq < seq)?;
@@ -53,7 +70,7 @@ impl Tail {
             return Ok(());
         }
         // No frame begins there: it belonged to a log that was cut back and has taken another course since.
-        let cut = read_marks(&self.files)?.newest.map_or(0, |mark| mark.cuts.of(mark.generation));
+        let cut = self.own_mark()?.map_or(0, |mark| mark.cuts.of(mark.generation));
         let to = if self.position() < position { self.position() } else { cut.min(position) };
         Err(LogFault::Rewound { to: to.max(oldest) })
     }

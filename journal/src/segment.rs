@@ -10,6 +10,7 @@ use cutline_shm::region::Region;
 
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::fault::LogFault;
+use crate::layout::to_usize;
 
 /// How a reader gets at a segment's bytes, wherever they lie.
 pub trait SegmentBytes {
@@ -89,22 +90,23 @@ impl DiskSegment {
             return Err(LogFault::io("read", path)(error));
         }
         self.bytes.clear();
-        self.bytes.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+        self.bytes.resize(to_usize(len), 0);
         file.read_exact_at(&mut self.bytes, 0).map_err(LogFault::io("read", path))
     }
 
-    /// Reads only the frame at `offset`, as far as its header says it reaches, to the beginning of this buffer.
+    /// Reads only the frame at `offset` of a segment of `segment_bytes`, as far as its header says it reaches within the
+    /// segment, to the beginning of this buffer.
     ///
     /// # Errors
     /// [`LogFault::Io`].
-    pub fn read_frame(&mut self, path: &Path, offset: u64, max_bytes: u64) -> Result<(), LogFault> {
+    pub fn read_frame(&mut self, path: &Path, offset: u64, segment_bytes: u64) -> Result<(), LogFault> {
         let file = File::open(path).map_err(LogFault::io("open", path))?;
         let mut head = [0; DESCRIPTOR_BYTES];
         file.read_exact_at(&mut head, offset).map_err(LogFault::io("read", path))?;
         let header: Descriptor = bytemuck::pod_read_unaligned(&head);
-        let length = u64::from(header.length).clamp(DESCRIPTOR_BYTES as u64, max_bytes);
+        let length = u64::from(header.length).max(DESCRIPTOR_BYTES as u64).min(segment_bytes - offset);
         self.bytes.clear();
-        self.bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        self.bytes.resize(to_usize(length), 0);
         file.read_exact_at(&mut self.bytes, offset).map_err(LogFault::io("read", path))
     }
 }

@@ -23,15 +23,23 @@ pub(crate) enum Source {
 impl Source {
     /// The segment at `base`; `None` if its file is nowhere. Memory copies count only while `head` does.
     pub fn load(files: &LogFiles, head: Option<&Head>, base: u64) -> Result<Option<Self>, LogFault> {
-        if let Some(path) = files.live_segment(base).filter(|_| head.is_some_and(|head| !head.is_closed())) {
-            match Region::open_read(&path, SEGMENT_HEADER_BYTES as usize) {
-                Ok(region) => return Ok(Some(Self::Live(LiveSegment { base, region: Arc::new(region) }))),
-                // Retired, just now perhaps: then the disk file is complete.
-                Err(fault) if fault.is_not_found() => {}
-                Err(fault) => return Err(fault.into()),
-            }
+        if head.is_some_and(|head| !head.is_closed())
+            && let Some(segment) = Self::load_live(files, base)?
+        {
+            return Ok(Some(Self::Live(segment)));
         }
+        // Without a memory copy, retired just now perhaps, the disk file is complete.
         Self::load_disk(files, base)
+    }
+
+    /// The memory copy of the segment at `base`; `None` if there is none. Whether it counts is for the caller to know.
+    pub fn load_live(files: &LogFiles, base: u64) -> Result<Option<LiveSegment>, LogFault> {
+        let Some(path) = files.live_segment(base) else { return Ok(None) };
+        match Region::open_read(&path, SEGMENT_HEADER_BYTES as usize) {
+            Ok(region) => Ok(Some(LiveSegment { base, region: Arc::new(region) })),
+            Err(fault) if fault.is_not_found() => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
     /// The disk file of the segment at `base`, read whole; `None` if there is none.

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::course::head_that_counts;
 use crate::descriptor::Descriptor;
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
@@ -17,22 +18,19 @@ pub use crate::seek::Start;
 use crate::segment::SegmentBytes;
 use crate::source::Source;
 
-/// Polls without a frame after which a tail of a live log looks whether its files were replaced under it.
-const IDLE_POLLS_PER_LOOK: u32 = 1024;
-
 /// Follows one log.
 pub struct Tail {
     pub(crate) files: LogFiles,
-    head: Option<Head>,
-    generation: u64,
-    log_id: u64,
+    pub(crate) head: Option<Head>,
+    pub(crate) generation: u64,
+    pub(crate) log_id: u64,
     segment_bytes: u64,
-    source: Source,
-    base: u64,
+    pub(crate) source: Source,
+    pub(crate) base: u64,
     offset: usize,
     next_seq: u64,
     in_group: bool,
-    idle_polls: u32,
+    pub(crate) idle_polls: u32,
 }
 
 impl Tail {
@@ -50,19 +48,21 @@ impl Tail {
     /// # Errors
     /// As [`Tail::open`].
     pub fn open_files(files: LogFiles, start: Start) -> Result<Self, LogFault> {
-        let head = open_head(&files)?;
+        // Before the files are looked at: what is found there is of this generation, or of a later one, and then told.
+        let generation = read_marks(&files)?.generation();
+        let head = head_that_counts(&files)?;
         let counted = if head.is_some() { files.clone() } else { files.clone().on_disk() };
         let mut bases = counted.all_bases()?;
-        // Segments made ahead of need hold nothing, and the first of them ends the log.
-        while bases.last().is_some_and(|&base| !counted.begun(base)) {
+        // Segments made ahead of need hold nothing, the header of the newest may be being written just now, and one that is
+        // damaged is found by way of the segment before it.
+        while let Some(&last) = bases.last() {
+            if counted.header(last).is_some() || bases.len() == 1 && counted.begun(last) {
+                break;
+            }
             bases.pop();
         }
         let Some(&oldest) = bases.first() else {
             return Err(LogFault::Absent(files.disk_dir().to_owned()));
-        };
-        let generation = match &head {
-            Some(head) => head.generation(),
-            None => read_marks(&files)?.newest.map_or(0, |mark| mark.generation),
         };
         let Some(source) = Source::load(&files, head.as_ref(), oldest)? else {
             return Err(LogFault::Absent(files.disk_segment(oldest)));
@@ -159,14 +159,14 @@ impl Tail {
 
     /// Goes through seals, and from memory to disk and back, until a frame lies ahead.
     ///
-    /// Ends: each turn either enters the next segment or changes the source, and [`Tail::find_more`] changes it for the
-    /// same place at most once from memory to disk, once back, and once to a newer copy of the disk file.
+    /// Ends: each turn enters the next segment, goes over to another generation, or is the one time in this poll that
+    /// [`Tail::find_more`] reads the segment again.
     fn next_header(&mut self) -> Result<Option<Descriptor>, LogFault> {
         let mut reread = None;
         loop {
             self.follow_head()?;
             if self.at_durable_limit() {
-                if self.idle_for_long() && self.attach_if_replaced()? {
+                if self.idle_for_long() && self.look_around()? {
                     continue;
                 }
                 return Ok(None);
@@ -185,7 +185,7 @@ impl Tail {
     }
 
     pub(crate) fn look(&self) -> Look {
-        look(&self.source, self.base, self.offset, self.next_seq)
+        look(&self.source, self.base, self.offset, Some(self.next_seq))
     }
 
     fn at_durable_limit(&self) -> bool {
@@ -194,53 +194,16 @@ impl Tail {
         head.durable_mode() && !self.files.is_for_owner() && !head.is_closed() && self.position() >= head.durable()
     }
 
-    /// Turns to disk when the writer has stopped, and finds out when it came back after a machine crash: what lies behind
-    /// the cut is not what was mapped here.
-    fn follow_head(&mut self) -> Result<(), LogFault> {
-        let Some(head) = &self.head else { return Ok(()) };
-        if !head.is_closed() && head.generation() == self.generation {
-            return Ok(());
-        }
-        let before = head.clone();
-        let followed = self.change_head();
-        if followed.is_err() {
-            // With the old head and the old segment the next poll comes here again.
-            self.head = Some(before);
-        }
-        followed
-    }
-
-    fn change_head(&mut self) -> Result<(), LogFault> {
-        if !self.attached() {
-            self.head = open_head(&self.files)?;
-        }
-        let generation = self.head.as_ref().map_or(self.generation, Head::generation);
-        let common = self.head.as_ref().map_or(u64::MAX, |head| head.cuts().common(self.generation, generation));
-        if self.position() > common {
-            return Err(LogFault::Rewound { to: common.max(self.oldest()) });
-        }
-        let Some(source) = self.load(self.base)? else {
-            return Err(LogFault::Lagged { oldest: self.oldest() });
-        };
-        if self.checked_header(&source, self.base)?.is_none() {
-            return Err(self.header_fault(&source, self.base, "segment header is missing"));
-        }
-        self.source = source;
-        self.generation = generation;
-        Ok(())
-    }
-
     /// No whole frame lies here in memory, or on disk: looks whether there is a better copy. True to look again.
     ///
-    /// `reread` is how far the disk was promised to reach when the disk file was read during this poll.
+    /// `reread` is how far the disk was promised to reach when the segment was read again during this poll.
     fn find_more(&mut self, reread: &mut Option<u64>, bad: Option<&'static str>) -> Result<bool, LogFault> {
         let look_closely = reread.is_none() && self.idle_for_long();
         if self.attached() && self.source.is_live() {
-            return if look_closely { self.attach_if_replaced() } else { Ok(false) };
+            return if look_closely { self.look_around() } else { Ok(false) };
         }
-        if !self.attached() {
-            self.head = open_head(&self.files)?;
-            self.follow_head()?;
+        if !self.attached() && self.look_around()? {
+            return Ok(true);
         }
         // Taken before the bytes are read: what it promises, they then hold.
         let promised = match *reread {
@@ -252,13 +215,9 @@ impl Tail {
             return Ok(false);
         }
         *reread = Some(promised);
-        let Some(source) = self.load(self.base)? else {
-            return Err(LogFault::Lagged { oldest: self.oldest() });
-        };
-        if self.checked_header(&source, self.base)?.is_none() {
-            return Err(self.header_fault(&source, self.base, "segment header is missing"));
-        }
-        self.source = source;
+        self.reload()?;
+        // What was read may be of a generation that has taken over meanwhile.
+        self.look_around()?;
         Ok(true)
     }
 
@@ -267,8 +226,7 @@ impl Tail {
         if let Some(head) = self.head.as_ref().filter(|head| !head.is_closed()) {
             return Ok(head.durable());
         }
-        let mark = read_marks(&self.files)?.newest.filter(|mark| mark.log_id == self.log_id);
-        Ok(mark.map_or(0, |mark| mark.position))
+        Ok(self.own_mark()?.map_or(0, |mark| mark.position))
     }
 
     /// The disk file was read just now, and no whole frame lies here in it: is that wrong, or only the end?
@@ -289,43 +247,23 @@ impl Tail {
         if read.is_ok() { u32::from_le_bytes(word) } else { 0 }
     }
 
-    /// True on the first poll without a frame, and on one of many after it.
-    fn idle_for_long(&mut self) -> bool {
-        let look = self.idle_polls.is_multiple_of(IDLE_POLLS_PER_LOOK);
-        self.idle_polls = self.idle_polls.wrapping_add(1);
-        look
-    }
-
-    /// Somebody may have removed the live directory under a dead writer, and a new writer made it anew. True if so.
-    fn attach_if_replaced(&mut self) -> Result<bool, LogFault> {
-        let Some(now) = open_head(&self.files)? else { return Ok(false) };
-        if now.generation() == self.generation {
-            return Ok(false);
-        }
-        self.head = Some(now);
-        Ok(true)
-    }
-
-    /// Whether the files are still those of the generation that is followed.
-    fn still_there(&self) -> Result<bool, LogFault> {
-        Ok(open_head(&self.files)?.is_some_and(|now| now.generation() == self.generation))
-    }
-
     /// Goes on in the next segment, which must continue this one. False if it does not exist yet.
     fn enter_next(&mut self) -> Result<bool, LogFault> {
-        if !self.attached() {
-            self.head = open_head(&self.files)?;
-            self.follow_head()?;
+        // Another generation may not have this seal.
+        if !self.attached() && self.look_around()? {
+            return Ok(true);
         }
         let base = self.base + self.segment_bytes;
         if base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base) {
-            return if self.attached() && self.idle_for_long() { self.attach_if_replaced() } else { Ok(false) };
+            return if self.attached() && self.idle_for_long() { self.look_around() } else { Ok(false) };
         }
-        let Some(source) = self.load(base)? else { return Ok(false) };
+        let loaded = self.load(base)?;
+        // What has this name now may be another generation's; that was marked before.
+        if self.look_around()? {
+            return Ok(true);
+        }
+        let Some(source) = loaded else { return Ok(false) };
         let Some(header) = self.checked_header(&source, base)? else { return Ok(false) };
-        if self.attached() && !self.still_there()? {
-            return self.attach_if_replaced();
-        }
         if header.first_seq != self.next_seq {
             return Err(self.header_fault(&source, base, "segment does not go on where the one before ended"));
         }
@@ -346,21 +284,6 @@ impl Tail {
         Ok(())
     }
 
-    /// The segment at `base`, from where it counts now.
-    fn load(&mut self, base: u64) -> Result<Option<Source>, LogFault> {
-        let source = Source::load(&self.files, self.head.as_ref(), base)?;
-        if self.attached() {
-            return Ok(source);
-        }
-        // A writer that came back while a disk file was read may have been writing to it.
-        self.head = open_head(&self.files)?;
-        if self.head.is_some() { Source::load(&self.files, self.head.as_ref(), base) } else { Ok(source) }
-    }
-
-    fn attached(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| !head.is_closed())
-    }
-
     /// The files to look for segments in: memory copies count only with their head.
     pub(crate) fn counted_files(&self) -> LogFiles {
         if self.attached() { self.files.clone() } else { self.files.clone().on_disk() }
@@ -374,7 +297,7 @@ impl Tail {
     }
 
     /// The header of a segment just loaded, which must fit what is known of the log; `None` if it was never written.
-    fn checked_header(&self, source: &Source, base: u64) -> Result<Option<SegmentHeader>, LogFault> {
+    pub(crate) fn checked_header(&self, source: &Source, base: u64) -> Result<Option<SegmentHeader>, LogFault> {
         let wrong = match source.header(base) {
             Err(what) => what,
             Ok(Some(header)) if self.log_id != 0 && header.log_id != self.log_id => "segment belongs to another log",
@@ -386,7 +309,7 @@ impl Tail {
         Err(self.header_fault(source, base, wrong))
     }
 
-    fn header_fault(&self, source: &Source, base: u64, what: &str) -> LogFault {
+    pub(crate) fn header_fault(&self, source: &Source, base: u64, what: &str) -> LogFault {
         let path = self.path_of(source, base);
         LogFault::Corrupt(Corruption { path, offset: 0, position: base, seq: self.next_seq, what: what.to_owned() })
     }
@@ -395,13 +318,6 @@ impl Tail {
         match (source, self.files.live_segment(base)) {
             (Source::Live(_), Some(live)) => live,
             _ => self.files.disk_segment(base),
-        }
-    }
-
-    fn oldest(&self) -> u64 {
-        match &self.head {
-            Some(head) => head.oldest(),
-            None => self.files.all_bases().ok().and_then(|bases| bases.first().copied()).unwrap_or(0),
         }
     }
 
@@ -421,12 +337,4 @@ impl Tail {
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
-}
-
-/// The head of a log in memory, if it counts. A head that some other log left behind does not.
-fn open_head(files: &LogFiles) -> Result<Option<Head>, LogFault> {
-    let Some(path) = files.head() else { return Ok(None) };
-    let Some(head) = Head::open(&path)? else { return Ok(None) };
-    let marks = read_marks(files)?;
-    Ok(marks.newest.is_none_or(|mark| mark.log_id == head.log_id()).then_some(head))
 }

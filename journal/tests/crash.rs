@@ -7,11 +7,11 @@ mod common;
 use std::fs;
 
 use common::{
-    Place, SEGMENT, Seen, append, append_group, assert_same, corruption, drain, kill, overwrite, segment_files, sync,
+    Place, SEGMENT, Seen, append, append_group, assert_same, corruption, drain, overwrite, segment_files, sync,
 };
-use cutline_journal::layout::{MORE, SEGMENT_HEADER_BYTES};
+use cutline_journal::layout::{MORE, Mark, SEGMENT_HEADER_BYTES};
 use cutline_journal::recover::recover;
-use cutline_journal::{Appender, LogFault, Start, Tail};
+use cutline_journal::{Appender, LogFault, Lookup, Start, Tail};
 
 fn fill(place: &Place, frames: i64) -> (Vec<Seen>, Appender, cutline_journal::keeper::LogKeeper) {
     let (mut appender, mut keeper) = place.start();
@@ -33,7 +33,7 @@ fn a_killed_process_loses_nothing_that_was_committed() {
         let (end, last_seq) = (appender.position(), appender.last_seq());
         let mut tail = place.tail(Start::Oldest);
         assert_same(&drain(&mut tail), &wrote, "before");
-        kill(appender, keeper);
+        place.kill(appender, keeper);
 
         let recovered = place.recover();
         assert_eq!((recovered.end(), recovered.last_seq(), recovered.torn_bytes), (end, last_seq, 0));
@@ -54,7 +54,7 @@ fn a_killed_process_loses_nothing_that_was_committed() {
 
 #[test]
 fn crashes_in_a_row_lose_nothing_either() {
-    let place = Place::new();
+    let place = Place::on_disk();
     let mut wrote = Vec::new();
     let mut tag = 0;
     for round in 0..12 {
@@ -63,7 +63,7 @@ fn crashes_in_a_row_lose_nothing_either() {
             wrote.push(append(&mut appender, &mut keeper, tag, (tag as usize * 131) % 5000));
             tag += 1;
         }
-        kill(appender, keeper);
+        place.kill(appender, keeper);
         // A recovery that dies before it activates, too.
         drop(place.recover());
     }
@@ -83,7 +83,7 @@ fn what_was_claimed_and_not_committed_is_cleared() {
         std::mem::forget(group);
         let mut tail = place.tail(Start::Oldest);
         assert_same(&drain(&mut tail), &wrote, "uncommitted frames are not visible");
-        kill(appender, keeper);
+        place.kill(appender, keeper);
 
         let recovered = place.recover();
         assert_eq!(recovered.torn_bytes, 0, "nobody ever saw them");
@@ -112,7 +112,7 @@ fn a_killed_process_loses_nothing_in_durable_mode() {
     sync(&appender, &mut keeper);
     wrote.extend((10..20).map(|tag| append(&mut appender, &mut keeper, tag, 100)));
     let last_seq = appender.last_seq();
-    kill(appender, keeper);
+    place.kill(appender, keeper);
 
     let recovered = recover(settings, 1).expect("recovered");
     assert_eq!(recovered.last_seq(), last_seq);
@@ -138,7 +138,7 @@ fn a_dead_machine_keeps_what_was_flushed_and_starts_a_new_generation() {
         behind.poll().expect("sound").expect("a frame");
     }
     let resume = told.position();
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
 
     let recovered = place.recover();
@@ -191,7 +191,7 @@ fn the_generation_grows_also_when_the_disk_ends_at_a_whole_frame() {
     let (wrote, mut appender, mut keeper) = fill(&place, 20);
     sync(&appender, &mut keeper);
     append(&mut appender, &mut keeper, 100, 10);
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
     let recovered = place.recover();
     assert_eq!(recovered.torn_bytes, 0, "nothing shows that there was more");
@@ -226,7 +226,7 @@ fn torn_writes_behind_the_mark_are_cut_off_by_whole_groups() {
     assert_eq!(durable / SEGMENT, end / SEGMENT, "one segment for this test");
     let base = durable - durable % SEGMENT;
     let memory = fs::read(place.files().live_segment(base).expect("live")).expect("read");
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
     let mark = fs::read(place.disk().mark()).expect("read");
     let whole_groups: Vec<(u64, usize)> = std::iter::once((durable, 0))
@@ -314,7 +314,7 @@ fn later_segments_that_reached_the_disk_before_earlier_ones_are_removed() {
     }
     sync(&appender, &mut keeper);
     assert!(segment_files(place.disk().disk_dir()).len() > 3);
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
     fs::write(place.disk().mark(), &mark).expect("written");
     let end = wrote.last().expect("some");
@@ -354,7 +354,7 @@ fn a_log_is_cut_back_alive_and_followers_are_told() {
             drop(appender);
             keeper.close().expect("closed");
         } else {
-            kill(appender, keeper);
+            place.kill(appender, keeper);
         }
         let mut recovered = place.recover();
         recovered.cut_back(recovered.end(), recovered.last_seq() + 1); // nothing
@@ -370,7 +370,7 @@ fn a_log_is_cut_back_alive_and_followers_are_told() {
             other => panic!("{other:?}"),
         }
         assert_same(&drain(&mut before), &wrote[59..], "a tail before the cut reads what is there now");
-        kill(appender, keeper);
+        place.kill(appender, keeper);
         assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, "after another crash");
         let (appender, keeper) = place.start();
         drop(appender);
@@ -388,7 +388,7 @@ fn memory_of_another_boot_or_generation_does_not_count() {
         let (wrote, mut appender, mut keeper) = fill(&place, 10);
         sync(&appender, &mut keeper);
         append(&mut appender, &mut keeper, 500, 10);
-        kill(appender, keeper);
+        place.kill(appender, keeper);
         let head = place.files().head().expect("a head");
         match field {
             "boot" => overwrite(&head, 24, &[7; 16]),
@@ -409,30 +409,57 @@ fn memory_of_another_boot_or_generation_does_not_count() {
 fn activation_can_die_between_its_steps() {
     let place = Place::new();
     let (wrote, appender, keeper) = fill(&place, 150);
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     let disk_before = snapshot(place.disk().disk_dir());
     let live_before = snapshot(&place.live.path().join("outputs"));
     let (appender, keeper) = place.start();
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     let disk_after = snapshot(place.disk().disk_dir());
     let live_after = snapshot(&place.live.path().join("outputs"));
-    let segments = |all: &Files| all.iter().filter(|(name, _)| name != "mark").cloned().collect::<Files>();
-    let mark = |all: &Files| all.iter().filter(|(name, _)| name == "mark").cloned().collect::<Files>();
-    let states = [
-        ("nothing done", disk_before.clone(), live_before.clone()),
-        ("on disk", [segments(&disk_after), mark(&disk_before)].concat(), live_before.clone()),
-        ("marked", disk_after.clone(), live_before.clone()),
-        ("marked, machine dies", disk_after.clone(), Files::new()),
-        ("head is last", disk_after.clone(), live_after.iter().filter(|(name, _)| name != "head").cloned().collect()),
-        ("done", disk_after.clone(), live_after.clone()),
-    ];
+    let mark = |all: &Files| all.iter().find(|(name, _)| name == "mark").cloned().expect("a mark").1;
+    let (old_mark, new_mark) = (mark(&disk_before), mark(&disk_after));
+    let slots = |first: &[u8], second: &[u8]| [&first[..512], &second[512..]].concat();
+    // The two slots are written one after the other, the older one first.
+    let half_mark = [slots(&old_mark, &new_mark), slots(&new_mark, &old_mark)];
+    let half_mark = half_mark.into_iter().max_by_key(|bytes| newest_counter(bytes)).expect("two");
+    let with_mark = |files: &Files, mark: &[u8]| {
+        let rest = files.iter().filter(|(name, _)| name != "mark").cloned();
+        rest.chain([("mark".into(), mark.to_vec())]).collect::<Files>()
+    };
+    let mut states: Vec<(String, Files, Files)> = Vec::new();
+    for done in 0..=disk_after.len() {
+        // Segments reach the disk one by one.
+        let mut disk = disk_before.clone();
+        disk.retain(|(name, _)| !disk_after[..done].iter().any(|(after, _)| after == name));
+        disk.extend(disk_after[..done].iter().cloned());
+        states.push((format!("{done} files on disk"), with_mark(&disk, &old_mark), live_before.clone()));
+    }
+    states.push(("half marked".to_owned(), with_mark(&disk_after, &half_mark), live_before.clone()));
+    for removed in 0..=live_before.len() {
+        // Stale memory copies are removed one by one, the head stays.
+        let is_kept = |(name, _): &(std::ffi::OsString, Vec<u8>)| {
+            name == "head"
+                || live_after.iter().any(|(after, bytes)| after == name && bytes.iter().any(|&byte| byte != 0))
+        };
+        let stale: Files = live_before.iter().filter(|file| !is_kept(file)).take(removed).cloned().collect();
+        let live = live_before.iter().filter(|file| !stale.contains(file)).cloned().collect();
+        states.push((format!("{removed} memory copies removed"), disk_after.clone(), live));
+    }
+    states.push(("done".to_owned(), disk_after.clone(), live_after.clone()));
+    states.push(("marked, machine dies".to_owned(), disk_after.clone(), Files::new()));
+    states.push(("half marked, machine dies".to_owned(), with_mark(&disk_after, &half_mark), Files::new()));
     for (name, disk, live) in states {
         restore(place.disk().disk_dir(), &disk);
         restore(&place.live.path().join("outputs"), &live);
         let (appender, keeper) = place.start();
-        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, name);
-        kill(appender, keeper);
+        assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, &name);
+        place.kill(appender, keeper);
     }
+}
+
+/// The higher counter of the two slots of a mark file.
+fn newest_counter(bytes: &[u8]) -> u64 {
+    bytes.chunks(512).filter_map(Mark::read).map(|mark| mark.counter).max().expect("a mark")
 }
 
 /// A clean stop that dies between its steps is a clean stop or a crash of the process, never a loss.
@@ -458,7 +485,7 @@ fn a_clean_stop_can_die_between_its_steps() {
         assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, name);
         let (appender, keeper) = place.start();
         assert_same(&drain(&mut place.tail(Start::Oldest)), &wrote, name);
-        kill(appender, keeper);
+        place.kill(appender, keeper);
     }
 }
 
@@ -488,7 +515,7 @@ fn a_group_that_ends_in_a_promise_below_the_mark_is_corruption() {
     let (_, mut appender, mut keeper) = fill(&place, 3);
     let last = append(&mut appender, &mut keeper, 3, 0);
     sync(&appender, &mut keeper);
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
     // The frame says that more of its group follows, checksum and all.
     let mut stored =
@@ -500,4 +527,111 @@ fn a_group_that_ends_in_a_promise_below_the_mark_is_corruption() {
     assert_eq!(fault.path, place.disk().disk_segment(0));
     assert_eq!(fault.offset, last.position + 64);
     assert_eq!(SEGMENT_HEADER_BYTES, 64);
+}
+
+/// The first group of a segment is torn: before it the mark stands behind a seal, and that is no part of the group.
+#[test]
+fn a_torn_group_at_the_beginning_of_a_segment_is_cut_off() {
+    let place = Place::new();
+    let (mut wrote, mut appender, mut keeper) = fill(&place, 5);
+    sync(&appender, &mut keeper);
+    wrote.push(append(&mut appender, &mut keeper, 6, 40_000));
+    let group = append_group(&mut appender, &mut keeper, &[(7, 20_000), (8, 20_000)]);
+    assert_eq!(group[0].position, SEGMENT + SEGMENT_HEADER_BYTES, "the group begins a segment");
+    appender.publish();
+    assert!(keeper.flush(keeper.visible()).expect("flushed"), "only the first segment");
+    assert_eq!(keeper.durable(), SEGMENT);
+    let memory = fs::read(place.files().live_segment(SEGMENT).expect("a name")).expect("read");
+    place.kill(appender, keeper);
+    place.lose_memory();
+    let one_frame = (group[1].position - SEGMENT) as usize;
+    overwrite(&place.disk().disk_segment(SEGMENT), 0, &memory[..one_frame]);
+
+    let recovered = place.recover();
+    assert!(recovered.torn_bytes > 20_000, "{}", recovered.torn_bytes);
+    let (mut appender, mut keeper) = recovered.activate().expect("active");
+    wrote.push(append(&mut appender, &mut keeper, 9, 20_000));
+    drop(appender);
+    keeper.close().expect("closed");
+    let (seen, tail) = place.read_all();
+    assert_same(&seen, &wrote, "");
+    tail.check_end().expect("a clean end");
+}
+
+/// A segment's disk file was lost while its memory copy was still there: the restart may not remove the one copy left.
+#[test]
+fn a_disk_file_that_is_missing_is_written_again_from_memory() {
+    let place = Place::new();
+    let (mut wrote, mut appender, mut keeper) = fill(&place, 20);
+    sync(&appender, &mut keeper);
+    let base = appender.position() / SEGMENT * SEGMENT;
+    while appender.position() < base + SEGMENT {
+        wrote.push(append(&mut appender, &mut keeper, wrote.len() as i64, 4000));
+    }
+    appender.publish();
+    while keeper.flush(keeper.visible()).expect("flushed") {}
+    assert!(keeper.durable() > base + SEGMENT && place.files().live_segment(base).expect("a name").exists());
+    place.kill(appender, keeper);
+    fs::remove_file(place.disk().disk_segment(base)).expect("removed");
+    let (appender, keeper) = place.start();
+    place.kill(appender, keeper);
+    place.lose_memory();
+    place.start();
+    assert_same(&place.read_all().0, &wrote, "");
+}
+
+/// Frames of one size, so that after the cut other frames begin where lost ones did.
+#[test]
+fn a_follower_that_missed_a_cut_is_told_however_it_comes_back() {
+    for machine_dies in [false, true] {
+        let place = Place::new();
+        let (mut appender, mut keeper) = place.start();
+        let old: Vec<Seen> = (0..40).map(|tag| append(&mut appender, &mut keeper, tag * 3, 100)).collect();
+        let mut stayed = place.tail(Start::Oldest);
+        drain(&mut stayed);
+        let resume = Start::Resume { position: stayed.position(), generation: stayed.generation() };
+        if machine_dies {
+            place.kill(appender, keeper);
+            place.lose_memory();
+        } else {
+            drop(appender);
+            keeper.close().expect("closed");
+            assert!(stayed.poll().expect("sound").is_none(), "on disk now");
+        }
+        // A writer comes, takes frames back, writes as many anew, and goes.
+        let mut recovered = place.recover();
+        let cut = if machine_dies { SEGMENT_HEADER_BYTES } else { old[25].position };
+        recovered.cut_back(cut, if machine_dies { 1 } else { old[25].seq });
+        let (mut appender, mut keeper) = recovered.activate().expect("active");
+        let before = Tail::open(place.data.path(), "outputs", Start::Resume { position: cut, generation: 1 });
+        assert!(before.is_ok(), "up to the cut nothing has changed");
+        for tag in 100..150 {
+            append(&mut appender, &mut keeper, tag * 3, 100);
+        }
+        drop(appender);
+        keeper.close().expect("closed");
+
+        let told = (0..3000).find_map(|_| stayed.poll().map(|frame| assert!(frame.is_none(), "invented")).err());
+        assert!(matches!(told, Some(LogFault::Rewound { to }) if to == cut), "{told:?}");
+        let told = stayed.poll().map(|frame| frame.is_some()).expect_err("it stays told");
+        assert!(matches!(told, LogFault::Rewound { to } if to == cut), "{told}");
+        let told = Tail::open(place.data.path(), "outputs", resume).map(|_| ()).expect_err("told");
+        assert!(matches!(told, LogFault::Rewound { to } if to == cut), "{told}");
+    }
+}
+
+/// A look-up takes memory copies no more than recovery does when they are of another boot.
+#[test]
+fn a_lookup_does_not_read_memory_that_does_not_count() {
+    let place = Place::new();
+    let (wrote, appender, mut keeper) = fill(&place, 10);
+    sync(&appender, &mut keeper);
+    place.kill(appender, keeper);
+    let live = place.files().live_segment(0).expect("a name");
+    common::flip(&live, wrote[4].position + 70, 1);
+    let look = || Lookup::new(place.files(), SEGMENT).frame(wrote[4].position).map(|frame| Seen::of(&frame));
+    let found = corruption(look().expect_err("memory counts, and is damaged"));
+    assert_eq!((found.path, found.position), (live, wrote[4].position));
+    overwrite(&place.files().head().expect("a head"), 24, &[7; 16]);
+    assert_eq!(look().expect("from disk"), wrote[4]);
 }

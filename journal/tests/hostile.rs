@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{LOG_ID, Place, SEGMENT, append, assert_same, drain, kill, sync, write_clean_log};
+use common::{LOG_ID, Place, SEGMENT, append, assert_same, drain, sync, write_clean_log};
 use cutline_journal::layout::{HEAD_MAGIC, Mark, SegmentHeader};
 use cutline_journal::recover::recover;
 use cutline_journal::{Lookup, Start, Tail};
@@ -38,7 +38,7 @@ fn try_everything(place: &Place, positions: &[u64]) {
             let _ = (recovered.end(), recovered.last_seq(), recovered.damaged_mark());
             let _ = Tail::open_files(recovered.files(), Start::Oldest).map(|mut tail| tail.poll().is_ok());
             if let Ok((appender, keeper)) = recovered.activate() {
-                kill(appender, keeper);
+                place.kill(appender, keeper);
             }
         }
         Err(fault) => assert!(!fault.to_string().is_empty()),
@@ -69,7 +69,7 @@ fn killed_log(place: &Place) -> Vec<u64> {
             sync(&appender, &mut keeper);
         }
     }
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     positions
 }
 
@@ -176,7 +176,7 @@ fn put_checksums_right(path: &Path, bytes: &mut [u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: common::cases(60), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: common::cases(40), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_logs_never_panic(clean: bool, damages in prop::collection::vec(damage(), 1..5)) {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Place, SEGMENT, Seen, append, assert_same, drain, header, kill, payload, segment_files, sync};
+use common::{Place, SEGMENT, Seen, append, assert_same, drain, header, payload, segment_files, sync};
 use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_journal::recover::{LogSettings, recover};
 use cutline_journal::{Appender, Blocked, Start, Tail};
@@ -102,7 +102,7 @@ fn at_capacity_the_log_takes_nothing_more_and_loses_nothing() {
     let seen = drain(&mut place.tail(Start::Oldest));
     assert_eq!(seen.len() as i64, wrote);
     // A restart finds the same, and more capacity lets it go on.
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     settings.capacity_bytes = 6 * SEGMENT;
     let (mut appender, mut keeper) = recover(settings, 1).and_then(|log| log.activate()).expect("active");
     append(&mut appender, &mut keeper, wrote, 3000);
@@ -175,7 +175,7 @@ fn the_watermark_never_stands_inside_a_group() {
     group.commit();
     appender.publish();
     assert!(keeper.flush(keeper.visible()).expect("flushed"), "half of it");
-    kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
     let recovered = recover(settings, 1).unwrap_or_else(|fault| panic!("{fault}"));
     assert_eq!((recovered.end(), recovered.last_seq()), (end, 3));
@@ -196,6 +196,7 @@ fn logs_are_durable_in_flush_order() {
     let stop = AtomicBool::new(false);
     let keeper = Keeper::new(keepers, FLUSH);
     thread::scope(|scope| {
+        let _stopping = StopAtEnd(&stop);
         let keeping = scope.spawn(|| keeper.run(&stop, |fault| panic!("{fault:?}")));
         // Every round refers to the log before: frame n of outputs to frame n of runs to frame n of inputs.
         for round in 0..3000 {
@@ -234,15 +235,21 @@ fn durable_of(place: &Place, name: &str) -> u64 {
     u64::from_le_bytes(bytes[192..200].try_into().expect("eight"))
 }
 
-/// Mounts a small file system over `dir`; `None` where that is not allowed.
+/// A small file system over a folder.
 struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
-    fn new(dir: &'a Path, bytes: u64) -> Option<Self> {
+    /// Where mounting is not allowed, `None`, and `test` says why it is skipped.
+    fn new(dir: &'a Path, bytes: u64, test: &str) -> Option<Self> {
         let options = format!("size={bytes}");
-        let done =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "cutline-test"]).arg(dir).output().ok()?;
-        done.status.success().then_some(Self(dir))
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "cutline-test"]).arg(dir).output();
+        let refused = match mount {
+            Ok(done) if done.status.success() => return Some(Self(dir)),
+            Ok(done) => String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        eprintln!("skipped: {test}: cannot mount a small tmpfs: {refused}");
+        None
     }
 }
 
@@ -255,8 +262,8 @@ impl Drop for Mount<'_> {
 #[test]
 fn a_full_disk_is_reported_blocks_and_loses_nothing() {
     let place = Place::new();
-    let Some(mount) = Mount::new(place.data.path(), 20 * SEGMENT) else {
-        eprintln!("skipped: a_full_disk_is_reported_blocks_and_loses_nothing (mounting a small tmpfs needs root)");
+    let Some(mount) = Mount::new(place.data.path(), 20 * SEGMENT, "a_full_disk_is_reported_blocks_and_loses_nothing")
+    else {
         return;
     };
     std::os::unix::fs::symlink(place.live.path(), place.data.path().join("live")).expect("a link");
@@ -272,11 +279,9 @@ fn a_full_disk_is_reported_blocks_and_loses_nothing() {
     };
     let mut wrote = 0;
     thread::scope(|scope| {
+        let _stopping = StopAtEnd(&stop);
         let keeping = scope.spawn(|| keeper.run(&stop, report));
-        while try_for(&mut appender, wrote, Duration::from_secs(2)) {
-            wrote += 1;
-            assert!(wrote < 100_000, "the disk does not fill");
-        }
+        wrote += append_until_blocked(&mut appender, wrote, || !reports.lock().expect("reports").is_empty());
         let said = reports.lock().expect("reports").clone();
         assert_eq!(said.len(), 1, "one fault, said once: {said:?}");
         let text = said[0].clone().expect("a fault");
@@ -309,8 +314,8 @@ fn a_full_disk_is_reported_blocks_and_loses_nothing() {
 #[test]
 fn a_full_memory_is_reported_blocks_and_loses_nothing() {
     let place = Place::new();
-    let Some(mount) = Mount::new(place.live.path(), 6 * SEGMENT) else {
-        eprintln!("skipped: a_full_memory_is_reported_blocks_and_loses_nothing (mounting a small tmpfs needs root)");
+    let Some(mount) = Mount::new(place.live.path(), 6 * SEGMENT, "a_full_memory_is_reported_blocks_and_loses_nothing")
+    else {
         return;
     };
     let mut settings = place.settings();
@@ -348,6 +353,73 @@ fn a_full_memory_is_reported_blocks_and_loses_nothing() {
     drop(mount);
 }
 
+/// A disk that is taken away, and comes back with the files as they were, goes on being written.
+#[test]
+fn a_disk_that_goes_and_comes_back_loses_nothing() {
+    let place = Place::new();
+    let (mut appender, keeper) = place.start();
+    let mut tail = place.tail(Start::Oldest);
+    let stop = AtomicBool::new(false);
+    let reports: Mutex<Vec<Option<String>>> = Mutex::new(Vec::new());
+    let keeper = Keeper::new(vec![keeper], FLUSH);
+    let report = |fault: Option<&cutline_journal::LogFault>| {
+        reports.lock().expect("reports").push(fault.map(ToString::to_string));
+    };
+    let (here, away) = (place.data.path().join("outputs"), place.data.path().join("away"));
+    let mut wrote = 0;
+    thread::scope(|scope| {
+        let _stopping = StopAtEnd(&stop);
+        let keeping = scope.spawn(|| keeper.run(&stop, report));
+        for _ in 0..3 {
+            let before = reports.lock().expect("reports").len();
+            fs::rename(&here, &away).expect("renamed");
+            wrote += append_until_blocked(&mut appender, wrote, || reports.lock().expect("reports").len() > before);
+            let text = reports.lock().expect("reports").last().cloned().flatten().expect("a fault");
+            assert!(text.contains("outputs") && text.contains("mounted"), "{text}");
+            assert!(durable_of(&place, "outputs") < appender.position(), "what is not on disk is not durable");
+            fs::rename(&away, &here).expect("renamed");
+            for _ in 0..60 {
+                assert!(try_for(&mut appender, wrote, Duration::from_secs(10)), "goes on with the disk");
+                wrote += 1;
+            }
+        }
+        drop(appender);
+        stop.store(true, Ordering::Release);
+        keeping.join().expect("keeper").close().expect("closed");
+    });
+    let seen = drain(&mut tail);
+    assert_eq!(seen.iter().map(|frame| frame.tag).collect::<Vec<_>>(), (0..wrote).collect::<Vec<_>>());
+    let (again, tail) = place.read_all();
+    assert_same(&again, &seen, "from disk");
+    tail.check_end().expect("a clean end");
+}
+
+/// Stops the keeper's thread also where a test fails, so that it fails and does not wait for the thread.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Appends until the log is blocked and `told` is true; how many frames it took.
+fn append_until_blocked(appender: &mut Appender, first: i64, told: impl Fn() -> bool) -> i64 {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut tag = first;
+    loop {
+        if appender.append(header(tag, 1), &payload(tag, 3000)).is_ok() {
+            tag += 1;
+        } else if told() {
+            return tag - first;
+        } else {
+            thread::yield_now();
+        }
+        appender.publish();
+        assert!(Instant::now() < deadline, "the log neither blocks nor reports, after {} frames", tag - first);
+    }
+}
+
 fn try_for(appender: &mut Appender, tag: i64, patience: Duration) -> bool {
     let bytes = payload(tag, 3000);
     let deadline = Instant::now() + patience;
@@ -355,7 +427,7 @@ fn try_for(appender: &mut Appender, tag: i64, patience: Duration) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        thread::sleep(Duration::from_millis(1));
+        thread::yield_now();
     }
     appender.publish();
     true

@@ -14,7 +14,7 @@ use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Start, Tail};
 
 #[test]
 fn everything_comes_back_from_oldest_over_many_segments() {
-    let place = Place::new();
+    let place = Place::on_disk();
     let wrote = write_clean_log(&place, 600);
     assert!(wrote.last().expect("frames").position > 8 * SEGMENT, "the log must roll often for this test");
     let (seen, tail) = place.read_all();
@@ -60,7 +60,7 @@ fn a_tail_starts_at_any_sequence_and_position() {
         assert_eq!(drain(&mut place.tail(Start::Now)), []);
         if live {
             sync(&appender, &mut keeper);
-            common::kill(appender, keeper);
+            place.kill(appender, keeper);
             place.lose_memory();
             let recovered = place.recover();
             (appender, keeper) = recovered.activate().expect("active");
@@ -156,7 +156,7 @@ fn the_kind_of_a_seal_is_refused() {
 #[test]
 fn tails_on_other_threads_follow_while_it_is_written() {
     const FRAMES: i64 = 20_000;
-    let place = Place::new();
+    let place = Place::on_disk();
     let (mut appender, keeper) = place.start();
     let keeper = Keeper::new(vec![keeper], FlushSettings { interval: Duration::from_millis(2) });
     let stop = AtomicBool::new(false);
@@ -269,7 +269,7 @@ fn a_restart_at_the_border_of_a_segment() {
                 drop(appender);
                 keeper.close().expect("closed");
             } else {
-                common::kill(appender, keeper);
+                place.kill(appender, keeper);
             }
             let recovered = place.recover();
             assert_eq!(
@@ -300,7 +300,7 @@ fn a_restart_behind_a_seal_with_nothing_after_it() {
         wrote.push(append(&mut appender, &mut keeper, wrote.len() as i64 * 3, 1000));
     }
     sync(&appender, &mut keeper);
-    common::kill(appender, keeper);
+    place.kill(appender, keeper);
     place.lose_memory();
     // The next segment's file was made ahead, and nothing of it has reached the disk; the mark is as old as that.
     std::fs::write(place.disk().disk_segment(SEGMENT), vec![0; SEGMENT as usize]).expect("written");

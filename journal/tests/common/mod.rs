@@ -2,10 +2,11 @@
 #![allow(dead_code, missing_docs)] // every test file uses its part
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cutline_journal::keeper::LogKeeper;
-use cutline_journal::layout::UNNUMBERED;
+use cutline_journal::layout::{HEAD_VISIBLE, UNNUMBERED};
 use cutline_journal::recover::{LogSettings, Recovered, recover};
 use cutline_journal::{Appender, Descriptor, Frame, LogFault, LogFiles, Start, Tail};
 use tempfile::TempDir;
@@ -13,16 +14,25 @@ use tempfile::TempDir;
 pub const SEGMENT: u64 = 64 * 1024;
 pub const LOG_ID: u64 = 0x0c07_11fe;
 
-/// A log in folders of its own; the live one in memory where there is some.
+/// A log in folders of its own.
 pub struct Place {
     pub data: TempDir,
     pub live: TempDir,
 }
 
 impl Place {
+    /// Both folders in memory where there is some: a flush costs nothing, and the files are the same.
     pub fn new() -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
-        let live = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
+        Self::with_data(memory())
+    }
+
+    /// The data directory on a disk, for what the file system itself has a part in.
+    pub fn on_disk() -> Self {
+        Self::with_data(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn with_data(data: TempDir) -> Self {
+        let live = memory();
         std::os::unix::fs::symlink(live.path(), data.path().join("live")).expect("a link");
         Self { data, live }
     }
@@ -59,6 +69,16 @@ impl Place {
         LogFiles::new(self.data.path(), Some(self.live.path()), "outputs")
     }
 
+    /// The process dies as one does that is killed: from here on nothing is published, flushed or removed.
+    pub fn kill(&self, appender: Appender, keeper: LogKeeper) {
+        let head = self.files().head().expect("a head");
+        let before = fs::read(&head).expect("read");
+        drop((appender, keeper));
+        // They are dropped, so that a long soak runs out of neither files nor mappings; what the drop published is taken
+        // back.
+        overwrite(&head, HEAD_VISIBLE as u64, &before[HEAD_VISIBLE..HEAD_VISIBLE + 8]);
+    }
+
     /// The machine stops: memory is gone. What is on disk stays as it is.
     pub fn lose_memory(&self) {
         let live = self.live.path().join("outputs");
@@ -78,6 +98,10 @@ impl Place {
         let seen = drain(&mut tail);
         (seen, tail)
     }
+}
+
+fn memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder")
 }
 
 /// What tells one frame from another.
@@ -209,12 +233,6 @@ pub fn write_clean_log(place: &Place, frames: i64) -> Vec<Seen> {
     wrote
 }
 
-/// Dies as a process does that is killed: no destructor runs.
-pub fn kill(appender: Appender, keeper: LogKeeper) {
-    std::mem::forget(appender);
-    std::mem::forget(keeper);
-}
-
 pub fn corruption(fault: LogFault) -> cutline_journal::fault::Corruption {
     match fault {
         LogFault::Corrupt(corruption) => corruption,
@@ -223,7 +241,6 @@ pub fn corruption(fault: LogFault) -> cutline_journal::fault::Corruption {
 }
 
 pub fn flip(path: &Path, offset: u64, mask: u8) {
-    use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("opened");
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).expect("read");
@@ -231,7 +248,6 @@ pub fn flip(path: &Path, offset: u64, mask: u8) {
 }
 
 pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
-    use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().write(true).open(path).expect("opened");
     file.write_all_at(bytes, offset).expect("written");
 }

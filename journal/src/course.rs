@@ -1,0 +1,114 @@
+//! Which copy of its log a tail reads: memory while a writer's head counts, disk otherwise; and in which generation.
+//!
+//! Reached from [`Tail::poll`] only, on whatever thread owns the tail: when the head it follows was closed, at the end of a
+//! segment, and now and then while nothing comes. A look is a few system calls; it waits for nobody and writes nothing.
+
+use crate::fault::LogFault;
+use crate::files::LogFiles;
+use crate::head::Head;
+use crate::layout::Mark;
+use crate::marks::read_marks;
+use crate::source::Source;
+use crate::tail::Tail;
+
+/// Polls without a frame after which a tail of a live log looks whether its files were replaced under it.
+const IDLE_POLLS_PER_LOOK: u32 = 1024;
+
+impl Tail {
+    /// Whether the memory of a writer is followed.
+    pub(crate) fn attached(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| !head.is_closed())
+    }
+
+    /// Turns to disk, or to the next writer, once the head that was followed is closed.
+    pub(crate) fn follow_head(&mut self) -> Result<(), LogFault> {
+        if self.head.is_none() || self.attached() {
+            return Ok(());
+        }
+        self.turn(true).map(|_| ())
+    }
+
+    /// Looks what counts now. True if another generation has taken over, which is followed from here on.
+    pub(crate) fn look_around(&mut self) -> Result<bool, LogFault> {
+        if self.attached() && self.own_mark()?.is_none_or(|mark| mark.generation == self.generation) {
+            return Ok(false);
+        }
+        self.turn(false)
+    }
+
+    /// True on the first poll without a frame, and on one of many after it.
+    pub(crate) fn idle_for_long(&mut self) -> bool {
+        let look = self.idle_polls.is_multiple_of(IDLE_POLLS_PER_LOOK);
+        self.idle_polls = self.idle_polls.wrapping_add(1);
+        look
+    }
+
+    /// Reads the segment again from where it counts now, at the same place.
+    pub(crate) fn reload(&mut self) -> Result<(), LogFault> {
+        let Some(source) = self.load(self.base)? else {
+            return Err(LogFault::Lagged { oldest: self.oldest() });
+        };
+        if self.checked_header(&source, self.base)?.is_none() {
+            return Err(self.header_fault(&source, self.base, "segment header is missing"));
+        }
+        self.source = source;
+        Ok(())
+    }
+
+    /// The segment at `base`, from where it counts now.
+    pub(crate) fn load(&self, base: u64) -> Result<Option<Source>, LogFault> {
+        Source::load(&self.files, self.head.as_ref(), base)
+    }
+
+    /// The mark of this log, not of another one that lies in its place.
+    pub(crate) fn own_mark(&self) -> Result<Option<Mark>, LogFault> {
+        Ok(read_marks(&self.files)?.newest.filter(|mark| mark.log_id == self.log_id))
+    }
+
+    /// Takes the head and the generation that count now. After a fault everything is as it was, and the next poll that
+    /// finds no frame comes here again.
+    fn turn(&mut self, reload: bool) -> Result<bool, LogFault> {
+        let head = head_that_counts(&self.files)?;
+        let before = (std::mem::replace(&mut self.head, head), self.generation);
+        let turned = self.follow_course(reload);
+        if turned.is_err() {
+            (self.head, self.generation) = before;
+            self.idle_polls = 0;
+        }
+        turned
+    }
+
+    /// Goes over to the generation that counts now, unless it has taken back what was read. True if it is another one.
+    fn follow_course(&mut self, reload: bool) -> Result<bool, LogFault> {
+        let mark = self.own_mark()?.filter(|mark| mark.generation != self.generation);
+        if let Some(mark) = &mark {
+            let common = mark.cuts.common(self.generation, mark.generation);
+            if self.position() > common {
+                return Err(LogFault::Rewound { to: common.max(self.oldest()) });
+            }
+            self.generation = mark.generation;
+        }
+        if mark.is_some() || reload {
+            self.reload()?;
+        }
+        Ok(mark.is_some())
+    }
+
+    /// Oldest position still kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        match &self.head {
+            Some(head) => head.oldest(),
+            None => self.files.all_bases().ok().and_then(|bases| bases.first().copied()).unwrap_or(0),
+        }
+    }
+}
+
+/// The head of a log in memory, if memory counts: it is of this boot, of a writer that has not stopped, and of the log and
+/// the generation that the mark on disk names.
+pub(crate) fn head_that_counts(files: &LogFiles) -> Result<Option<Head>, LogFault> {
+    let Some(path) = files.head() else { return Ok(None) };
+    let Some(head) = Head::open(&path)? else { return Ok(None) };
+    let mark = read_marks(files)?.newest;
+    let ours = mark.is_some_and(|mark| mark.log_id == head.log_id() && mark.generation == head.generation());
+    Ok(ours.then_some(head))
+}

@@ -1,0 +1,232 @@
+//! The keeper's part for one log: prepares segments, brings them to disk, retires them. Called by the keeper's thread only
+//! (and by recovery, before there is one); makes system calls and may wait for the disk.
+//!
+//! Prepared segments go to the appender through a queue. What is committed is copied to disk and flushed, the durable
+//! watermark follows, then the mark, and memory copies that disk has taken over are removed. After a fault the watermark
+//! stands still, memory fills, the appender is blocked, and the next call tries again.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use cutline_shm::region::Region;
+
+use crate::disk::{open_existing, remove, reserve_segment, sync_dir};
+use crate::fault::LogFault;
+use crate::files::LogFiles;
+use crate::head::Head;
+use crate::layout::{Mark, to_usize};
+use crate::marks::MarkFile;
+use crate::recover::LogSettings;
+use crate::segment::{LiveSegment, SegmentBytes};
+
+/// Most bytes copied to disk between two looks at what must be prepared.
+const FLUSH_STEP_BYTES: u64 = 4 << 20;
+/// A copy begins at such a border: what a failed write has torn in the page that it shares with durable frames is healed.
+const PAGE_BYTES: u64 = 4096;
+
+/// The keeper's part for one log.
+pub struct LogKeeper {
+    settings: LogSettings,
+    files: LogFiles,
+    head: Head,
+    /// Segments in memory, oldest first: on their way to disk, the one being written, and those ready.
+    live: VecDeque<LiveSegment>,
+    /// Unlinked segments that a reader in this process still holds; unmapped here, so that no lane has to.
+    retired: Vec<LiveSegment>,
+    prepared: rtrb::Producer<LiveSegment>,
+    /// No segment begins at or behind this position.
+    capacity_end: u64,
+    /// The disk file that is written, by its base; `None` after a fault: what is there must be looked at again.
+    disk: Option<(u64, File)>,
+    /// Base of the last disk file that was made ahead of need, and whether its name is durable.
+    disk_ready: (u64, bool),
+    marks: MarkFile,
+    /// As it was written last.
+    mark: Mark,
+    /// On disk up to here, the border of a group; the mark follows.
+    durable: u64,
+    /// Copied and flushed up to here, perhaps inside of a group; the durable position follows at the next border.
+    copied: u64,
+}
+
+impl LogKeeper {
+    #[allow(clippy::too_many_arguments)] // called once, by `activate`
+    pub(crate) fn new(
+        settings: LogSettings,
+        files: LogFiles,
+        head: Head,
+        current: LiveSegment,
+        marks: MarkFile,
+        mark: Mark,
+        capacity_end: u64,
+        prepared: rtrb::Producer<LiveSegment>,
+    ) -> Result<Self, LogFault> {
+        let base = current.base;
+        let mut keeper = Self {
+            settings,
+            files,
+            head,
+            live: VecDeque::from([current]),
+            retired: Vec::new(),
+            prepared,
+            capacity_end,
+            disk: None,
+            disk_ready: (base, true),
+            marks,
+            durable: mark.position,
+            copied: mark.position,
+            mark,
+        };
+        keeper.prepare()?;
+        Ok(keeper)
+    }
+
+    /// Position up to which the log is on disk: always the border of a group.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Position up to which the appender has published.
+    #[must_use]
+    pub fn visible(&self) -> u64 {
+        self.head.visible()
+    }
+
+    /// Retires what is on disk and prepares the next segments, as far as memory and capacity are meant for them.
+    ///
+    /// # Errors
+    /// Memory or disk that cannot be had; call it again later.
+    pub fn prepare(&mut self) -> Result<(), LogFault> {
+        self.retired.retain(|segment| Arc::strong_count(&segment.region) > 1);
+        let size = self.settings.segment_bytes;
+        while self.live.len() >= self.settings.live_segments {
+            let Some(oldest) = self.live.front() else { return Ok(()) };
+            // The one that is written is never on disk as a whole.
+            if oldest.base + size > self.durable {
+                return Ok(());
+            }
+            remove(&self.files.live_segment(oldest.base).unwrap_or_default())?;
+            self.retired.extend(self.live.pop_front());
+        }
+        while self.live.len() < self.settings.live_segments && self.prepared.slots() > 0 {
+            let base = self.live.back().map_or(0, |segment| segment.base + size);
+            if base >= self.capacity_end {
+                return Ok(());
+            }
+            self.prepare_segment(base)?;
+        }
+        Ok(())
+    }
+
+    fn prepare_segment(&mut self, base: u64) -> Result<(), LogFault> {
+        let size = self.settings.segment_bytes;
+        if self.disk_ready.0 != base {
+            reserve_segment(&self.files.disk_segment(base), size)?;
+            self.disk_ready = (base, false);
+        }
+        let path = self.files.live_segment(base).unwrap_or_default();
+        remove(&path)?;
+        let region = Region::create_new(&path, to_usize(size))?;
+        region.populate_write()?;
+        let segment = LiveSegment { base, region: Arc::new(region) };
+        if self.prepared.push(segment.clone()).is_ok() {
+            self.live.push_back(segment);
+        }
+        Ok(())
+    }
+
+    /// Copies what lies before `target` to disk, at most a few MiB, and flushes it. True if more is left.
+    ///
+    /// `target` is a position that [`LogKeeper::visible`] told: the durable watermark moves to it, or to the end of a
+    /// segment before it, and never stands inside of a group.
+    ///
+    /// # Errors
+    /// The disk's. Nothing is taken as durable that was not flushed: the next call copies it again, because a failed flush
+    /// may have dropped pages that a later one would call clean. Files are opened anew, so that a disk that was taken away
+    /// and has come back is written again.
+    pub fn flush(&mut self, target: u64) -> Result<bool, LogFault> {
+        let target = target.min(self.visible());
+        if self.durable < target {
+            self.copy_step(target).inspect_err(|_| {
+                self.disk = None;
+                self.copied = self.durable;
+            })?;
+        }
+        if self.mark.position != self.durable {
+            self.write_mark()?;
+        }
+        Ok(self.durable < target)
+    }
+
+    fn copy_step(&mut self, target: u64) -> Result<(), LogFault> {
+        let from = self.copied;
+        let base = from - from % self.settings.segment_bytes;
+        let end = base + self.settings.segment_bytes;
+        let to = target.min(end).min(from + FLUSH_STEP_BYTES);
+        self.copy(base, from, to)?;
+        self.copied = to;
+        if to == target || to == end {
+            self.durable = to;
+            self.head.set_durable(to);
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, base: u64, from: u64, to: u64) -> Result<(), LogFault> {
+        let path = self.files.disk_segment(base);
+        let lost = |what: String| LogFault::io("flush", &path)(std::io::Error::other(what));
+        let Some(segment) = self.live.iter().find(|segment| segment.base == base) else {
+            return Err(lost("its memory copy is gone before it was on disk".to_owned()));
+        };
+        let start = from - base - (from - base) % PAGE_BYTES;
+        let (at, len) = (to_usize(start), to_usize(to - base - start));
+        let bytes = segment.slice(at, len).ok_or_else(|| lost(format!("its memory copy has no byte {}", to - base)))?;
+        if !self.disk_ready.1 {
+            sync_dir(self.files.disk_dir())?;
+            self.disk_ready.1 = true;
+        }
+        let disk = match &mut self.disk {
+            Some((open, file)) if *open == base => file,
+            disk => &mut disk.insert((base, open_existing(&path)?)).1,
+        };
+        disk.write_all_at(bytes, start).map_err(LogFault::io("write", &path))?;
+        disk.sync_data().map_err(LogFault::io("flush", &path))
+    }
+
+    /// Marks what is durable. Between segments an older mark may be what a machine crash leaves, or a fault here: it
+    /// promises less, and nothing wrong.
+    fn write_mark(&mut self) -> Result<(), LogFault> {
+        let size = self.settings.segment_bytes;
+        let mark = Mark { position: self.durable, ..self.mark };
+        self.marks.write(mark)?;
+        if mark.position / size != self.mark.position / size {
+            self.marks.sync()?;
+        }
+        self.mark = mark;
+        Ok(())
+    }
+
+    /// Brings everything to disk, marks it as clean, and removes the memory copies. The appender must be gone.
+    ///
+    /// # Errors
+    /// The disk's; the log is then as after a crash of the process, and nothing is lost.
+    pub fn close(mut self) -> Result<(), LogFault> {
+        while self.flush(self.visible())? {}
+        // Segments prepared ahead hold nothing; without them the last one ends the log.
+        let last = self.durable - self.durable % self.settings.segment_bytes;
+        for base in self.files.disk_bases()?.into_iter().filter(|&base| base > last) {
+            remove(&self.files.disk_segment(base))?;
+        }
+        sync_dir(self.files.disk_dir())?;
+        self.mark.clean = 1;
+        self.marks.write_both(self.mark)?;
+        self.head.close();
+        for base in self.files.live_bases()? {
+            remove(&self.files.live_segment(base).unwrap_or_default())?;
+        }
+        remove(&self.files.head().unwrap_or_default())
+    }
+}
