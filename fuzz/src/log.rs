@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::fs;
 
-use cutline_journal::marks::read_marks;
 use cutline_journal::recover::{Recovered, recover};
 use cutline_journal::{LogFault, LogFiles, Start, Tail};
 
@@ -222,10 +221,8 @@ fn end_of(served: &Option<Served>) -> usize {
 fn check_stopped(place: &Place, damages: &Damages) {
     let everything = place.wrote.len();
     match verify(place, place.disk()) {
-        // Without any mark a tail does not know how far the log must reach; recovery refuses it.
         Ok(served) => {
-            let marked = read_marks(&place.disk()).is_ok_and(|marks| marks.newest.is_some());
-            assert!(!marked || end_of(&served) == everything, "a tail ended early at {served:?} and said nothing");
+            assert_eq!(end_of(&served), everything, "a tail ended early at {served:?} and said nothing");
             assert!(!damages.flips_only || damages.changed.is_empty(), "a flipped bit passed the tail");
         }
         Err(fault) => {

@@ -13,6 +13,9 @@ use crate::head::Head;
 use crate::layout::{MORE, SEAL, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED};
 use crate::segment::LiveSegment;
 
+/// How far ahead of the frame that is written lines are fetched for writing, bytes.
+const PREFETCH_BYTES: usize = 1024;
+
 /// The log cannot take the frame now: its next segment is not ready, or it is at capacity. Try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocked;
@@ -157,6 +160,7 @@ impl Group<'_> {
         assert!(length <= self.limit - offset, "frames exceed the group that was claimed");
         assert!(header.kind & MORE == 0 && header.kind != SEAL, "not the kind of a frame");
         let segment = &self.appender.current;
+        segment.prefetch(offset + PREFETCH_BYTES, length);
         let mut header = Descriptor {
             length: 0,
             kind: header.kind | more,
@@ -169,8 +173,7 @@ impl Group<'_> {
         let mut crc = header_crc(&header);
         let mut at = offset + DESCRIPTOR_BYTES;
         for part in parts {
-            crc = crc32c::crc32c_append(crc, part);
-            segment.write(at, part);
+            crc = segment.write_summed(at, part, crc);
             at += part.len();
         }
         header.crc = crc;

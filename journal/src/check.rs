@@ -1,7 +1,7 @@
 //! What a log without a writer must look like at its end. Cold path.
 
 use crate::fault::{Corruption, LogFault};
-use crate::layout::Mark;
+use crate::layout::{Mark, SEGMENT_HEADER_BYTES};
 use crate::marks::read_marks;
 use crate::tail::Tail;
 
@@ -17,10 +17,21 @@ impl Tail {
         if let Some(damage) = marks.damage(&self.files) {
             return Err(LogFault::Corrupt(damage));
         }
-        if let Some(mark) = marks.newest {
-            self.check_reach(&mark)?;
+        match marks.newest {
+            Some(mark) => self.check_reach(&mark)?,
+            None => self.check_unmarked()?,
         }
         self.check_nothing_behind()
+    }
+
+    /// Checks that a log without a mark holds nothing: the first mark is on disk before the first frame is taken.
+    pub(crate) fn check_unmarked(&self) -> Result<(), LogFault> {
+        let position = self.position();
+        if position == self.oldest() + SEGMENT_HEADER_BYTES && self.rest().iter().all(|&byte| byte == 0) {
+            return Ok(());
+        }
+        let what = "the log has frames, but no mark file: put it back, or the log's end cannot be trusted".to_owned();
+        Err(LogFault::Corrupt(Corruption { path: self.files.mark(), offset: 0, position, seq: 0, what }))
     }
 
     /// Checks that the log ends where `mark` says, or behind it if the log was not stopped cleanly.

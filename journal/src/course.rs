@@ -8,11 +8,15 @@ use crate::files::LogFiles;
 use crate::head::Head;
 use crate::layout::Mark;
 use crate::marks::read_marks;
+use crate::segment::SegmentBytes;
 use crate::source::Source;
 use crate::tail::Tail;
 
-/// Polls without a frame after which a tail of a live log looks whether its files were replaced under it.
+/// Polls without a frame after which a tail that reads from disk looks what there is now.
 const IDLE_POLLS_PER_LOOK: u32 = 1024;
+/// The same for a tail that reads memory: a writer that comes back closes the head that is followed, so a look finds more only
+/// where somebody has removed the live directory under a dead writer.
+const LIVE_POLLS_PER_LOOK: u32 = 1 << 20;
 
 impl Tail {
     /// Whether the memory of a writer is followed.
@@ -36,11 +40,40 @@ impl Tail {
         self.turn(false)
     }
 
-    /// True on the first poll without a frame, and on one of many after it.
+    /// True on one of many polls without a frame; on disk also on the first.
     pub(crate) fn idle_for_long(&mut self) -> bool {
+        if self.attached() && self.source.is_live() {
+            self.live_polls = self.live_polls.wrapping_add(1);
+            return self.live_polls.is_multiple_of(LIVE_POLLS_PER_LOOK);
+        }
         let look = self.idle_polls.is_multiple_of(IDLE_POLLS_PER_LOOK);
         self.idle_polls = self.idle_polls.wrapping_add(1);
         look
+    }
+
+    /// Does now what would otherwise cost time when it is needed: maps the next segment, and looks whether the log's files
+    /// were replaced. To be called now and then by a follower that is fast between frames, and by one that waits. Makes
+    /// system calls; [`Tail::poll`] works without it.
+    ///
+    /// # Errors
+    /// As [`Tail::poll`].
+    pub fn prepare(&mut self) -> Result<(), LogFault> {
+        if self.look_around()? || !self.attached() {
+            self.next = None;
+            return Ok(());
+        }
+        let base = self.base() + self.segment_bytes();
+        if self.source.is_live() && self.next.as_ref().is_none_or(|next| next.base != base) {
+            self.next = Source::load_live(&self.files, base)?;
+            self.next.iter().for_each(|next| next.region.populate_read());
+        }
+        Ok(())
+    }
+
+    /// The segment at `base`, if it was prepared and begun. One that was not begun may have been replaced under its name.
+    pub(crate) fn take_prepared(&mut self, base: u64) -> Option<Source> {
+        let next = self.next.take_if(|next| next.base == base && next.commit_word(0) != Some(0))?;
+        Some(Source::Live(next))
     }
 
     /// Reads the segment again from where it counts now, at the same place.
@@ -74,6 +107,7 @@ impl Tail {
         if turned.is_err() {
             (self.head, self.generation) = before;
             self.idle_polls = 0;
+            self.live_polls = u32::MAX;
         }
         turned
     }

@@ -38,6 +38,13 @@ const fn x_powers() -> [u32; 2 * LANE_MAX_WORDS + 1] {
     powers
 }
 
+/// CRC32C of `bytes`.
+#[inline]
+#[must_use]
+pub fn of(bytes: &[u8]) -> u32 {
+    append(0, bytes)
+}
+
 /// The CRC32C of what `crc` is the CRC32C of, followed by `bytes`; of `bytes` alone with 0.
 #[inline]
 #[must_use]

@@ -72,7 +72,11 @@ pub fn zero_from(path: &Path, offset: u64, segment_bytes: u64) -> Result<(), Log
     file.sync_all().map_err(LogFault::io("flush", path))
 }
 
-fn write_zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
+/// Writes zeros to a file, from one offset to another.
+///
+/// # Errors
+/// The disk's.
+pub fn write_zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
     let zeros = vec![0; ZEROS_BYTES.min(to - from) as usize];
     let mut at = from;
     while at < to {

@@ -1,5 +1,6 @@
 //! A frame's checksum and checks. Pure; used by whoever writes or reads frames.
 
+use crate::crc;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::layout::{MORE, SEAL};
 use crate::segment::SegmentBytes;
@@ -19,7 +20,7 @@ pub struct Frame<'a> {
 #[must_use]
 pub fn header_crc(header: &Descriptor) -> u32 {
     let bare = Descriptor { length: 0, crc: 0, ..*header };
-    crc32c::crc32c(bytemuck::bytes_of(&bare))
+    crc::of(bytemuck::bytes_of(&bare))
 }
 
 impl<'a> Frame<'a> {
@@ -69,7 +70,7 @@ pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expec
         return Look::Bad("frame length does not fit its payload length");
     }
     let (payload, padding) = body[DESCRIPTOR_BYTES..].split_at(payload_len);
-    if header.crc != crc32c::crc32c_append(header_crc(&header), payload) {
+    if header.crc != crc::append(header_crc(&header), payload) {
         return Look::Bad("frame does not match its checksum");
     }
     if padding.iter().any(|&byte| byte != 0) {

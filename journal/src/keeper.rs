@@ -16,6 +16,8 @@ const PREPARE_INTERVAL: Duration = Duration::from_millis(1);
 pub struct FlushSettings {
     /// Longest wait between two flushes of a log that grows.
     pub interval: Duration,
+    /// So many bytes of one log are flushed without waiting for the interval.
+    pub bytes: u64,
 }
 
 /// Keeps several logs in flush order: what a later log refers to is on disk in an earlier one first.
@@ -38,11 +40,11 @@ impl Keeper {
         let mut flushed_at = Instant::now();
         while !stop.load(Ordering::Acquire) {
             let prepared = self.prepare();
-            let due = flushed_at.elapsed() >= self.settings.interval;
+            let due = flushed_at.elapsed() >= self.settings.interval || self.waiting_bytes() >= self.settings.bytes;
+            let flushed = if due { self.flush() } else { self.zero_ahead() };
             if due {
                 flushed_at = Instant::now();
             }
-            let flushed = if due { self.flush() } else { Ok(()) };
             // A fault of a flush is gone when a flush succeeds, not when there was none.
             let fault = prepared.and(flushed).err();
             if fault.is_some() || due {
@@ -73,6 +75,16 @@ impl Keeper {
             outcome = outcome.and(log.prepare());
         }
         outcome
+    }
+
+    /// Most bytes of one log that are visible and not on disk.
+    fn waiting_bytes(&self) -> u64 {
+        self.logs.iter().map(|log| log.visible().saturating_sub(log.durable())).max().unwrap_or(0)
+    }
+
+    /// Uses idle time: a step for each log.
+    fn zero_ahead(&mut self) -> Result<(), LogFault> {
+        self.logs.iter_mut().try_for_each(LogKeeper::zero_ahead)
     }
 
     fn flush(&mut self) -> Result<(), LogFault> {

@@ -19,6 +19,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::crc;
 use crate::cuts::Cuts;
 use crate::fault::LogFault;
 
@@ -137,7 +138,7 @@ impl SegmentHeader {
     #[must_use]
     pub fn new(log_id: u64, base: u64, first_seq: u64, segment_bytes: u64) -> Self {
         let mut header = Self { magic: SEGMENT_MAGIC, log_id, base, first_seq, segment_bytes, ..Self::default() };
-        header.crc = crc32c::crc32c(&bytemuck::bytes_of(&header)[..60]);
+        header.crc = crc::of(&bytemuck::bytes_of(&header)[..60]);
         header
     }
 
@@ -151,7 +152,7 @@ impl SegmentHeader {
         if header.magic != SEGMENT_MAGIC {
             return Err("not a segment (its first bytes are not CUTLSEG1)");
         }
-        if header.crc != crc32c::crc32c(&bytes[..60]) {
+        if header.crc != crc::of(&bytes[..60]) {
             return Err("segment header does not match its checksum");
         }
         Ok(header)
@@ -163,7 +164,7 @@ impl Mark {
     #[must_use]
     pub fn seal(mut self) -> [u8; MARK_SLOT_BYTES] {
         self.magic = MARK_MAGIC;
-        self.crc = crc32c::crc32c(&bytemuck::bytes_of(&self)[..300]);
+        self.crc = crc::of(&bytemuck::bytes_of(&self)[..300]);
         let mut slot = [0; MARK_SLOT_BYTES];
         slot[..size_of::<Self>()].copy_from_slice(bytemuck::bytes_of(&self));
         slot
@@ -174,7 +175,7 @@ impl Mark {
     pub fn read(slot: &[u8]) -> Option<Self> {
         let (bytes, unused) = slot.split_at_checked(size_of::<Self>())?;
         let mark: Self = bytemuck::pod_read_unaligned(bytes);
-        let whole = mark.magic == MARK_MAGIC && mark.crc == crc32c::crc32c(&bytes[..300]);
+        let whole = mark.magic == MARK_MAGIC && mark.crc == crc::of(&bytes[..300]);
         (whole && unused.iter().all(|&byte| byte == 0)).then_some(mark)
     }
 }

@@ -12,6 +12,7 @@ mod activate;
 pub mod appender;
 mod check;
 mod course;
+mod crc;
 pub mod cuts;
 pub mod descriptor;
 mod disk;

@@ -12,17 +12,20 @@ use std::sync::Arc;
 
 use cutline_shm::region::Region;
 
-use crate::disk::{open_existing, remove, reserve_segment, sync_dir};
+use crate::disk::{open_existing, remove, reserve_segment, sync_dir, write_zeros};
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
 use crate::layout::{Mark, to_usize};
+use crate::lookup::Lookup;
 use crate::marks::MarkFile;
 use crate::recover::LogSettings;
 use crate::segment::{LiveSegment, SegmentBytes};
 
 /// Most bytes copied to disk between two looks at what must be prepared.
 const FLUSH_STEP_BYTES: u64 = 4 << 20;
+/// Bytes of zeros written in one idle moment.
+const ZERO_STEP_BYTES: u64 = 1 << 20;
 /// A copy begins at such a border: what a failed write has torn in the page that it shares with durable frames is healed.
 const PAGE_BYTES: u64 = 4096;
 
@@ -36,12 +39,16 @@ pub struct LogKeeper {
     /// Unlinked segments that a reader in this process still holds; unmapped here, so that no lane has to.
     retired: Vec<LiveSegment>,
     prepared: rtrb::Producer<LiveSegment>,
+    /// Where look-ups in this process get the same segments from.
+    lookups: Vec<rtrb::Producer<LiveSegment>>,
     /// No segment begins at or behind this position.
     capacity_end: u64,
     /// The disk file that is written, by its base; `None` after a fault: what is there must be looked at again.
     disk: Option<(u64, File)>,
     /// Base of the last disk file that was made ahead of need, and whether its name is durable.
     disk_ready: (u64, bool),
+    /// The disk file that is being written with zeros ahead of need: its base and how far.
+    zeroed: (u64, u64),
     marks: MarkFile,
     /// As it was written last.
     mark: Mark,
@@ -63,7 +70,7 @@ impl LogKeeper {
         capacity_end: u64,
         prepared: rtrb::Producer<LiveSegment>,
     ) -> Result<Self, LogFault> {
-        let base = current.base;
+        let (base, settings_bytes) = (current.base, settings.segment_bytes);
         let mut keeper = Self {
             settings,
             files,
@@ -71,9 +78,11 @@ impl LogKeeper {
             live: VecDeque::from([current]),
             retired: Vec::new(),
             prepared,
+            lookups: Vec::new(),
             capacity_end,
             disk: None,
             disk_ready: (base, true),
+            zeroed: (base, settings_bytes),
             marks,
             durable: mark.position,
             copied: mark.position,
@@ -132,9 +141,55 @@ impl LogKeeper {
         let region = Region::create_new(&path, to_usize(size))?;
         region.populate_write()?;
         let segment = LiveSegment { base, region: Arc::new(region) };
+        for lookup in &mut self.lookups {
+            // Full only if its lane stands still for many segments; it then reads them from disk.
+            let _ = lookup.push(segment.clone());
+        }
         if self.prepared.push(segment.clone()).is_ok() {
             self.live.push_back(segment);
         }
+        Ok(())
+    }
+
+    /// A reader of single frames in this process, which gets each segment in memory from here on.
+    #[must_use]
+    pub fn lookup(&mut self) -> Lookup {
+        let held_max = self.settings.live_segments;
+        let (mut segments, arrivals) = rtrb::RingBuffer::new(2 * held_max);
+        for segment in &self.live {
+            // There is room for twice as many.
+            let _ = segments.push(segment.clone());
+        }
+        self.lookups.push(segments);
+        Lookup::fed(self.files.clone(), self.settings.segment_bytes, held_max, arrivals)
+    }
+
+    /// Writes a step of zeros to the disk file of a segment that is ready and not begun: a reserved file that was never
+    /// written is flushed several times as slowly.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn zero_ahead(&mut self) -> Result<(), LogFault> {
+        let size = self.settings.segment_bytes;
+        if self.zeroed.1 == size {
+            let ready = self.live.iter().find(|segment| segment.base > self.zeroed.0);
+            let Some(base) = ready.map(|segment| segment.base) else { return Ok(()) };
+            self.zeroed = (base, 0);
+        }
+        let (base, from) = self.zeroed;
+        if base <= self.visible() {
+            // Begun meanwhile; from here on its bytes come from memory.
+            self.zeroed.1 = size;
+            return Ok(());
+        }
+        let path = self.files.disk_segment(base);
+        let file = open_existing(&path)?;
+        let to = (from + ZERO_STEP_BYTES).min(size);
+        write_zeros(&file, from, to).map_err(LogFault::io("clear", &path))?;
+        if to == size {
+            file.sync_data().map_err(LogFault::io("flush", &path))?;
+        }
+        self.zeroed.1 = to;
         Ok(())
     }
 

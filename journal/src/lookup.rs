@@ -1,9 +1,8 @@
 //! Reads single frames by position, for stages that were told where something lies. Belongs to one lane.
 //!
-//! Live segments stay mapped while they are in use, so that a look-up near the head costs a pointer and a checksum. The
-//! first look-up in a segment maps it; what has left memory is read from its disk file into a buffer each time. Both are
-//! system calls. A segment that is retired while it is mapped here stays readable, and its pages stay in memory, until
-//! [`MAPPED_MAX`] others were looked into.
+//! In the writer's process the keeper hands over each live segment when it prepares it, so that a look-up near the head costs a
+//! pointer and a checksum. Elsewhere the first look-up in a live segment maps it: a system call. What has left memory is read from its disk file into a buffer each time: a system call. A segment that is retired while it
+//! is held here stays readable, and its pages stay in memory, until newer ones have taken its place; the keeper unmaps it.
 
 use crate::course::head_that_counts;
 use crate::fault::{Corruption, LogFault};
@@ -13,22 +12,61 @@ use crate::layout::to_usize;
 use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
 use crate::source::Source;
 
-/// Live segments kept mapped at a time.
-const MAPPED_MAX: usize = 4;
+/// Live segments held at a time where no keeper says how many there are.
+const HELD_MAX: usize = 4;
 
 /// See the module.
 pub struct Lookup {
     files: LogFiles,
     segment_bytes: u64,
-    mapped: Vec<LiveSegment>,
+    /// Segments prepared since the last look, in the keeper's process.
+    arrivals: Option<rtrb::Consumer<LiveSegment>>,
+    /// Live segments, in the order they came.
+    held: Vec<LiveSegment>,
+    held_max: usize,
     buffer: DiskSegment,
 }
 
 impl Lookup {
-    /// Looks into the log with these files.
+    /// Looks into the log with these files, from any process.
     #[must_use]
     pub fn new(files: LogFiles, segment_bytes: u64) -> Self {
-        Self { files, segment_bytes, mapped: Vec::with_capacity(MAPPED_MAX), buffer: DiskSegment::default() }
+        Self::with(files, segment_bytes, HELD_MAX, None)
+    }
+
+    /// See [`crate::keeper::LogKeeper::lookup`].
+    pub(crate) fn fed(
+        files: LogFiles,
+        segment_bytes: u64,
+        held_max: usize,
+        arrivals: rtrb::Consumer<LiveSegment>,
+    ) -> Self {
+        Self::with(files, segment_bytes, held_max, Some(arrivals))
+    }
+
+    fn with(
+        files: LogFiles,
+        segment_bytes: u64,
+        held_max: usize,
+        arrivals: Option<rtrb::Consumer<LiveSegment>>,
+    ) -> Self {
+        let held = Vec::with_capacity(held_max);
+        Self { files, segment_bytes, arrivals, held, held_max, buffer: DiskSegment::default() }
+    }
+
+    /// Takes over what the keeper has prepared and lets go of what it has retired. To be called at a low rate: a look-up does
+    /// so by itself only when it misses a segment.
+    pub fn refresh(&mut self) {
+        while let Some(segment) = self.arrivals.as_mut().and_then(|arrivals| arrivals.pop().ok()) {
+            self.hold(segment);
+        }
+    }
+
+    fn hold(&mut self, segment: LiveSegment) {
+        if self.held.len() == self.held_max {
+            self.held.remove(0);
+        }
+        self.held.push(segment);
     }
 
     /// The frame at `position`, which must be committed: the position came from a descriptor or from another frame.
@@ -39,12 +77,13 @@ impl Lookup {
     pub fn frame(&mut self, position: u64) -> Result<Frame<'_>, LogFault> {
         let base = position - position % self.segment_bytes;
         let offset = position - base;
-        let index = match self.mapped.iter().position(|segment| segment.base == base) {
-            Some(index) => Some(index),
-            None => self.map(base)?,
-        };
+        let mut index = self.held_at(base);
+        if index.is_none() {
+            self.find_live(base)?;
+            index = self.held_at(base);
+        }
         let found = match index {
-            Some(index) => view(&self.mapped[index], base, to_usize(offset)),
+            Some(index) => view(&self.held[index], base, to_usize(offset)),
             None => {
                 // Retired, just now perhaps: then the disk file is complete.
                 self.buffer.read_frame(&self.files.disk_segment(base), offset, self.segment_bytes)?;
@@ -58,17 +97,19 @@ impl Lookup {
         })
     }
 
-    /// Maps the memory copy of the segment at `base`, if there is one that counts.
-    fn map(&mut self, base: u64) -> Result<Option<usize>, LogFault> {
-        let Some(segment) = Source::load_live(&self.files, base)? else { return Ok(None) };
-        if head_that_counts(&self.files)?.is_none() {
-            return Ok(None);
+    fn find_live(&mut self, base: u64) -> Result<(), LogFault> {
+        if self.arrivals.is_some() {
+            self.refresh();
+        } else if let Some(segment) = Source::load_live(&self.files, base)?
+            && head_that_counts(&self.files)?.is_some()
+        {
+            self.hold(segment);
         }
-        if self.mapped.len() == MAPPED_MAX {
-            self.mapped.remove(0);
-        }
-        self.mapped.push(segment);
-        Ok(Some(self.mapped.len() - 1))
+        Ok(())
+    }
+
+    fn held_at(&self, base: u64) -> Option<usize> {
+        self.held.iter().rposition(|segment| segment.base == base)
     }
 }
 

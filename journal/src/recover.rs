@@ -179,16 +179,7 @@ impl Recovered {
 
     /// Checks that the log reaches as far as it must.
     fn check_walk(&self, tail: &Tail, open_group: Option<u64>, head: Option<&Head>) -> Result<(), LogFault> {
-        let Some(mark) = self.marks.newest else {
-            // The first mark is on disk before the first frame is taken.
-            if tail.position() == self.oldest + SEGMENT_HEADER_BYTES && tail.rest().iter().all(|&byte| byte == 0) {
-                return Ok(());
-            }
-            let what =
-                "the log has frames, but no mark file: put it back, or the log's end cannot be trusted".to_owned();
-            let position = tail.position();
-            return Err(LogFault::Corrupt(Corruption { path: self.files.mark(), offset: 0, position, seq: 0, what }));
-        };
+        let Some(mark) = self.marks.newest else { return tail.check_unmarked() };
         tail.check_reach(&mark)?;
         if mark.clean == 1 {
             return tail.check_nothing_behind();

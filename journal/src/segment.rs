@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use cutline_shm::region::Region;
 
+use crate::crc;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::fault::LogFault;
 use crate::layout::to_usize;
@@ -45,6 +46,24 @@ impl LiveSegment {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.region.as_ptr().add(offset), bytes.len()) };
     }
 
+    /// As [`LiveSegment::write`]; returns what the checksum `crc` becomes with these bytes.
+    ///
+    /// # Panics
+    /// As [`LiveSegment::write`].
+    pub(crate) fn write_summed(&self, offset: usize, bytes: &[u8], crc: u32) -> u32 {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()), "write past the segment");
+        // SAFETY: as in `write`; `bytes` is not in the segment, of which only committed parts are ever lent.
+        unsafe { crc::append_and_copy(crc, bytes, self.region.as_ptr().add(offset)) }
+    }
+
+    /// Fetches the lines from `offset` on for writing, as far as they lie in the segment.
+    pub(crate) fn prefetch(&self, offset: usize, len: usize) {
+        let end = offset.saturating_add(len).min(self.region.len());
+        for line in (offset..end).step_by(DESCRIPTOR_BYTES) {
+            prefetch_for_write(self.region.as_ptr().wrapping_add(line));
+        }
+    }
+
     /// Makes the frame at `offset` visible, `length` bytes long.
     pub(crate) fn commit(&self, offset: usize, length: u32) {
         self.region.atomic_u32(offset).store(length, Ordering::Release); // E1 release
@@ -69,6 +88,18 @@ impl SegmentBytes for LiveSegment {
         // SAFETY: in bounds; the caller has seen the commit word that covers these bytes, and committed bytes never change.
         Some(unsafe { self.region.slice(offset, len) })
     }
+}
+
+/// A hint: nothing is read or written, whatever the address.
+#[inline]
+fn prefetch_for_write(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address changes nothing and faults never.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// A segment read from its disk file into memory of our own: a disk error is a value, never a signal.

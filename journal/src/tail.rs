@@ -15,7 +15,7 @@ use crate::head::Head;
 use crate::layout::{MORE, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED};
 use crate::marks::read_marks;
 pub use crate::seek::Start;
-use crate::segment::SegmentBytes;
+use crate::segment::{LiveSegment, SegmentBytes};
 use crate::source::Source;
 
 /// Follows one log.
@@ -31,6 +31,10 @@ pub struct Tail {
     next_seq: u64,
     in_group: bool,
     pub(crate) idle_polls: u32,
+    /// Polls of memory without a frame.
+    pub(crate) live_polls: u32,
+    /// The next segment in memory, mapped before it is needed.
+    pub(crate) next: Option<LiveSegment>,
 }
 
 impl Tail {
@@ -79,6 +83,8 @@ impl Tail {
             next_seq: 1,
             in_group: false,
             idle_polls: 0,
+            live_polls: 0,
+            next: None,
         };
         let header = tail.checked_header(&tail.source, oldest)?;
         let Some(header) = header else {
@@ -254,10 +260,11 @@ impl Tail {
             return Ok(true);
         }
         let base = self.base + self.segment_bytes;
-        if base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base) {
+        let prepared = self.take_prepared(base);
+        if prepared.is_none() && (base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base)) {
             return if self.attached() && self.idle_for_long() { self.look_around() } else { Ok(false) };
         }
-        let loaded = self.load(base)?;
+        let loaded = if prepared.is_some() { prepared } else { self.load(base)? };
         // What has this name now may be another generation's; that was marked before.
         if self.look_around()? {
             return Ok(true);

@@ -1,6 +1,7 @@
 //! How far a live log is visible and how far it is on disk, for whoever watches it. Two loads, no syscall after opening;
 //! disturbs nobody.
 
+use crate::course::head_that_counts;
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
@@ -17,8 +18,7 @@ impl Watermarks {
     /// # Errors
     /// A head file that cannot be mapped.
     pub fn open(files: &LogFiles) -> Result<Option<Self>, LogFault> {
-        let Some(path) = files.head() else { return Ok(None) };
-        Ok(Head::open(&path)?.map(|head| Self { head }))
+        Ok(head_that_counts(files)?.map(|head| Self { head }))
     }
 
     /// Position up to which the log's writer has published, bytes.

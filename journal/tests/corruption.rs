@@ -115,12 +115,17 @@ fn every_flipped_byte_of_the_mark_is_named() {
 
 #[test]
 fn without_a_mark_that_can_be_read_a_log_with_frames_is_refused() {
-    for how in ["both slots damaged", "gone", "of another log"] {
+    for how in ["both slots damaged", "gone", "gone with the last segment", "of another log"] {
         let place = Place::new();
-        write_clean_log(&place, 20);
+        write_clean_log(&place, 60);
         let path = place.disk().mark();
         match how {
             "gone" => std::fs::remove_file(&path).expect("removed"),
+            "gone with the last segment" => {
+                std::fs::remove_file(&path).expect("removed");
+                let last = segment_files(place.disk().disk_dir()).pop().expect("a segment");
+                std::fs::remove_file(last).expect("removed");
+            }
             "of another log" => {
                 let other = Place::new();
                 let log = recover(other.settings(), LOG_ID + 1).and_then(|log| log.activate()).expect("active");
@@ -133,6 +138,7 @@ fn without_a_mark_that_can_be_read_a_log_with_frames_is_refused() {
             }
         }
         assert_eq!(corruption(recovery(&place).expect_err(how)).path, path, "{how}");
+        assert_eq!(corruption(verify(&place).expect_err(how)).path, path, "{how}");
     }
 }
 

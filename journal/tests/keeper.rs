@@ -16,7 +16,7 @@ use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_journal::recover::{LogSettings, recover};
 use cutline_journal::{Appender, Blocked, Start, Tail};
 
-const FLUSH: FlushSettings = FlushSettings { interval: Duration::from_millis(1) };
+const FLUSH: FlushSettings = FlushSettings { interval: Duration::from_millis(1), bytes: 1 << 20 };
 
 #[test]
 fn durable_never_passes_visible_nor_visible_what_is_committed() {

@@ -244,11 +244,7 @@ impl Model {
             match self.follower.poll() {
                 Ok(Some(frame)) => self.followed.push(Seen::of(&frame)),
                 Ok(None) => break,
-                Err(LogFault::Rewound { to }) => {
-                    self.followed.retain(|frame| frame.position < to);
-                    self.follower = self.place.tail(Start::Position(to));
-                }
-                Err(fault) => panic!("{fault}"),
+                Err(fault) => self.told(&fault),
             }
         }
         self.durable_max = self.durable_max.max(self.writer().1.durable());
@@ -258,13 +254,21 @@ impl Model {
         }
     }
 
+    /// The follower learns of a cut, and goes on from there.
+    fn told(&mut self, fault: &LogFault) {
+        let LogFault::Rewound { to } = *fault else { panic!("{fault}") };
+        self.followed.retain(|frame| frame.position < to);
+        self.follower = self.place.tail(Start::Position(to));
+    }
+
     /// The followers have seen what was committed; where a machine has died, once they were told.
     fn finish(mut self) {
         let (appender, keeper) = self.writer();
         common::sync(appender, keeper);
-        // A tail of a live directory that was removed looks every 1024 idle polls.
-        for _ in 0..3000 {
-            self.follow(1);
+        self.follow(usize::MAX);
+        // Where a machine has died under it, it finds out when it looks.
+        if let Err(fault) = self.follower.prepare() {
+            self.told(&fault);
         }
         self.follow(usize::MAX);
         assert_same(&self.followed, &self.committed, "the follower");

@@ -158,7 +158,7 @@ fn tails_on_other_threads_follow_while_it_is_written() {
     const FRAMES: i64 = 20_000;
     let place = Place::on_disk();
     let (mut appender, keeper) = place.start();
-    let keeper = Keeper::new(vec![keeper], FlushSettings { interval: Duration::from_millis(2) });
+    let keeper = Keeper::new(vec![keeper], FlushSettings { interval: Duration::from_millis(2), bytes: 1 << 20 });
     let stop = AtomicBool::new(false);
     let follow = |start: Start| {
         let mut tail = place.tail(start);

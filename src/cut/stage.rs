@@ -367,6 +367,7 @@ impl Stage for CutStage {
         if self.time == TimeSource::Clock {
             self.record_clock_step(now_ns);
         }
+        self.inputs.refresh();
         self.counts.symbols = self.state.symbols() as u64;
         self.observer.counts(&self.counts);
     }

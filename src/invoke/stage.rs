@@ -294,6 +294,8 @@ impl Stage for InvokeStage {
     }
 
     fn housekeep(&mut self, _now_ns: i64) {
+        self.links.runs_log.refresh();
+        self.links.inputs.refresh();
         self.observer.counts(&self.counts);
     }
 

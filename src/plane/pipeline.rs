@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cutline_journal::keeper::{FlushSettings, Keeper, LogKeeper};
 use cutline_journal::recover::{LogSettings, Recovered, recover};
-use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Lookup, Start, Tail, Watermarks};
+use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Start, Tail, Watermarks};
 use cutline_ring::{bytes, spsc};
 use cutline_shm::cnc::{CncFault, CncWriter};
 use cutline_shm::counters::Counter;
@@ -268,11 +268,10 @@ impl Pipeline {
         };
         let backlog_end = logs[0].end();
         let [inputs, runs, outputs] = logs.map(Recovered::activate);
-        let ((inputs, inputs_keeper), (mut runs, mut runs_keeper), (outputs, outputs_keeper)) =
+        let ((inputs, mut inputs_keeper), (mut runs, mut runs_keeper), (outputs, outputs_keeper)) =
             (inputs?, runs?, outputs?);
 
         let files = |name| LogFiles::new(data, Some(&config.log.live_dir), name);
-        let lookup = |name| Lookup::new(files(name), config.log.segment_bytes);
         let Rebuilt {
             names, mut cut, unfinished_at, backlog_from, states, mut pending, last_planned_ms, last_ns, ..
         } = rebuilt;
@@ -377,7 +376,7 @@ impl Pipeline {
                 Box::new(CutStage::new(
                     CutLinks {
                         receipts: cuts_out,
-                        inputs: lookup("inputs"),
+                        inputs: inputs_keeper.lookup(),
                         runs_log: runs,
                         runs: run_ring,
                         gate: gate.clone(),
@@ -393,7 +392,12 @@ impl Pipeline {
             (
                 StageId::Invoke,
                 Box::new(InvokeStage::new(
-                    InvokeLinks { runs: runs_out, runs_log: lookup("runs"), inputs: lookup("inputs"), results },
+                    InvokeLinks {
+                        runs: runs_out,
+                        runs_log: runs_keeper.lookup(),
+                        inputs: inputs_keeper.lookup(),
+                        results,
+                    },
                     engine,
                     InvokeSettings {
                         mode: kind.mode,
@@ -423,7 +427,10 @@ impl Pipeline {
         let (stop, abort, keeper_stop) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
         let keeper = Keeper::new(
             vec![inputs_keeper, runs_keeper, outputs_keeper],
-            FlushSettings { interval: Duration::from_millis(config.log.flush_interval_ms) },
+            FlushSettings {
+                interval: Duration::from_millis(config.log.flush_interval_ms),
+                bytes: config.log.flush_bytes,
+            },
         );
         let readiness = Readiness::default();
         let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock, &readiness.keeper)?;

@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test` and `cargo xtask docs`.
+//! Development commands: `cargo xtask test`, `cargo xtask soak` and `cargo xtask docs`.
 //!
 //! Called by people and by `.ci/run`; never by the product, and no crate depends on it. Suites and their time budgets
 //! are data (`tests/suites.toml`), so that adding a suite touches no code here.
@@ -12,9 +12,12 @@ mod suites;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use suites::Table;
+
 const USAGE: &str = "usage: cargo xtask <command>
 
   test [NAME...]  run every suite of tests/suites.toml, or the named ones; ends with a table
+  soak [NAME...]  the same with the long runs of its [[soak]] table, for when nobody waits
   docs            run every `sh run` block of README.md and docs/, and check that relative links lead somewhere
 ";
 
@@ -22,7 +25,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let root = root();
     let done = match arguments.split_first() {
-        Some((command, names)) if command == "test" => suites::test(&root, names),
+        Some((command, names)) if command == "test" => suites::run_table(&root, Table::Suites, names),
+        Some((command, names)) if command == "soak" => suites::run_table(&root, Table::Soaks, names),
         Some((command, [])) if command == "docs" => docs::check(&root),
         _ => Err(USAGE.to_string()),
     };

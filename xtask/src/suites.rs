@@ -1,4 +1,5 @@
-//! `cargo xtask test`: runs the suites of `tests/suites.toml` one after another and holds each to its time budget.
+//! `cargo xtask test` and `cargo xtask soak`: run the suites or the soaks of `tests/suites.toml` one after another and
+//! hold each to its time budget.
 //!
 //! A suite fails if its command does, or if it takes more than half as long again as its budget. It is skipped, by name
 //! and with the reason, if a program it wants is not installed or it ends with [`SKIPPED_EXIT_CODE`].
@@ -12,6 +13,8 @@ use crate::process::{self, Ended};
 
 /// All budgets together stay below this, so that the one command stays one that people run.
 const BUDGET_TOTAL_MAX_SECONDS: u64 = 1500;
+/// Largest budget of one entry, in the unit of its table: 25 minutes for a suite, a day for a soak.
+const BUDGET_MAX: u64 = 1500;
 /// A suite may take this many percent of its budget before it fails for being slow.
 const OVERRUN_MAX_PERCENT: u64 = 150;
 /// At this many times its budget a suite is taken to hang and is killed.
@@ -19,7 +22,36 @@ const HANG_FACTOR: u32 = 3;
 /// The exit code by which a suite says that it could not run here (as automake and meson have it).
 const SKIPPED_EXIT_CODE: i32 = 77;
 
-/// One line of the table in `tests/suites.toml`.
+/// Which table of `tests/suites.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// `[[suite]]`: what every change runs.
+    Suites,
+    /// `[[soak]]`: the same kinds of checks with more of everything, for hours when nobody waits.
+    Soaks,
+}
+
+impl Table {
+    const ALL: [Self; 2] = [Self::Suites, Self::Soaks];
+
+    /// The array's name in the file.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Suites => "suite",
+            Self::Soaks => "soak",
+        }
+    }
+
+    /// The key of an entry's budget, and its unit in seconds.
+    fn budget(self) -> (&'static str, u64) {
+        match self {
+            Self::Suites => ("budget_seconds", 1),
+            Self::Soaks => ("minutes", 60),
+        }
+    }
+}
+
+/// One entry of a table.
 #[derive(Debug, PartialEq, Eq)]
 struct Suite {
     name: String,
@@ -39,17 +71,17 @@ enum Outcome {
     Skipped(String),
 }
 
-/// Runs all suites, or those named, and prints the table. Returns whether none failed.
+/// Runs all entries of a table, or those named, and prints the results. Returns whether none failed.
 ///
 /// # Errors
-/// When `tests/suites.toml` cannot be read or is wrong, or a name is in no suite.
-pub fn test(root: &Path, names: &[String]) -> Result<bool, String> {
+/// When `tests/suites.toml` cannot be read or is wrong, or a name is not in the table.
+pub fn run_table(root: &Path, table: Table, names: &[String]) -> Result<bool, String> {
     let path = root.join("tests/suites.toml");
     let text = fs::read_to_string(&path).map_err(|fault| format!("{}: {fault}", path.display()))?;
-    let suites = parse(&text).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    let suites = parse(&text, table).map_err(|fault| format!("{}: {fault}", path.display()))?;
     if let Some(unknown) = names.iter().find(|name| suites.iter().all(|suite| suite.name != **name)) {
         let known: Vec<_> = suites.iter().map(|suite| suite.name.as_str()).collect();
-        return Err(format!("no suite `{unknown}`; there are: {}", known.join(", ")));
+        return Err(format!("no {} `{unknown}`; there are: {}", table.key(), known.join(", ")));
     }
     let mut rows = Vec::new();
     for suite in suites.iter().filter(|suite| names.is_empty() || names.contains(&suite.name)) {
@@ -114,46 +146,60 @@ fn print_table(rows: &[(&Suite, Outcome, Duration)]) {
     println!("\n{passed} passed, {failed} failed, {skipped} skipped");
 }
 
-/// Reads the table and refuses what is wrong with it: all problems at once, one a line.
-fn parse(text: &str) -> Result<Vec<Suite>, String> {
-    let table: toml::Table = text.parse().map_err(|fault| format!("{fault}"))?;
-    let mut problems: Vec<String> =
-        table.keys().filter(|key| *key != "suite").map(|key| format!("unknown key `{key}`")).collect();
-    let mut suites: Vec<Suite> = Vec::new();
-    let entries = table.get("suite").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for (number, entry) in entries.iter().enumerate() {
-        match suite(entry) {
-            Ok(suite) if suites.iter().any(|other| other.name == suite.name) => {
-                problems.push(format!("suite `{}`: the name is used twice", suite.name));
-            }
-            Ok(suite) => suites.push(suite),
-            Err(fault) => problems.push(format!("suite {}: {fault}", number + 1)),
+/// Reads one table and refuses what is wrong with the file: all problems of both tables at once, one a line.
+fn parse(text: &str, wanted: Table) -> Result<Vec<Suite>, String> {
+    let file: toml::Table = text.parse().map_err(|fault| format!("{fault}"))?;
+    let known = Table::ALL.map(Table::key);
+    let unknown = file.keys().filter(|key| !known.contains(&key.as_str()));
+    let mut problems: Vec<String> = unknown.map(|key| format!("unknown key `{key}`")).collect();
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let suites = read_table(&file, table, &mut problems);
+        if table == wanted {
+            found = suites;
         }
     }
+    if problems.is_empty() { Ok(found) } else { Err(problems.join("\n")) }
+}
+
+fn read_table(file: &toml::Table, table: Table, problems: &mut Vec<String>) -> Vec<Suite> {
+    let key = table.key();
+    let entries = file.get(key).and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut suites: Vec<Suite> = Vec::new();
+    for (number, entry) in entries.iter().enumerate() {
+        match suite(entry, table) {
+            Ok(suite) if suites.iter().any(|other| other.name == suite.name) => {
+                problems.push(format!("{key} `{}`: the name is used twice", suite.name));
+            }
+            Ok(suite) => suites.push(suite),
+            Err(fault) => problems.push(format!("{key} {}: {fault}", number + 1)),
+        }
+    }
+    if entries.is_empty() {
+        problems.push(format!("no [[{key}]] in it"));
+    }
     let total = suites.iter().fold(0u64, |sum, suite| sum.saturating_add(suite.budget_seconds));
-    if total >= BUDGET_TOTAL_MAX_SECONDS {
+    if table == Table::Suites && total >= BUDGET_TOTAL_MAX_SECONDS {
         problems.push(format!(
             "the budgets add up to {total} s; together they must stay under {BUDGET_TOTAL_MAX_SECONDS} s"
         ));
     }
-    if entries.is_empty() {
-        problems.push("no [[suite]] in it".into());
-    }
-    if problems.is_empty() { Ok(suites) } else { Err(problems.join("\n")) }
+    suites
 }
 
-fn suite(entry: &toml::Value) -> Result<Suite, String> {
-    let table = entry.as_table().ok_or("not a table")?;
-    let known = ["name", "command", "budget_seconds", "wants", "otherwise"];
-    if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
+fn suite(entry: &toml::Value, table: Table) -> Result<Suite, String> {
+    let (budget_key, unit_seconds) = table.budget();
+    let entry = entry.as_table().ok_or("not a table")?;
+    let known = ["name", "command", budget_key, "wants", "otherwise"];
+    if let Some(key) = entry.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(format!("unknown key `{key}`; there are: {}", known.join(", ")));
     }
-    let text = |key: &str| match table.get(key) {
+    let text = |key: &str| match entry.get(key) {
         None => Ok(None),
         Some(toml::Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
         Some(_) => Err(format!("`{key}` must be a text that is not empty")),
     };
-    let wants = match table.get("wants") {
+    let wants = match entry.get("wants") {
         None => Vec::new(),
         Some(value) => {
             let names = value.as_array().ok_or("`wants` must be an array of program names")?;
@@ -161,14 +207,14 @@ fn suite(entry: &toml::Value) -> Result<Suite, String> {
             names.ok_or("`wants` must hold program names")?
         }
     };
-    let budget = table.get("budget_seconds").and_then(toml::Value::as_integer);
+    let budget = entry.get(budget_key).and_then(toml::Value::as_integer);
+    let budget =
+        budget.and_then(|number| u64::try_from(number).ok()).filter(|number| (1..=BUDGET_MAX).contains(number));
     Ok(Suite {
         name: text("name")?.ok_or("`name` is missing")?,
         command: text("command")?.ok_or("`command` is missing")?,
-        budget_seconds: budget
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .filter(|seconds| (1..=BUDGET_TOTAL_MAX_SECONDS).contains(seconds))
-            .ok_or_else(|| format!("`budget_seconds` must be a whole number from 1 to {BUDGET_TOTAL_MAX_SECONDS}"))?,
+        budget_seconds: unit_seconds
+            * budget.ok_or_else(|| format!("`{budget_key}` must be a whole number from 1 to {BUDGET_MAX}"))?,
         wants,
         otherwise: text("otherwise")?,
     })
@@ -182,11 +228,23 @@ mod tests {
         format!("[[suite]]\nname = \"{name}\"\ncommand = \"true\"\nbudget_seconds = {budget}\n")
     }
 
+    const SOAK: &str = "[[soak]]\nname = \"long\"\ncommand = \"true\"\nminutes = 30\n";
+
     #[test]
     fn the_committed_table_is_valid() {
         let path = crate::root().join("tests/suites.toml");
-        let suites = parse(&fs::read_to_string(path).unwrap()).unwrap();
-        assert!(suites.iter().any(|suite| suite.name == "unit"));
+        let text = fs::read_to_string(path).unwrap();
+        assert!(parse(&text, Table::Suites).unwrap().iter().any(|suite| suite.name == "unit"));
+        assert!(parse(&text, Table::Soaks).unwrap().iter().any(|soak| soak.name == "ring-mutations"));
+    }
+
+    #[test]
+    fn soaks_have_minutes_and_no_part_in_the_sum() {
+        let text = one("a", 1499) + SOAK;
+        assert_eq!(parse(&text, Table::Soaks).unwrap()[0].budget_seconds, 30 * 60);
+        assert_eq!(parse(&text, Table::Suites).unwrap()[0].budget_seconds, 1499);
+        let fault = parse(&(one("a", 1500) + SOAK), Table::Soaks).unwrap_err();
+        assert!(fault.contains("1500 s"), "what is wrong with the suites is told by either command: {fault}");
     }
 
     #[test]
@@ -199,20 +257,24 @@ mod tests {
             wants: vec!["python3".into()],
             otherwise: Some("false".into()),
         };
-        assert_eq!(parse(&text).unwrap(), [expected]);
+        assert_eq!(parse(&(text + SOAK), Table::Suites).unwrap(), [expected]);
     }
 
     #[test]
     fn every_problem_is_named_at_once() {
         let text =
             one("a", 900) + &one("a", 900) + &one("b", 900) + &one("c", 0) + "[[suite]]\nname = \"d\"\nbudget = 1\n";
-        let fault = parse(&text).unwrap_err();
-        for part in
-            ["`a`: the name is used twice", "1800 s", "suite 4: `budget_seconds`", "suite 5: unknown key `budget`"]
-        {
+        let fault = parse(&text, Table::Suites).unwrap_err();
+        for part in [
+            "`a`: the name is used twice",
+            "1800 s",
+            "suite 4: `budget_seconds`",
+            "suite 5: unknown key `budget`",
+            "[[soak]]",
+        ] {
             assert!(fault.contains(part), "{part} is not in:\n{fault}");
         }
-        assert!(parse("").unwrap_err().contains("no [[suite]]"));
+        assert!(parse(SOAK, Table::Soaks).unwrap_err().contains("no [[suite]]"));
     }
 
     #[test]
@@ -226,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_skips_or_takes_the_other_command() {
-        let mut suite = parse(&one("a", 5)).unwrap().remove(0);
+        let mut suite = parse(&(one("a", 5) + SOAK), Table::Suites).unwrap().remove(0);
         suite.wants = vec!["no-such-program-here".into()];
         let skipped = run(&suite, Path::new("."));
         assert!(matches!(&skipped, Outcome::Skipped(why) if why.contains("no-such-program-here")), "{skipped:?}");
