@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::generate::{EVENTS_PER_SECOND_MAX, INTERVAL_MAX_MS, INTERVAL_MIN_MS, START_MAX_MS, SYMBOLS_MAX};
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the logs are not what they should be, 2 wrong arguments or configuration, \
 3 the machine refused (files, memory, sockets), 130 stopped at once by a second signal.";
 
 /// Market data in, deterministic engine runs out, and a replay that proves it.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "cutline", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -35,6 +37,11 @@ pub enum Command {
     Stat(Stat),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
+    /// Measure how fast the data plane is on this machine.
+    Bench(crate::bench::Args),
+    /// What `bench` runs in other processes.
+    #[command(subcommand, hide = true)]
+    BenchPeer(crate::bench::Role),
     /// Print a shell's completion script.
     Completions {
         /// The shell.
@@ -178,22 +185,22 @@ pub struct Generate {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Number of symbols.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(SYMBOLS_MAX)))]
     pub symbols: u32,
     /// Receipts per second of the feed's own time.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=i64::from(EVENTS_PER_SECOND_MAX)))]
     pub rate: u32,
     /// Boundary interval of its SnapshotInputs, ms.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(INTERVAL_MIN_MS..=INTERVAL_MAX_MS))]
     pub interval_ms: i64,
     /// First receipt's time, Unix ms; now if it is left out.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..=START_MAX_MS))]
     pub start_ms: Option<i64>,
     /// Receipts to write.
     #[arg(long, default_value_t = 10_000)]
     pub count: u64,
     /// Hostile lines per thousand: garbage, duplicates, broken envelopes.
-    #[arg(long, default_value_t = 0, value_name = "PERMILLE")]
+    #[arg(long, default_value_t = 0, value_name = "PERMILLE", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub hostile: u32,
     /// Send at the feed's own pace instead of as fast as possible.
     #[arg(long)]

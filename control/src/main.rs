@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cli;
 mod commands;
 mod generate;
@@ -13,7 +14,7 @@ fn main() -> std::process::ExitCode {
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("cutline: {}", failure.message);
+            commands::note(format_args!("cutline: {}", failure.message));
             std::process::ExitCode::from(failure.code)
         }
     }

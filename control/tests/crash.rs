@@ -3,33 +3,16 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{CUTLINE, Place, config, cutline, signal, start, succeed, wait_until};
+use common::{CUTLINE, Place, config, connect, cutline, events, signal, start, succeed, wait_until};
 use rustix::process::Signal;
 
-fn connect(socket: &str) -> UnixStream {
-    let mut connected = None;
-    wait_until("the feed's socket is there", || {
-        connected = UnixStream::connect(socket).ok();
-        connected.is_some()
-    });
-    connected.unwrap()
-}
-
-fn line(number: u64, now_ms: u128) -> String {
-    format!(
-        r#"{{"schema":"raw_market_event","schema_version":"1","event_type":"TradeTick","source_id":"crash","symbol":"S{}","exchange_ts_ms":null,"recv_ts_ms":{now_ms},"raw_payload":"{number}","normalized":{{"price":1,"quantity":1,"side":null}}}}"#,
-        number % 3
-    ) + "\n"
-}
-
-fn now_ms() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
+fn line(number: u64) -> Vec<u8> {
+    events::line(&events::trade(&format!("S{}", number % 3), number))
 }
 
 fn live_config(place: &Place) -> (String, String) {
@@ -77,8 +60,8 @@ fn killed_at_random_moments_it_loses_nothing_and_invents_nothing() {
         // A spread of moments that is the same in every run of the test; the process' own timing does the rest.
         let end = std::time::Instant::now() + Duration::from_millis(60 + round * 37 % 190);
         while std::time::Instant::now() < end {
-            let text: String = (0..20).map(|_| line(number.fetch_add(1, Ordering::Relaxed), now_ms())).collect();
-            if feed.write_all(text.as_bytes()).is_err() {
+            let lines: Vec<u8> = (0..20).flat_map(|_| line(number.fetch_add(1, Ordering::Relaxed))).collect();
+            if feed.write_all(&lines).is_err() {
                 break;
             }
             std::thread::sleep(Duration::from_micros(500));
@@ -115,7 +98,7 @@ fn a_second_process_is_refused_and_a_stop_is_clean() {
     let (config, socket) = live_config(&place);
     let mut child = start(&["run", "--config", &config]);
     let mut feed = connect(&socket);
-    feed.write_all(line(1, now_ms()).as_bytes()).unwrap();
+    feed.write_all(&line(1)).unwrap();
     let second = cutline(&["run", "--config", &config]);
     assert_eq!(second.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&second.stderr).contains(&child.id().to_string()), "the owner is named");

@@ -5,7 +5,7 @@
 
 use super::base64;
 use super::binary::{self, FormError};
-use super::canonical;
+use super::canonical::{self, CanonicalError};
 use super::envelope::{self, Detail, SCHEMA, SCHEMA_VERSION, Scratch};
 use super::json;
 use super::receipt::{BINARY, ErrorKind, TRUNCATED, UNDECODED};
@@ -27,19 +27,33 @@ pub struct Stored<'a> {
 
 /// Appends the event of a stored receipt as canonical JSON, without a line feed. After an error `out` is as it was.
 ///
+/// A number beyond the range of a double (`1e999`) has no canonical form: a line that holds one is shown as it was received, and
+/// a binary record as a DecodeFailure with its bytes.
+///
 /// # Errors
-/// [`FormError`] for a receipt stored as decoded that is no event, or that holds a number canonical JSON cannot
-/// (`1e999`). Its bytes can still be shown raw.
+/// [`FormError`] for a receipt stored as decoded that is no event: no version of this program wrote it.
 pub fn write_json_view(stored: &Stored<'_>, out: &mut Vec<u8>) -> Result<(), FormError> {
     if stored.flags & UNDECODED != 0 {
         write_failure(stored, out);
         return Ok(());
     }
     if stored.flags & BINARY != 0 {
-        return binary::to_canonical_json(stored.payload, out);
+        return binary::to_canonical_json(stored.payload, out).or_else(|error| match error {
+            FormError::Canonical(CanonicalError::NumberOverflow) => {
+                write_failure(stored, out);
+                Ok(())
+            }
+            error => Err(error),
+        });
     }
     let text = json::text(stored.payload).map_err(|fault| FormError::Rejected(Detail::Syntax(fault)))?;
-    canonical::canonicalize(text, out).map_err(FormError::Canonical)
+    canonical::canonicalize(text, out).or_else(|error| match error {
+        CanonicalError::NumberOverflow => {
+            out.extend_from_slice(text.trim_ascii().as_bytes());
+            Ok(())
+        }
+        error => Err(FormError::Canonical(error)),
+    })
 }
 
 /// The members stand in the order of their keys already.
@@ -81,6 +95,7 @@ fn error_detail(stored: &Stored<'_>) -> String {
     };
     match read {
         Err(rejection) => rejection.to_string(),
+        Ok(_) if stored.flags & UNDECODED == 0 => CanonicalError::NumberOverflow.to_string(),
         Ok(_) => "refused by the version that received it; this version would accept it".to_owned(),
     }
 }
@@ -146,12 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_canonical_json_cannot_hold_is_an_error() {
+    fn a_line_with_a_number_that_canonical_json_cannot_hold_is_shown_as_received() {
         let line = LINE.replace("1.50", "1e999");
         assert!(envelope::scan(line.as_bytes(), &mut Scratch::new()).is_ok(), "the scanner is no validator of numbers");
-        let mut out = Vec::new();
-        let stored = Stored { flags: 0, payload: line.as_bytes(), source: "s", ts_ms: 0, aux: 0 };
-        assert!(matches!(write_json_view(&stored, &mut out), Err(FormError::Canonical(_))));
-        assert!(out.is_empty());
+        assert_eq!(view(0, line.as_bytes(), 0), line);
+        let mut record = Vec::new();
+        binary::encode_from_json(line.as_bytes(), &mut Scratch::new(), &mut record).unwrap();
+        let shown = view(BINARY, &record, 0);
+        assert!(shown.contains("beyond the range of a double") && shown.contains("DecodeFailure"), "{shown}");
     }
 }

@@ -522,20 +522,31 @@ impl Pipeline {
             publish_blocked_ns: if self.gate.is_closed(now_ns) { blocked_ns } else { 0 },
             at_capacity_bytes,
         });
-        if !self.stopping && reason != self.reason {
+        if reason != self.reason {
             say(&if reason.is_empty() { "ready again".to_owned() } else { format!("not ready: {reason}") });
             if !reason.is_empty() {
                 self.cnc.record_error(now_ns, &reason);
             }
-            self.cnc.set_state(State::Running, &reason, now_ns);
             self.reason = reason;
+            self.tell_state();
         }
+    }
+
+    /// Why the pipeline is not ready, as of the last [`Pipeline::tend`]; empty if it is.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn tell_state(&self) {
+        let state = if self.stopping { State::Draining } else { State::Running };
+        self.cnc.set_state(state, &self.reason, self.clock.now_ns());
     }
 
     /// Asks the pipeline to take nothing more and finish what it has.
     pub fn stop(&mut self) {
         self.stopping = true;
-        self.cnc.set_state(State::Draining, "stop requested", self.clock.now_ns());
+        self.tell_state();
         self.stop.store(true, Ordering::Release);
     }
 
@@ -563,6 +574,8 @@ impl Pipeline {
             return Err(fault);
         }
         if self.abort.load(Ordering::Acquire) {
+            let text = format!("stopped without draining; {}", self.reason);
+            self.cnc.set_state(State::Failed, &text, self.clock.now_ns());
             return Ok(());
         }
         keeper.close()?;

@@ -8,7 +8,7 @@ use cutline_journal::{Start, Tail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::signals::StopRequest;
-use super::{Failure, Outcome, capture, live, load_config};
+use super::{Failure, Outcome, capture, live, load_config, print};
 use crate::cli;
 
 /// `cutline backfill`
@@ -28,7 +28,7 @@ pub fn backfill(args: &cli::Backfill) -> Outcome {
         StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let capture = capture::open(&args.input)?;
     let bar = progress_bar(capture.total_bytes);
-    let read = capture.read.clone();
+    let (read, failed) = (capture.read.clone(), capture.failed.clone());
     let feed = FeedSettings {
         name: args.input.display().to_string(),
         source: FeedAddress::Reader(capture.reader),
@@ -42,7 +42,8 @@ pub fn backfill(args: &cli::Backfill) -> Outcome {
         stop.is_set()
     })?;
     bar.finish_and_clear();
-    summary(data, started.elapsed())
+    summary(data, started.elapsed())?;
+    failed.check(&args.input)
 }
 
 /// A TOML basic string.
@@ -58,17 +59,16 @@ fn progress_bar(total_bytes: u64) -> ProgressBar {
 
 fn summary(data: &std::path::Path, elapsed: Duration) -> Outcome {
     let end = |name| {
-        Tail::open(data, name, Start::Now).map(|tail| (tail.next_seq() - 1, tail.position())).map_err(Failure::logs)
+        Tail::open(data, name, Start::Now).map(|tail| (tail.next_seq() - 1, tail.position())).map_err(Failure::reading)
     };
     let ((receipts, inputs_bytes), (_, runs_bytes), (events, outputs_bytes)) =
         (end("inputs")?, end("runs")?, end("outputs")?);
     let seconds = elapsed.as_secs_f64();
     let bytes = inputs_bytes + runs_bytes + outputs_bytes;
-    println!(
-        "{receipts} receipts, {events} events published in {seconds:.2} s ({:.0} receipts/s), {bytes} bytes in {}, all on disk",
+    print(format_args!(
+        "{receipts} receipts, {events} events published in {seconds:.2} s ({1:.0} receipts/s), {bytes} bytes in {0}, all on \
+         disk\nnext: cutline verify {0}",
+        data.display(),
         receipts as f64 / seconds,
-        data.display()
-    );
-    println!("next: cutline verify {}", data.display());
-    Ok(())
+    ))
 }

@@ -1,6 +1,6 @@
 //! `cutline check`
 
-use super::{Failure, Outcome, load_config};
+use super::{Failure, Outcome, load_config, note, print, room};
 use crate::cli::ConfigArgs;
 
 /// `cutline check`
@@ -10,10 +10,14 @@ pub fn check(args: &ConfigArgs) -> Outcome {
         .topology()
         .map_err(|faults| Failure::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     super::engines(&config.output.engine).map_err(Failure::usage)?;
-    println!("{topology}");
+    if let Err(text) = room::check(&config) {
+        note(format_args!("warning: {text}"));
+    }
     let log = &config.log;
     let live_bytes = 3 * u64::from(log.live_segments) * log.segment_bytes;
-    println!("logs in {}, live segments in {} ({live_bytes} bytes)", log.dir.display(), log.live_dir.display());
-    println!("ok");
-    Ok(())
+    print(format_args!(
+        "{topology}\nlogs in {}, live segments in {} ({live_bytes} bytes)\nok",
+        log.dir.display(),
+        log.live_dir.display()
+    ))
 }

@@ -2,7 +2,7 @@
 //! own, a live view, and the proof by replay.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ use cutline::sequence::stage::TimeSource;
 use cutline_shm::reader::CncReader;
 
 use super::signals::StopRequest;
-use super::{Failure, Outcome, capture, generate, live, stat, verify};
+use super::{Failure, Outcome, capture, generate, live, print, stat, verify};
 use crate::cli;
 use crate::generate::{Generator, Settings};
 
@@ -42,18 +42,19 @@ pub fn demo(args: &cli::Demo) -> Outcome {
     let stop =
         StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let socket = data.join("feed.sock");
-    let feed = FeedSettings {
-        name: "demo".to_owned(),
-        source: FeedAddress::UnixListen(socket.clone()),
-        format: Format::Ndjson,
+    let capture = args.input.as_deref().map(capture::open).transpose()?;
+    let unread = capture.as_ref().map(|capture| capture.failed.clone());
+    let (source, time) = match capture {
+        Some(capture) => (FeedAddress::Reader(capture.reader), TimeSource::Receipts),
+        None => (FeedAddress::UnixListen(socket.clone()), TimeSource::Clock),
     };
-    let time = if args.input.is_some() { TimeSource::Receipts } else { TimeSource::Clock };
-    println!("data directory {}", data.display());
+    print(format_args!("data directory {}", data.display()))?;
+    let feed = FeedSettings { name: "demo".to_owned(), source, format: Format::Ndjson };
     let pipeline = live::open(&config, vec![feed], time)?;
-    let mut follower = follow(&data)?;
-    let followed = read_follower(&mut follower)?;
+    let mut follower = Follower::start(&data)?;
+    let followed = follower.collect()?;
     let fed = Arc::new(AtomicBool::new(false));
-    let feeder = feeder(args, socket, Arc::clone(&fed))?;
+    let feeder = if args.input.is_none() { Some(feeder(args, socket, Arc::clone(&fed))?) } else { None };
 
     let cnc = stat::open(&data)?;
     let started = Instant::now();
@@ -64,29 +65,32 @@ pub fn demo(args: &cli::Demo) -> Outcome {
     live::drive(pipeline, &config, || {
         if started.elapsed() >= next_view {
             next_view += VIEW_INTERVAL;
-            view(&cnc, &followed, &mut last_receipts);
+            // A picture that cannot be shown stops nothing.
+            let _ = view(&cnc, &followed, &mut last_receipts);
         }
-        let over = stop.is_set() || started.elapsed() >= length && args.input.is_none() || feeder.is_finished();
+        // A capture ends by itself.
+        let Some(feeder) = &feeder else { return stop.is_set() };
+        let over = stop.is_set() || started.elapsed() >= length || feeder.is_finished();
         stop_feed.fetch_or(over, Ordering::AcqRel);
         over && feeder.is_finished()
     })?;
-    feeder
-        .join()
-        .map_err(|_| Failure::machine("the feed ended by a panic"))?
-        .map_err(|error| Failure::machine(format!("feed: {error}")))?;
-    view(&cnc, &followed, &mut last_receipts);
+    if let Some(feeder) = feeder {
+        let fed = feeder.join().map_err(|_| Failure::machine("the feed ended by a panic"))?;
+        fed.map_err(|error| Failure::machine(format!("feed: {error}")))?;
+    }
+    view(&cnc, &followed, &mut last_receipts)?;
     let published = table_value(&cnc, table::PUBLISH_EVENTS.name);
-    let seen = finish_follower(follower, &followed, published);
-    println!("the follower process saw {seen} of {published} events");
+    let seen = follower.finish(&followed, published);
+    print(format_args!("the follower process saw {seen} of {published} events"))?;
     verify::verify(&cli::Verify { data: data.clone(), strict: true })?;
-    println!(
+    print(format_args!(
         "logs: {0}\n  cutline dump {0} runs\n  cutline tail {0} --from start --no-follow\n  cutline stat {0}",
         data.display()
-    );
+    ))?;
     if seen != published {
         return Err(Failure::logs("the follower missed events"));
     }
-    Ok(())
+    unread.zip(args.input.as_deref()).map_or(Ok(()), |(unread, input)| unread.check(input))
 }
 
 fn config(args: &cli::Demo, data: &Path) -> Result<Config, Failure> {
@@ -102,36 +106,64 @@ fn config(args: &cli::Demo, data: &Path) -> Result<Config, Failure> {
     Config::load(&[], &sets).map(|(config, _)| config).map_err(Failure::usage)
 }
 
-fn follow(data: &Path) -> Result<Child, Failure> {
-    let cannot = |error| Failure::machine(format!("cannot start the follower process: {error}"));
-    let binary = std::env::current_exe().map_err(cannot)?;
-    let mut command = Command::new(binary);
-    command.arg("tail").arg(data).args(["--from", "start"]).stdin(Stdio::null()).stdout(Stdio::piped());
-    command.spawn().map_err(cannot)
+/// `cutline tail` in a process of its own; ended with this one, however that ends.
+struct Follower(Child);
+
+impl Follower {
+    fn start(data: &Path) -> Result<Self, Failure> {
+        let cannot = |error| Failure::machine(format!("cannot start the follower process: {error}"));
+        let binary = std::env::current_exe().map_err(cannot)?;
+        let mut command = Command::new(binary);
+        command.arg("tail").arg(data).args(["--from", "start"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.spawn().map(Self).map_err(cannot)
+    }
+
+    /// Collects what it prints, on a thread.
+    fn collect(&mut self) -> Result<Arc<Mutex<Followed>>, Failure> {
+        let out = self.0.stdout.take().ok_or_else(|| Failure::machine("the follower process has no output"))?;
+        let followed = Arc::new(Mutex::new(Followed::default()));
+        let shared = Arc::clone(&followed);
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+                shared.lock().unwrap_or_else(PoisonError::into_inner).note(&event);
+            }
+        });
+        Ok(followed)
+    }
+
+    /// Waits until it has printed everything that was published, and ends it.
+    fn finish(self, followed: &Mutex<Followed>, published: u64) -> u64 {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let seen = followed.lock().unwrap_or_else(PoisonError::into_inner).events;
+            if seen >= published || Instant::now() > deadline {
+                return seen;
+            }
+            thread::sleep(live::TEND_INTERVAL);
+        }
+    }
 }
 
-fn read_follower(follower: &mut Child) -> Result<Arc<Mutex<Followed>>, Failure> {
-    let out = follower.stdout.take().ok_or_else(|| Failure::machine("the follower process has no output"))?;
-    let followed = Arc::new(Mutex::new(Followed::default()));
-    let shared = Arc::clone(&followed);
-    thread::spawn(move || {
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
-            let mut followed = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            followed.events += 1;
-            let regime = event["payload"]["regime_output"]["regime"].as_str();
-            let what = regime.or_else(|| event["payload"]["error_kind"].as_str());
-            if let (Some(symbol), Some(what)) = (event["symbol"].as_str(), what) {
-                let latest = format!(
-                    "{what} at {} (run {:.12})",
-                    event["engine_timestamp_ms"],
-                    event["run_id"].as_str().unwrap_or_default()
-                );
-                followed.latest.insert(symbol.to_owned(), latest);
-            }
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // It follows for ever; whether it is still there does not matter any more.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Followed {
+    fn note(&mut self, event: &serde_json::Value) {
+        self.events += 1;
+        let regime = event["payload"]["regime_output"]["regime"].as_str();
+        let what = regime.or_else(|| event["payload"]["error_kind"].as_str());
+        if let (Some(symbol), Some(what)) = (event["symbol"].as_str(), what) {
+            let run = event["run_id"].as_str().unwrap_or_default();
+            let latest = format!("{what} at {} (run {run:.12})", event["engine_timestamp_ms"]);
+            self.latest.insert(symbol.to_owned(), latest);
         }
-    });
-    Ok(followed)
+    }
 }
 
 fn feeder(
@@ -139,14 +171,6 @@ fn feeder(
     socket: PathBuf,
     stop: Arc<AtomicBool>,
 ) -> Result<thread::JoinHandle<io::Result<()>>, Failure> {
-    if let Some(input) = &args.input {
-        let mut capture = capture::open(input)?;
-        return Ok(thread::spawn(move || {
-            let mut target = UnixStream::connect(socket)?;
-            io::copy(&mut capture.reader, &mut target)?;
-            target.flush()
-        }));
-    }
     let settings = Settings {
         seed: 1,
         symbols: args.symbols,
@@ -166,36 +190,22 @@ fn table_value(cnc: &CncReader, name: &str) -> u64 {
     cnc.counters().filter(|counter| counter.name == name).map(|counter| counter.value).sum()
 }
 
-fn view(cnc: &CncReader, followed: &Mutex<Followed>, last_receipts: &mut u64) {
+fn view(cnc: &CncReader, followed: &Mutex<Followed>, last_receipts: &mut u64) -> Outcome {
     let receipts = table_value(cnc, table::INPUTS_RECEIPTS.name);
     let runs = table_value(cnc, table::RUNS_OUTCOME.name);
     let followed = followed.lock().unwrap_or_else(PoisonError::into_inner);
-    println!("{receipts} receipts ({}/s), {runs} runs, {} events followed", receipts - *last_receipts, followed.events);
+    let received = receipts - *last_receipts;
+    print(format_args!("{receipts} receipts ({received}/s), {runs} runs, {} events followed", followed.events))?;
     *last_receipts = receipts;
     for histogram in
         cnc.histograms().filter(|histogram| histogram.name == table::PUBLISH_LATENCY.name && histogram.count > 0)
     {
         let us = |q| histogram.percentile(q).unwrap_or(0) / 1000;
-        println!("  tick to visible: p50 {} us, p99 {} us, max {} us", us(0.5), us(0.99), us(1.0));
+        print(format_args!("  tick to visible: p50 {} us, p99 {} us, max {} us", us(0.5), us(0.99), us(1.0)))?;
     }
     let most = if io::stdout().is_terminal() { 10 } else { 4 };
     for (symbol, latest) in followed.latest.iter().take(most) {
-        println!("  {symbol:<12} {latest}");
+        print(format_args!("  {symbol:<12} {latest}"))?;
     }
-}
-
-/// Waits until the follower has printed everything that was published, then ends it.
-fn finish_follower(mut follower: Child, followed: &Mutex<Followed>, published: u64) -> u64 {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let seen = loop {
-        let seen = followed.lock().unwrap_or_else(PoisonError::into_inner).events;
-        if seen >= published || Instant::now() > deadline {
-            break seen;
-        }
-        thread::sleep(live::TEND_INTERVAL);
-    };
-    // It follows for ever; whether it is still there does not matter any more.
-    let _ = follower.kill();
-    let _ = follower.wait();
-    seen
+    Ok(())
 }

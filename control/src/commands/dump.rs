@@ -15,6 +15,7 @@ type Out = BufWriter<io::StdoutLock<'static>>;
 
 /// `cutline dump`
 pub fn dump(args: &cli::Dump) -> Outcome {
+    args.check().map_err(Failure::usage)?;
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let dumped = match args.what {
         What::Inputs => inputs(args, &mut out),
@@ -44,10 +45,7 @@ impl From<io::Error> for Stop {
 
 impl From<cutline_journal::LogFault> for Stop {
     fn from(fault: cutline_journal::LogFault) -> Self {
-        Self::Failure(match fault {
-            cutline_journal::LogFault::Absent(_) => Failure::usage(fault),
-            other => Failure::logs(other),
-        })
+        Self::Failure(Failure::reading(fault))
     }
 }
 
@@ -58,6 +56,27 @@ impl From<String> for Stop {
 }
 
 impl cli::Dump {
+    /// Refuses what could only print nothing, or not what was meant.
+    fn check(&self) -> Result<(), String> {
+        if let (Some(from), Some(to)) = (self.from_seq, self.to_seq)
+            && from > to
+        {
+            return Err(format!("--from-seq {from} lies behind --to-seq {to}: exchange them"));
+        }
+        if let (Some(from), Some(to)) = (self.from_ms, self.to_ms)
+            && from > to
+        {
+            return Err(format!("--from-ms {from} lies behind --to-ms {to}: exchange them"));
+        }
+        if self.all && self.what != What::Runs {
+            return Err("--all is for runs alone: leave it out, or dump runs".to_owned());
+        }
+        if self.raw && self.what != What::Outputs {
+            return Err("--raw is for outputs alone: leave it out, or dump outputs".to_owned());
+        }
+        Ok(())
+    }
+
     fn wants(&self, seq: u64, ms: i64, symbol: Option<&str>) -> bool {
         self.from_seq.is_none_or(|from| seq >= from)
             && self.to_seq.is_none_or(|to| seq <= to)

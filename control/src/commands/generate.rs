@@ -25,8 +25,18 @@ pub fn generate(args: &cli::Generate) -> Outcome {
         hostile_permille: args.hostile,
     };
     let generator = Generator::new(settings).map_err(Failure::usage)?;
-    let target = open(&args.to).map_err(|error| Failure::machine(format!("cannot write to {}: {error}", args.to)))?;
-    output(send(generator, target, args.paced, |sent| sent < args.count))
+    let target = open(&args.to).map_err(|error| {
+        let text = format!("cannot write to {}: {error}; --to takes a file, -, tcp:HOST:PORT or unix:PATH", args.to);
+        if error.kind() == io::ErrorKind::InvalidInput { Failure::usage(text) } else { Failure::machine(text) }
+    })?;
+    let sent = send(generator, target, args.paced, |sent| sent < args.count);
+    if args.to == "-" {
+        return output(sent);
+    }
+    // Unlike a reader of standard output, a receiver that hangs up has not seen enough.
+    sent.map_err(|error| {
+        Failure::machine(format!("cannot go on writing to {}: {error}; not everything was sent", args.to))
+    })
 }
 
 /// Writes lines while `more` says so, at the feed's own pace or as fast as the target takes them.

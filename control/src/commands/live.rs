@@ -2,7 +2,7 @@
 
 use std::net::ToSocketAddrs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutline::config::{Config, Endpoint, FeedFormat};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
@@ -59,14 +59,22 @@ pub fn report_recovery(pipeline: &Pipeline) {
 /// error.
 pub fn drive(mut pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
     let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-    let mut stopping = false;
+    let patience = Duration::from_millis(config.shutdown.timeout_ms);
+    let mut stopped: Option<Instant> = None;
     while !pipeline.is_finished() {
-        if !stopping && stop() {
-            stopping = true;
+        if stopped.is_none() && stop() {
+            stopped = Some(Instant::now());
             pipeline.stop();
         }
         thread::sleep(TEND_INTERVAL);
         pipeline.tend(max_step_ns, |line| note(line));
+        if stopped.is_some_and(|at| at.elapsed() > patience) && !pipeline.reason().is_empty() {
+            let reason = pipeline.reason().to_owned();
+            pipeline.abort();
+            pipeline.close().map_err(Failure::machine)?;
+            let text = "stopped without draining; what the logs hold is recovered at the next start";
+            return Err(Failure::machine(format!("{text}: {reason}")));
+        }
     }
     pipeline.close().map_err(Failure::machine)
 }

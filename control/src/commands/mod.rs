@@ -1,12 +1,13 @@
 //! One file for each command.
 
 mod backfill;
-mod capture;
+pub mod capture;
 mod check;
 mod demo;
 mod dump;
-mod generate;
+pub mod generate;
 mod live;
+mod room;
 mod signals;
 mod stat;
 mod tail;
@@ -14,11 +15,12 @@ mod verify;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 
 use clap::CommandFactory;
 use cutline::config::Config;
 use cutline::invoke::engine::Engine;
+use cutline_journal::LogFault;
 
 use crate::cli::{Cli, Command, ConfigArgs};
 
@@ -43,6 +45,18 @@ impl Failure {
     pub fn machine(message: impl Display) -> Self {
         Self { message: message.to_string(), code: 3 }
     }
+
+    /// A log could not be read.
+    pub fn reading(fault: LogFault) -> Self {
+        match fault {
+            LogFault::Absent(_) => Self::usage(fault),
+            LogFault::Io { ref source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                Self::usage(format!("{fault}: a data directory is a folder, give one that log.dir has named"))
+            }
+            LogFault::Io { .. } | LogFault::Region(_) => Self::machine(fault),
+            other => Self::logs(other),
+        }
+    }
 }
 
 /// A command's end.
@@ -60,9 +74,13 @@ pub fn run(command: Command) -> Outcome {
         Command::Check(args) => check::check(&args),
         Command::Stat(args) => stat::stat(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Bench(args) => crate::bench::bench(&args),
+        Command::BenchPeer(role) => crate::bench::play(&role),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "cutline", &mut io::stdout());
-            Ok(())
+            // Into memory first: the generator takes a write that fails for a bug.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cutline", &mut script);
+            output(io::stdout().write_all(&script))
         }
     }
 }
@@ -71,20 +89,30 @@ pub fn run(command: Command) -> Outcome {
 fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
     let (config, warnings) = Config::load(&args.files, &args.sets).map_err(Failure::usage)?;
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        note(format_args!("warning: {warning}"));
     }
     Ok(config)
 }
 
 /// The engines that this binary has.
-fn engines(config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
+pub fn engines(config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
     cutline_engines::build(config.kind.as_str(), &config.hysteresis_json).map_err(|error| format!("engine: {error}"))
 }
 
 /// Identities for new logs.
-fn log_ids() -> [u64; 3] {
+pub fn log_ids() -> [u64; 3] {
     // The standard library seeds each of these from the operating system's randomness. 0 stands for "no log".
     std::array::from_fn(|_| RandomState::new().hash_one(0) | 1)
+}
+
+/// Prints a line. Nobody has to read it.
+pub fn print(line: impl Display) -> Outcome {
+    output(writeln!(io::stdout(), "{line}"))
+}
+
+/// A line on standard error. Whoever closed it does not want to know, and that must stop nothing.
+pub fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Success if nobody reads any more, a failure for everything else.

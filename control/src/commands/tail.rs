@@ -22,14 +22,13 @@ pub fn tail(args: &cli::Tail) -> Outcome {
         match Tail::open(&args.data, "outputs", args.from) {
             Ok(tail) => break tail,
             Err(LogFault::Absent(_)) if !args.no_follow && args.data.is_dir() => thread::sleep(ABSENT),
-            Err(fault @ LogFault::Absent(_)) => return Err(Failure::usage(fault)),
-            Err(fault) => return Err(Failure::logs(fault)),
+            Err(fault) => return Err(Failure::reading(fault)),
         }
     };
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut line = Vec::new();
     while left > 0 {
-        let Some(frame) = follower.poll().map_err(Failure::logs)? else {
+        let Some(frame) = follower.poll().map_err(Failure::reading)? else {
             if let Err(error) = out.flush() {
                 return output(Err(error));
             }

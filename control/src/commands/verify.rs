@@ -5,7 +5,7 @@ use std::time::Instant;
 use cutline::replay::verify::{VerifyFault, verify as replay};
 use indicatif::ProgressBar;
 
-use super::{Failure, Outcome, engines};
+use super::{Failure, Outcome, engines, print};
 use crate::cli;
 
 /// `cutline verify`
@@ -18,10 +18,10 @@ pub fn verify(args: &cli::Verify) -> Outcome {
     });
     bar.finish_and_clear();
     let verified = verified.map_err(|fault| match fault {
-        VerifyFault::Log(cutline_journal::LogFault::Absent(_)) => Failure::usage(fault),
+        VerifyFault::Log(fault) => Failure::reading(fault),
         other => Failure::logs(format!("{}: {other}", args.data.display())),
     })?;
-    println!(
+    print(format_args!(
         "identical: {} receipts, {} ticks, {} runs; outcomes: {} recomputed, {} taken as recorded, {} pending; {} bytes in {:.2} s",
         verified.receipts,
         verified.ticks,
@@ -31,7 +31,7 @@ pub fn verify(args: &cli::Verify) -> Outcome {
         verified.pending,
         verified.bytes,
         started.elapsed().as_secs_f64()
-    );
+    ))?;
     if args.strict && verified.taken > 0 {
         return Err(Failure::logs(format!("--strict: {} outcomes were taken as recorded", verified.taken)));
     }

@@ -22,6 +22,8 @@ use random::Random;
 pub const SNAPSHOT_LAG_MS: i64 = 40;
 /// Shortest distance of boundaries in ms: the snapshots of one are out before the next one comes.
 pub const INTERVAL_MIN_MS: i64 = 50;
+/// Longest distance of boundaries in ms: a day.
+pub const INTERVAL_MAX_MS: i64 = 86_400_000;
 /// Most symbols of one feed.
 pub const SYMBOLS_MAX: u32 = 100_000;
 /// Most lines per second of feed time.
@@ -93,7 +95,7 @@ impl Generator {
         let ranges = [
             ("symbols", i64::from(settings.symbols), (1, i64::from(SYMBOLS_MAX))),
             ("start_ms", settings.start_ms, (0, START_MAX_MS)),
-            ("interval_ms", settings.interval_ms, (INTERVAL_MIN_MS, 86_400_000)),
+            ("interval_ms", settings.interval_ms, (INTERVAL_MIN_MS, INTERVAL_MAX_MS)),
             ("events_per_second", i64::from(settings.events_per_second), (1, i64::from(EVENTS_PER_SECOND_MAX))),
             ("hostile_permille", i64::from(settings.hostile_permille), (0, 1000)),
         ];

@@ -2,6 +2,12 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod binary;
+pub mod events;
+pub mod live;
+pub mod mounts;
+
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +26,15 @@ pub fn succeed(args: &[&str]) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "cutline {args:?}: {}\n{out}\n{err}", output.status);
     out.into_owned()
+}
+
+/// Runs it and returns what it said on standard error; it must fail with this code, and by no panic.
+pub fn fails(code: i32, args: &[&str]) -> String {
+    let output = cutline(args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "cutline {args:?}: {said}");
+    assert!(!said.trim().is_empty() && !said.contains("panicked"), "cutline {args:?}: {said}");
+    said
 }
 
 /// Starts it in the background.
@@ -48,6 +63,16 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Connects to a Unix socket as soon as it is there.
+pub fn connect(socket: &str) -> UnixStream {
+    let mut connected = None;
+    wait_until("the feed's socket is there", || {
+        connected = UnixStream::connect(socket).ok();
+        connected.is_some()
+    });
+    connected.expect("waited for")
+}
+
 /// A data directory with a live directory beside it, both removed at the end.
 pub struct Place {
     pub dir: tempfile::TempDir,
@@ -66,6 +91,17 @@ impl Place {
     pub fn file(&self, name: &str, text: &str) -> String {
         std::fs::write(self.dir.path().join(name), text).expect("writable");
         self.path(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Where a command chose the memory directory by itself its counters stay there, outside of this folder.
+        for entry in std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten() {
+            if let Ok(live) = std::fs::read_link(entry.path().join("live")) {
+                let _ = std::fs::remove_dir_all(live);
+            }
+        }
     }
 }
 

@@ -1,0 +1,78 @@
+//! The suites, one file each, and what several of them share.
+
+pub mod burst;
+pub mod fanout;
+pub mod feeder;
+mod flow;
+mod hop;
+mod hops;
+pub mod ingest;
+mod log;
+mod log_load;
+mod pipeline;
+mod plant;
+mod records;
+mod replay;
+mod ticks;
+
+use super::harness::{Case, Context};
+use super::noise;
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Suite {
+    /// One ring between two threads, beside rtrb and the least that the hardware allows.
+    Hop,
+    /// Appending to a log: in memory, under sustained load with write-behind, and durably.
+    Log,
+    /// A log followed in another process.
+    Fanout,
+    /// The whole pipeline at fixed rates, and its ticks.
+    Pipeline,
+    /// The whole pipeline as fast as it goes, fed in the same process.
+    Burst,
+    /// Backfill of a capture, and its verification.
+    Replay,
+    /// NDJSON from another process as fast as it goes.
+    Ingest,
+    /// The noise of the machine.
+    Hiccup,
+}
+
+impl Suite {
+    const ALL: [Self; 8] =
+        [Self::Hop, Self::Log, Self::Fanout, Self::Pipeline, Self::Burst, Self::Replay, Self::Ingest, Self::Hiccup];
+
+    /// Those that were named, or all, in the order of an event's way.
+    pub fn in_order(named: &[Self]) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |suite| named.is_empty() || named.contains(suite))
+    }
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hop => "hop",
+            Self::Log => "log",
+            Self::Fanout => "fanout",
+            Self::Pipeline => "pipeline",
+            Self::Burst => "burst",
+            Self::Replay => "replay",
+            Self::Ingest => "ingest",
+            Self::Hiccup => "hiccup",
+        }
+    }
+
+    /// Its cases.
+    pub fn cases(self, context: &Context) -> Vec<Case> {
+        match self {
+            Self::Hop => hop::cases(),
+            Self::Log => log::cases(),
+            Self::Fanout => fanout::cases(),
+            Self::Pipeline => pipeline::cases(),
+            Self::Burst => burst::cases(),
+            Self::Replay => replay::cases(context),
+            Self::Ingest => ingest::cases(),
+            Self::Hiccup => vec![Case::new("both cores", noise::hiccup)],
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Ticks of the suite `pipeline`: from a boundary to the last output of its tick, with the scripted engine.
+//!
+//! The main thread, on the cold core, sends every symbol's snapshot before the boundary and spins on the outputs log after it.
+//! It reads the pipeline's own clock, so that the boundary is the instant that the cut stage waits for.
+
+use std::hint::spin_loop;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use cutline::ingest::{FeedAddress, FeedSettings, Format};
+use cutline::model::frames::{OUTCOME, RunFrame};
+use cutline::sequence::stage::TimeSource;
+use cutline_journal::{Start, Tail};
+
+use super::plant::{Blueprint, Plant, prove};
+use super::records::Snapshots;
+use crate::bench::clock::{now_ns, seconds_since};
+use crate::bench::harness::{Case, Context};
+use crate::bench::place::Segments;
+use crate::bench::record::{MISHAPS, NS, Record, Spread};
+use crate::commands::{Failure, Outcome};
+
+/// Symbols of a tick, and how far boundaries lie apart, ms: the snapshots of all symbols come between two of them.
+const SIZES: [(u32, i64); 3] = [(4, 500), (1_000, 500), (10_000, 2_000)];
+/// Ticks measured at full scale, after one to warm up.
+const TICKS: u64 = 5;
+/// Least time before a boundary for its snapshots to be sent and taken; longer if that took longer before.
+const LEAD_MS: i64 = 250;
+/// Boundaries that may pass before the snapshots for them are in, for each tick measured. A busy machine stalls for that long.
+const MISSES_MAX: u64 = 20;
+/// Longest wait for a tick's outputs.
+const WAIT_MAX_S: f64 = 30.0;
+/// Between two looks at whether the snapshots are in.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// The cases.
+pub fn cases() -> Vec<Case> {
+    SIZES
+        .into_iter()
+        .map(|(symbols, interval_ms)| {
+            Case::new(format!("tick of {symbols} symbols"), move |context, record| {
+                run(context, record, symbols, interval_ms)
+            })
+        })
+        .collect()
+}
+
+fn run(context: &Context, record: &mut Record<'_>, symbols: u32, interval_ms: i64) -> Outcome {
+    if context.warm_up {
+        // Each repetition has a tick to warm up of its own.
+        return Ok(());
+    }
+    let place = context.root.place()?;
+    let socket = place.data.join("feed.sock");
+    let blueprint = Blueprint {
+        feed: FeedSettings {
+            name: "snapshots".to_owned(),
+            source: FeedAddress::UnixListen(socket.clone()),
+            format: Format::Binary,
+        },
+        time: TimeSource::Clock,
+        segments: Segments::DEFAULT,
+        interval_ms,
+        delay_ms: 0,
+    };
+    let mut plant = Plant::open(context, &place, blueprint)?;
+    let cannot = |error: std::io::Error| Failure::machine(format!("cannot feed {}: {error}", socket.display()));
+    let mut stream = UnixStream::connect(&socket).map_err(cannot)?;
+    let mut outputs = Tail::open(&place.data, "outputs", Start::Oldest).map_err(Failure::reading)?;
+    let mut snapshots = Snapshots::new(symbols)?;
+    let (mut firsts, mut lasts, mut sent) = (Vec::new(), Vec::new(), 0);
+    // At least one tick that counts, at any scale.
+    let ticks = 1 + (TICKS * u64::from(context.scale)).div_ceil(100).min(100);
+    let (mut tick, mut missed, mut lead_ms) = (0, 0, LEAD_MS);
+    while tick < ticks {
+        let boundary_ms = await_time(&mut plant, interval_ms, lead_ms);
+        snapshots.set_boundary(boundary_ms);
+        let start = now_ns();
+        stream.write_all(&snapshots.bytes).map_err(cannot)?;
+        sent += snapshots.len();
+        await_receipts(&mut plant, sent)?;
+        let took_ms = i64::try_from((now_ns() - start) / 1_000_000).unwrap_or(i64::MAX / 2);
+        lead_ms = lead_ms.max(2 * took_ms);
+        let Some(seen) = follow_tick(&plant, &mut outputs, boundary_ms, symbols)? else {
+            missed += 1;
+            if missed > ticks * MISSES_MAX {
+                return Err(Failure::machine(format!("{missed} boundaries passed before {symbols} snapshots were in")));
+            }
+            continue;
+        };
+        if tick > 0 {
+            firsts.push(seen.first_ns as f64);
+            lasts.push(seen.last_ns as f64);
+        }
+        tick += 1;
+    }
+    drop(stream);
+    plant.stop()?;
+    let last = Spread::of(&lasts);
+    record.value("boundary to first output, median tick", NS, Spread::of(&firsts).median);
+    record.value("boundary to last output, median tick", NS, last.median);
+    record.value("boundary to last output, slowest tick", NS, last.max);
+    record.value("per run, median tick", NS, last.median / f64::from(symbols));
+    record.value("boundaries passed before their snapshots", MISHAPS, missed as f64);
+    prove(record, &place.data, sent).map(drop)
+}
+
+/// Waits until so much time is left before the next boundary, and returns that. What is sent then is of its tick alone.
+fn await_time(plant: &mut Plant, interval_ms: i64, lead_ms: i64) -> i64 {
+    let lead_ms = lead_ms.min(interval_ms * 9 / 10);
+    loop {
+        let now_ms = plant.clock.now_ns() / 1_000_000;
+        let boundary_ms = (now_ms / interval_ms + 1) * interval_ms;
+        if boundary_ms - now_ms >= lead_ms {
+            return boundary_ms;
+        }
+        plant.tend();
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn await_receipts(plant: &mut Plant, count: u64) -> Outcome {
+    let start = now_ns();
+    while plant.receipts() < count {
+        if seconds_since(start) > WAIT_MAX_S {
+            return Err(Failure::machine("the snapshots are not in the inputs log; the pipeline's faults are above"));
+        }
+        plant.tend();
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// What was seen of a tick, ns after its boundary.
+struct Seen {
+    first_ns: u64,
+    last_ns: u64,
+}
+
+/// Reads outputs until the last outcome of the tick; `None` if the boundary passed before every symbol had its snapshot.
+fn follow_tick(plant: &Plant, outputs: &mut Tail, boundary_ms: i64, symbols: u32) -> Result<Option<Seen>, Failure> {
+    let after = || (plant.clock.now_ns() - boundary_ms * 1_000_000).max(0).unsigned_abs();
+    let (mut first_ns, mut outcomes, start) = (0, 0, now_ns());
+    while outcomes < symbols {
+        let Some(frame) = outputs.poll().map_err(Failure::reading)? else {
+            if seconds_since(start) > WAIT_MAX_S {
+                return Err(Failure::machine(format!("only {outcomes} of {symbols} runs of a tick have ended")));
+            }
+            spin_loop();
+            continue;
+        };
+        if frame.header.kind != OUTCOME {
+            continue;
+        }
+        let run = RunFrame::read(frame.payload).map_err(Failure::logs)?.run;
+        // A tick before comes while the snapshots of this one are sent.
+        if run.engine_timestamp_ms > boundary_ms {
+            return Ok(None);
+        }
+        if run.engine_timestamp_ms == boundary_ms {
+            if run.failure != 0 {
+                return Ok(None);
+            }
+            outcomes += 1;
+            if outcomes == 1 {
+                first_ns = after();
+            }
+        }
+    }
+    Ok(Some(Seen { first_ns, last_ns: after() }))
+}
