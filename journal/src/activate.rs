@@ -9,6 +9,7 @@
 //! 4. what lies behind the end on disk is removed,
 //! 5. memory: stale copies are removed, the current segment is made or cleared, the head is made or renewed last.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
@@ -65,6 +66,7 @@ impl Recovered {
             prepared,
             head: head.clone(),
             group_open: false,
+            fresh: Cell::default(),
         };
         let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, capacity_end, producer)?;
         Ok((appender, keeper))

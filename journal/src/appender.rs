@@ -7,6 +7,10 @@
 //!
 //! A group of frames is written back to front in visibility: every length but the first is stored at once, the first last.
 
+use std::cell::Cell;
+
+use cutline_ring::demote;
+
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::frame::header_crc;
 use crate::head::Head;
@@ -33,6 +37,8 @@ pub struct Appender {
     pub(crate) head: Head,
     /// A group was claimed and neither committed nor dropped.
     pub(crate) group_open: bool,
+    /// Groups committed since the last [`Appender::publish`], and where the last one begins.
+    pub(crate) fresh: Cell<(u32, usize)>,
 }
 
 impl Appender {
@@ -96,6 +102,11 @@ impl Appender {
     /// Tells the keeper how far the log has come. Once per duty cycle is enough; followers do not need it.
     pub fn publish(&self) {
         self.head.set_visible(self.position());
+        let (groups, begin) = self.fresh.take();
+        // One group in a cycle: followers have caught up, and wait for just these lines.
+        if groups == 1 && demote::is_available() {
+            self.current.demote(begin, self.offset);
+        }
     }
 
     fn roll(&mut self) -> Result<(), Blocked> {
@@ -111,6 +122,7 @@ impl Appender {
         self.current.commit(self.offset, rest as u32);
         self.current = next;
         self.offset = SEGMENT_HEADER_BYTES as usize;
+        self.fresh.set((1, self.offset));
         Ok(())
     }
 }
@@ -201,6 +213,7 @@ impl Group<'_> {
             self.appender.current.commit(self.start, self.first_length);
             self.appender.offset = self.offset;
             self.appender.next_seq = self.next_seq;
+            self.appender.fresh.set((self.appender.fresh.get().0 + 1, self.start));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cutline_ring::demote;
 use cutline_shm::region::Region;
 
 use crate::crc;
@@ -62,6 +63,13 @@ impl LiveSegment {
         for line in (offset..end).step_by(DESCRIPTOR_BYTES) {
             prefetch_for_write(self.region.as_ptr().wrapping_add(line));
         }
+    }
+
+    /// Sends the lines from `begin` to `end` towards whoever waits for them.
+    pub(crate) fn demote(&self, begin: usize, end: usize) {
+        (begin..end.min(self.region.len())).step_by(DESCRIPTOR_BYTES).for_each(|at| {
+            demote::line(self.region.as_ptr().wrapping_add(at));
+        });
     }
 
     /// Makes the frame at `offset` visible, `length` bytes long.

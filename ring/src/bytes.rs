@@ -27,10 +27,11 @@
 //!
 //! The sites of E2 to E4 are in `cursor.rs`. Each edge has loom tests (`tests/loom.rs`) that fail when it is weakened.
 
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Range};
 
 use crate::{
     cursor::{ConsumerEnd, ProducerEnd, ends},
+    demote,
     line::{LINE_BYTES, assert_is_one_line},
     lines::Lines,
     sync::{Edge, Ordering, edge},
@@ -64,7 +65,10 @@ pub fn channel<T: Line>(capacity_bytes: usize) -> (Producer<T>, Consumer<T>) {
         "bytes ring capacity must be a power of two from {CAPACITY_MIN_BYTES} to {CAPACITY_MAX_BYTES} bytes, not {capacity_bytes}"
     );
     let (producer, consumer) = ends(Lines::new(capacity_bytes / LINE_BYTES), capacity_bytes as u64, 0);
-    (Producer { end: producer, _header: PhantomData }, Consumer { end: consumer, peeked: 0, _header: PhantomData })
+    (
+        Producer { end: producer, last: 0..0, _header: PhantomData },
+        Consumer { end: consumer, peeked: 0, _header: PhantomData },
+    )
 }
 
 /// Bytes that a record with `payload` bytes takes in the ring.
@@ -83,6 +87,8 @@ fn room_to_end(position: u64, capacity: u64) -> u64 {
 #[derive(Debug)]
 pub struct Producer<T: Line> {
     end: ProducerEnd,
+    /// Lines of the record committed last.
+    last: Range<u64>,
     _header: PhantomData<T>,
 }
 
@@ -124,6 +130,15 @@ impl<T: Line> Producer<T> {
         claim.payload_mut().copy_from_slice(payload);
         claim.commit(header, payload.len());
         Ok(())
+    }
+
+    /// Sends the record committed last towards the consumer, where the processor can; see
+    /// [`spsc::Producer::demote_last`](crate::spsc::Producer::demote_last).
+    #[inline]
+    pub fn demote_last(&self) {
+        if demote::is_available() {
+            self.last.clone().for_each(|line| self.end.lines().demote(line));
+        }
     }
 
     /// The longest payload that is sure to fit once the consumer has caught up: half the capacity less one header, so
@@ -201,6 +216,7 @@ impl<T: Line> Claim<'_, T> {
             lines.word(tail / LINE).store(PADDING | self.padding as u32, E1.release); // E1 release
         }
         end.advance(self.padding + record_bytes);
+        self.producer.last = record / LINE..(record + record_bytes) / LINE;
     }
 
     /// Position of the record's header.

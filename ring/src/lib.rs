@@ -3,6 +3,7 @@
 //! * [`spsc`]: one 64-byte value per slot, its stamp in the same line: a hop is one cache-line transfer.
 //! * [`bytes`]: a 64-byte header and a payload of any length per record, read in place.
 //! * [`idle`]: what a lane does when a pass found no work; the only waiting in the data plane.
+//! * [`demote`]: the hint that sends a line towards the core that waits for it.
 //! * [`ticks`]: the processor's counter, from which lanes tell the time.
 //!
 //! Each end belongs to one thread at a time (`Send`, and every operation that moves a cursor takes `&mut self`). No
@@ -36,6 +37,7 @@
 
 pub mod bytes;
 mod cursor;
+pub mod demote;
 pub mod idle;
 mod line;
 #[cfg_attr(loom, path = "lines_loom.rs")]

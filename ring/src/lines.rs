@@ -16,6 +16,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::{
+    demote,
     line::{LINE_BYTES, Line},
     sync::{AtomicU32, Ordering, UnsafeCell},
 };
@@ -79,6 +80,12 @@ impl Lines {
         // SAFETY: the slot lives as long as `self`, and this borrows only its atomic word. Payload bytes written over
         // a word are written while no side loads it (the promise of `payload_mut`).
         unsafe { &(*self.slot(line)).word }
+    }
+
+    /// A hint that the other side is about to read a line.
+    #[inline]
+    pub(crate) fn demote(&self, line: u64) {
+        demote::line(self.slot(line).cast_const().cast());
     }
 
     /// The value in a line, with word 0 = 0.

@@ -28,6 +28,7 @@ use core::marker::PhantomData;
 
 use crate::{
     cursor::{ConsumerEnd, ProducerEnd, ends},
+    demote,
     line::assert_is_one_line,
     lines::Lines,
     sync::{Edge, edge},
@@ -97,6 +98,15 @@ impl<T: Line> Producer<T> {
         lines.word(tail).store(lap(tail, self.lap_shift), E1.release); // E1 release
         self.end.advance(1);
         Ok(())
+    }
+
+    /// Sends the slot pushed last towards the consumer, where the processor can. For a producer that has pushed one value and has
+    /// no more: behind that one the consumer has caught up, or soon will.
+    #[inline]
+    pub fn demote_last(&self) {
+        if demote::is_available() {
+            self.end.lines().demote(self.end.tail().wrapping_sub(1));
+        }
     }
 
     /// Slots that are free now, freshly looked up: at least this many pushes succeed. Prefer

@@ -243,6 +243,9 @@ impl Stage for SequenceStage {
         if did > 0 {
             self.inputs.publish();
         }
+        if did == 1 {
+            self.cut.demote_last();
+        }
         progress
     }
 
