@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::events::{line, received, trade};
 use common::live::Running;
-use common::{CUTLINE, Place, capture, config, cutline, fails, succeed};
+use common::{CUTLINE, Place, capture, config, fails, succeed};
 use serde_json::Value;
 
 /// Exit codes as --help documents them.

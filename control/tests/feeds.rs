@@ -353,3 +353,22 @@ fn connections_beyond_the_limit_are_closed_at_once_and_counted() {
     running.stop();
     assert_eq!(received(&data), events);
 }
+
+#[test]
+fn an_over_long_record_is_kept_cut_off_and_the_connection_lives_on() {
+    let (place, config, data) =
+        feed("kind = \"unix\"\nname = \"bin\"\nlisten = \"PLACE/feed.sock\"\nformat = \"binary\"");
+    let running = Running::start(&place, &config, &data);
+    let mut stream = connect(&place.path("feed.sock"));
+    let mut long = trade("LONG", 1);
+    long["raw_payload"] = "z".repeat(200_000).into();
+    let (long, event) = (binary::record(&long), trade("AFTER", 2));
+    for piece in [&long[..], &binary::record(&event)].concat().chunks(1000) {
+        stream.write_all(piece).expect("it reads");
+    }
+    running.wait_for("inputs_receipts", 2);
+    running.stop();
+    assert_eq!(received(&data), [refused("bin", "decode_error", &long[..LINE_MAX_BYTES]), event]);
+    let dump = succeed(&["dump", &data, "inputs", "--to-seq", "1"]);
+    assert!(dump.contains(&format!("of {} bytes exceeds ingest.line_max_bytes, first 32768 kept", long.len())), "{dump}");
+}

@@ -54,6 +54,8 @@ pub struct Config {
     pub publish: Publish,
     /// `[shutdown]`.
     pub shutdown: Shutdown,
+    /// `[measure]`.
+    pub measure: Measure,
     /// `[links]`.
     pub links: Links,
     /// `[[lane]]`, in order; each lane's stages as written.
@@ -226,6 +228,13 @@ pub struct Publish {
 pub struct Shutdown {
     /// How long runs in flight may take after a stop request, ms.
     pub timeout_ms: u64,
+}
+
+/// `[measure]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Whether each stage's time per item is recorded.
+    pub stage_times: bool,
 }
 
 /// `[links]`: depths of the rings between stages, all powers of two.

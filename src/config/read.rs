@@ -12,7 +12,7 @@ use super::document::{self, Data, Node, Table};
 use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
-    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, OutputConfig, Publish, Retry,
+    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retry,
     Scheduler, Shutdown, Symbols, check, fit, output,
 };
 use crate::plane::topology::{LaneSpec, StageId};
@@ -100,6 +100,7 @@ fn tree(root: &Section<'_>) -> Config {
         clock: Clock { max_step_ms: root.section("clock").integer("max_step_ms", 1..=DAY_MS) },
         log: log(&root.section("log")),
         publish: publish(&root.section("publish")),
+        measure: Measure { stage_times: root.section("measure").boolean("stage_times") },
         shutdown: Shutdown { timeout_ms: root.section("shutdown").integer("timeout_ms", 0..=DAY_MS) },
         links: links(&root.section("links")),
         lanes: root

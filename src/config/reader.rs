@@ -146,6 +146,21 @@ impl<'a> Section<'a> {
         Some(least)
     }
 
+    /// `true` or `false`.
+    pub fn boolean(&self, key: &str) -> bool {
+        let Some(node) = self.ask(key) else {
+            self.missing(key);
+            return false;
+        };
+        match &node.data {
+            Data::Boolean(value) => *value,
+            _ => {
+                self.mistyped(key, node, "true or false", &format!("Set {key} to true or false."));
+                false
+            }
+        }
+    }
+
     /// One of a few words.
     pub fn choice<C: Choice>(&self, key: &str) -> C {
         self.optional_choice(key).unwrap_or_else(|| {

@@ -340,20 +340,20 @@ impl Stage for CutStage {
             }
             match self.step(now_ns) {
                 Step::Did => did += 1,
-                Step::Blocked(link) => break Progress::Blocked(link),
-                Step::Empty if !ended => break if did > 0 { Progress::Did(did) } else { Progress::Idle },
+                Step::Blocked(link) => break Progress::Blocked(link).after(did),
+                Step::Empty if !ended => break Progress::Idle.after(did),
                 // A backfill ends with the first tick after its last receipt.
                 Step::Empty if self.time == TimeSource::Receipts && !self.stopping => {
                     if self.state.next_tick().is_some()
                         && let Step::Blocked(log) = self.begin_tick(self.tick_time(now_ns))
                     {
-                        break Progress::Blocked(log);
+                        break Progress::Blocked(log).after(did);
                     }
                     self.stopping = true;
                 }
                 Step::Empty => {
                     self.done = true;
-                    break Progress::Idle;
+                    break Progress::Idle.after(did);
                 }
             }
         };

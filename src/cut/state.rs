@@ -185,7 +185,8 @@ impl CutState {
             id: receipt.symbol,
             in_set,
             next_start: receipt.seq,
-            other: Vec::with_capacity(4),
+            // All the room it ever needs: types of their own may come long after the symbol.
+            other: Vec::with_capacity(OTHER_TYPES_MAX),
             ..SymbolState::default()
         });
         let id = receipt.symbol as usize;

@@ -1,8 +1,8 @@
 //! The fixed buffer of one connection: bytes are received at its end and taken from its start.
 //!
 //! Used by the splitters on the ingest lane. It is allocated once and never grows: fresh zeroed memory costs address
-//! space until it is touched, and since an emptied buffer starts over at its front, a connection of short lines only
-//! ever touches its first pages. Never does I/O.
+//! space until it is touched, and since what is received next always starts at its front, behind an unfinished rest, a
+//! connection of short lines only ever touches its first pages and stays in the cache. Never does I/O.
 
 /// A fixed byte queue whose content is always one contiguous slice.
 #[derive(Debug)]
@@ -24,13 +24,10 @@ impl Buffer {
 
     /// Room to receive into, at most `wanted_bytes`; empty only when the buffer is full.
     ///
-    /// The pending rest moves to the front when the room behind it is short. It moves at most once per line or record:
-    /// afterwards it starts at the front, where it stays until it is taken.
+    /// The pending rest moves to the front. It moves at most once per line or record: afterwards it stays there until it
+    /// is taken.
     pub fn space(&mut self, wanted_bytes: usize) -> &mut [u8] {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-        } else if self.start > 0 && self.bytes.len() - self.end < wanted_bytes {
+        if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

@@ -1,9 +1,10 @@
 //! Framing of binary records: chunks of any size in, complete records out as slices of one fixed buffer.
 //!
 //! The counterpart of the line splitter with the same calls; sans-I/O, on the ingest lane, no allocation after `new`.
-//! Each record says its own length (`model::binary::frame`). Where no record begins, or one is longer than
-//! `record_max_bytes`, there is no way to find the next: everything received becomes one piece that is not whole, and
-//! [`RecordSplitter::is_broken`] says that the connection must be closed.
+//! Each record says its own length (`model::binary::frame`). One longer than `record_max_bytes` keeps its first
+//! `record_max_bytes` and its true length, as an over-long line does. Where no record begins there is no way to find the
+//! next: everything received becomes one piece that is not whole, and [`RecordSplitter::is_broken`] says that the connection
+//! must be closed.
 
 use super::buffer::{Buffer, Found, Piece};
 use crate::model::binary::{self, Framing};
@@ -15,6 +16,8 @@ pub struct RecordSplitter {
     record_max_bytes: usize,
     read_max_bytes: usize,
     found: Option<Found>,
+    /// Bytes of the current over-long record that are gone already.
+    dropped_bytes: u64,
     finished: bool,
     broken: bool,
 }
@@ -30,6 +33,7 @@ impl RecordSplitter {
             record_max_bytes,
             read_max_bytes,
             found: None,
+            dropped_bytes: 0,
             finished: false,
             broken: false,
         }
@@ -68,6 +72,7 @@ impl RecordSplitter {
     pub fn consume(&mut self) {
         if let Some(found) = self.found.take() {
             self.buffer.take(found.advance);
+            self.dropped_bytes = 0;
         }
     }
 
@@ -80,6 +85,7 @@ impl RecordSplitter {
             Framing::Record(bytes) => {
                 Some(Found { keep: bytes, advance: bytes, true_len_bytes: bytes as u64, whole: true })
             }
+            Framing::TooLong(bytes) => self.step_over(bytes as u64),
             Framing::NeedMore(_) => self.finished.then(|| self.everything()),
             Framing::Broken(_) => {
                 self.broken = true;
@@ -88,10 +94,33 @@ impl RecordSplitter {
         }
     }
 
+    /// An over-long record: its piece once all of it has gone by, until then its start alone is kept.
+    fn step_over(&mut self, record_bytes: u64) -> Option<Found> {
+        let pending = self.buffer.pending().len();
+        let received = self.dropped_bytes + pending as u64;
+        if received >= record_bytes {
+            // What lies behind its end is the next record's. It came with the last read, so it is all still pending.
+            let advance = pending - (received - record_bytes) as usize;
+            let keep = advance.min(self.record_max_bytes);
+            return Some(Found { keep, advance, true_len_bytes: record_bytes, whole: true });
+        }
+        if self.finished {
+            return Some(self.everything());
+        }
+        // The prefix says how long it is, and is asked again.
+        let kept = self.record_max_bytes.max(binary::PREFIX_BYTES);
+        if pending > kept {
+            self.dropped_bytes += (pending - kept) as u64;
+            self.buffer.keep(kept);
+        }
+        None
+    }
+
     /// All that is pending, as a piece that is no record.
     fn everything(&self) -> Found {
         let bytes = self.buffer.pending().len();
-        Found { keep: bytes.min(self.record_max_bytes), advance: bytes, true_len_bytes: bytes as u64, whole: false }
+        let true_len_bytes = self.dropped_bytes + bytes as u64;
+        Found { keep: bytes.min(self.record_max_bytes), advance: bytes, true_len_bytes, whole: false }
     }
 }
 
@@ -157,11 +186,28 @@ mod tests {
     }
 
     #[test]
-    fn a_record_above_the_limit_breaks_the_stream() {
-        let (seen, broken) = split(&record(&[7; 10]), &[4], 65, 64);
-        assert!(broken, "66 bytes are more than 65");
-        assert_eq!(seen, [(record(&[7; 10])[..8].to_vec(), 8, false)]);
-        assert!(!split(&record(&[7; 10]), &[4], 66, 64).1);
+    fn a_record_above_the_limit_keeps_its_start_and_its_length_and_the_stream_goes_on() {
+        for long in [10, 500, 5000] {
+            let long = record(&vec![7; long]);
+            let stream = [&long[..], &record(b"next")].concat();
+            for (chunk, read_max_bytes) in [(1, 64), (4, 64), (70, 64), (stream.len(), 8192)] {
+                let (seen, broken) = split(&stream, &[chunk], 65, read_max_bytes);
+                assert!(!broken);
+                assert_eq!(seen, [(long[..65].to_vec(), long.len() as u64, true), (record(b"next"), 60, true)]);
+            }
+        }
+        assert_eq!(
+            split(&record(&[7; 10]), &[4], 66, 64).0,
+            [(record(&[7; 10]), 66, true)],
+            "66 bytes are not too long"
+        );
+    }
+
+    #[test]
+    fn a_disconnect_inside_a_record_above_the_limit_keeps_its_start_and_what_came() {
+        let long = record(&[7; 500]);
+        assert_eq!(split(&long[..400], &[30], 65, 64).0, [(long[..65].to_vec(), 400, false)]);
+        assert_eq!(split(&long[..60], &[30], 65, 64).0, [(long[..60].to_vec(), 60, false)]);
     }
 
     #[test]
@@ -179,17 +225,15 @@ mod tests {
         fn records_survive_any_chunking(
             contents in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..20),
             chunks in proptest::collection::vec(1usize..90, 1..20),
-            slack in 0usize..50,
+            record_max_bytes in binary::HEADER_BYTES..binary::HEADER_BYTES + 90,
             read_max_bytes in 1usize..90,
         ) {
             let stream: Vec<u8> = contents.iter().flat_map(|content| record(content)).collect();
             let expected: Vec<Seen> = contents.iter().map(|content| {
                 let record = record(content);
                 let bytes = record.len() as u64;
-                (record, bytes, true)
+                (record[..record.len().min(record_max_bytes)].to_vec(), bytes, true)
             }).collect();
-            let longest = contents.iter().map(Vec::len).max().unwrap_or(0);
-            let record_max_bytes = binary::HEADER_BYTES + longest + slack;
             prop_assert_eq!(split(&stream, &chunks, record_max_bytes, read_max_bytes), (expected, false));
         }
     }

@@ -36,8 +36,12 @@
 //!   SnapshotInputs and that is an integer.
 //! * `extras`: a JSON object of every other field (optional or unknown), or nothing. A field of the header may not be in it.
 //!
-//! Every event has one record ([`encode_from_json`]) and every valid record one event ([`to_canonical_json`]); the same checks hold in
-//! both forms. Depth counts as in the JSON form: `normalized` begins at 2, `extras` is the outer object.
+//! Every event has one record ([`encode_from_json`]). The header is the envelope: [`decode`] reads it and the names, makes sure that what
+//! must be UTF-8 is, and takes the rest as the feed handler's word. Only where a stage reads inside `normalized` (SnapshotInputs,
+//! DecodeFailure) are the texts read too, and the timestamp compared. [`to_canonical_json`] reads everything by the rules of the JSON form;
+//! a record whose texts fail there is kept and counted as what its header says, and shown as a DecodeFailure
+//! (`docs/decisions/0002-the-header-is-the-envelope.md`). Depth counts as in the JSON form: `normalized` begins at 2, `extras` is the
+//! outer object.
 //!
 //! Pure; [`frame`] and [`decode`] run on ingest's lane and never allocate or panic; the other two are cold.
 
@@ -45,10 +49,10 @@ use super::base64;
 use super::canonical::{self, CanonicalError};
 use super::envelope::{
     Detail, Encoding, Envelope, Field, Problem, Rejection, SCHEMA, SCHEMA_VERSION, Scratch, Slots, event_type_code,
-    read_normalized, read_slots, scan,
+    read_normalized, scan,
 };
 use super::json::{self, Kind, Members, RawValue};
-use super::receipt::{EVENT_TYPE_UNKNOWN, EVENT_TYPES, NAME_MAX_BYTES};
+use super::receipt::{DECODE_FAILURE, EVENT_TYPE_UNKNOWN, EVENT_TYPES, NAME_MAX_BYTES, SNAPSHOT_INPUTS};
 use core::fmt;
 
 /// Bytes of the header.
@@ -96,12 +100,14 @@ pub enum Framing {
     NeedMore(usize),
     /// A record of this many bytes is complete; [`decode`] says what it is worth.
     Record(usize),
+    /// A record of this many bytes begins here, more than the limit: to be stepped over.
+    TooLong(usize),
     /// No record begins here. A stream cannot be resynchronised from this: the next record's start is unknown. Close the connection.
     Broken(&'static str),
 }
 
-/// Finds the record at the start of `bytes`. A record longer than `record_max_bytes` is [`Framing::Broken`]: it would have to be
-/// held in memory, or read and thrown away, on the word of a peer that already broke the limit.
+/// Finds the record at the start of `bytes`. One longer than `record_max_bytes` is [`Framing::TooLong`] as soon as its prefix is
+/// there, however much of it is.
 #[must_use]
 pub fn frame(bytes: &[u8], record_max_bytes: usize) -> Framing {
     let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
@@ -113,14 +119,10 @@ pub fn frame(bytes: &[u8], record_max_bytes: usize) -> Framing {
     let length = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
     match usize::try_from(length) {
         Ok(length) if length < HEADER_BYTES => Framing::Broken("the record's length is shorter than its header"),
-        Ok(length) if length <= record_max_bytes => {
-            if bytes.len() < length {
-                Framing::NeedMore(length - bytes.len())
-            } else {
-                Framing::Record(length)
-            }
-        }
-        _ => Framing::Broken("the record is longer than the limit"),
+        Ok(length) if length > record_max_bytes => Framing::TooLong(length),
+        Ok(length) if bytes.len() < length => Framing::NeedMore(length - bytes.len()),
+        Ok(length) => Framing::Record(length),
+        Err(_) => Framing::Broken("the record is longer than memory could be"),
     }
 }
 
@@ -142,6 +144,8 @@ struct Sections<'a> {
     exchange_ts_ms: i64,
     recv_ts_ms: i64,
     snapshot_ts_ms: i64,
+    /// All of the following.
+    body: &'a [u8],
     source: &'a [u8],
     symbol: &'a [u8],
     type_name: &'a [u8],
@@ -156,8 +160,26 @@ struct Sections<'a> {
 /// A [`Rejection`] for a record that is not a v1 event. It is stored all the same, and the connection lives on.
 pub fn decode<'a>(record: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>, Rejection<'a>> {
     let sections = split(record).map_err(|detail| Rejection::new(detail, None))?;
-    let source_id = name(Field::SourceId, sections.source);
-    check(&sections, scratch.error_kind()).map_err(|detail| Rejection::new(detail, source_id.ok()))
+    let texts = Texts::of(&sections).map_err(|(detail, source_id)| Rejection::new(detail, source_id))?;
+    let reject = |detail| Rejection::new(detail, texts.usable_source_id());
+    let envelope = header_envelope(&sections, &texts).map_err(reject)?;
+    // What is plainly no object is not worth a guess: reading it says what it is instead.
+    let whole = looks_like_object(texts.normalized.as_bytes())
+        && (sections.extras.is_empty() || looks_like_object(sections.extras));
+    if is_read_inside(envelope.event_type_code) || !whole {
+        return check_texts(&sections, envelope, scratch.error_kind()).map_err(reject);
+    }
+    Ok(envelope)
+}
+
+fn looks_like_object(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.first() == Some(&b'{') && text.last() == Some(&b'}')
+}
+
+/// Whether some stage reads `normalized` of this type.
+const fn is_read_inside(event_type_code: u16) -> bool {
+    matches!(event_type_code, SNAPSHOT_INPUTS | DECODE_FAILURE)
 }
 
 fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
@@ -186,16 +208,12 @@ fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
         4 => Form::OddBase64,
         _ => return broken("binary record with an unknown form of raw_payload"),
     };
-    let mut rest = body;
-    let mut short = false;
+    let mut rest = Some(body);
+    // Once a section is too long, the others are empty and the rest is gone.
     let mut take = |len: u32| {
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let (section, tail) = rest.split_at_checked(len).unwrap_or_else(|| {
-            short = true;
-            rest.split_at(0)
-        });
-        rest = tail;
-        section
+        let split = rest.and_then(|rest| rest.split_at_checked(usize::try_from(len).ok()?));
+        rest = split.map(|(_, tail)| tail);
+        split.map_or(&[][..], |(section, _)| section)
     };
     let sections = Sections {
         flags,
@@ -204,6 +222,7 @@ fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
         exchange_ts_ms: i64_at(header, at::EXCHANGE_TS_MS),
         recv_ts_ms: i64_at(header, at::RECV_TS_MS),
         snapshot_ts_ms: i64_at(header, at::SNAPSHOT_TS_MS),
+        body,
         source: take(u16_at(header, at::SOURCE_LEN).into()),
         symbol: take(u16_at(header, at::SYMBOL_LEN).into()),
         type_name: take(u16_at(header, at::TYPE_LEN).into()),
@@ -211,7 +230,7 @@ fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
         normalized: take(u32_at(header, at::NORMALIZED_LEN)),
         extras: take(u32_at(header, at::EXTRAS_LEN)),
     };
-    if short || !rest.is_empty() {
+    if rest.is_none_or(|rest| !rest.is_empty()) {
         return broken("binary record whose sections do not add up to its length");
     }
     let stray = |flag: u8, value: i64| flags & flag == 0 && value != 0;
@@ -221,80 +240,131 @@ fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
     Ok(sections)
 }
 
-/// The checks of the JSON form, in its order: first that everything can be read, then field by field.
-fn check<'a>(sections: &Sections<'a>, room: &'a mut String) -> Result<Envelope<'a>, Detail> {
-    for (field, bytes) in
-        [(Field::EventType, sections.type_name), (Field::SourceId, sections.source), (Field::Symbol, sections.symbol)]
-    {
-        utf8(field.name(), bytes)?;
-    }
-    if sections.form != Form::Bytes {
-        utf8(Field::RawPayload.name(), sections.payload)?;
-    }
-    let normalized = if sections.normalized.is_empty() { None } else { Some(normalized(sections.normalized)?) };
-    let optional = optional_fields(sections.extras)?;
+/// The sections that an envelope is made of, known to be UTF-8 like the others that must be.
+#[derive(Clone, Copy)]
+struct Texts<'a> {
+    source: &'a str,
+    symbol: &'a str,
+    type_name: &'a str,
+    normalized: &'a str,
+}
 
-    let (event_type, event_type_code) = event_type(sections)?;
-    let source_id = name(Field::SourceId, sections.source)?;
-    let symbol = name(Field::Symbol, sections.symbol)?;
-    let normalized = match normalized {
-        Some(value) if value.kind == Kind::Object => value.text,
-        Some(_) => return Err(Detail::Field(Field::Normalized, Problem::NotObject)),
-        None => return Err(Detail::Field(Field::Normalized, Problem::Missing)),
-    };
-    optional.check_optional()?;
+impl<'a> Texts<'a> {
+    /// The error comes with the source, if it is usable.
+    fn of(sections: &Sections<'a>) -> Result<Self, (Detail, Option<&'a str>)> {
+        // Mostly everything is text: one pass.
+        if sections.form != Form::Bytes
+            && let Some(texts) = json::utf8(sections.body).ok().and_then(|body| Self::cut(sections, body))
+        {
+            return Ok(texts);
+        }
+        let source = utf8(Field::SourceId.name(), sections.source).map_err(|detail| (detail, None))?;
+        let usable = name(Field::SourceId, source).ok();
+        let utf8 = |what: &'static str, bytes| utf8(what, bytes).map_err(|detail| (detail, usable));
+        let texts = Self {
+            type_name: utf8(Field::EventType.name(), sections.type_name)?,
+            source,
+            symbol: utf8(Field::Symbol.name(), sections.symbol)?,
+            normalized: utf8(Field::Normalized.name(), sections.normalized)?,
+        };
+        if sections.form != Form::Bytes {
+            utf8(Field::RawPayload.name(), sections.payload)?;
+        }
+        utf8("extras", sections.extras)?;
+        Ok(texts)
+    }
 
-    let inner =
-        read_normalized(event_type_code, normalized, room).map_err(|fault| Detail::Section("normalized", fault))?;
-    let snapshot_ts_ms = (sections.flags & HAS_SNAPSHOT_TS != 0).then_some(sections.snapshot_ts_ms);
-    if snapshot_ts_ms != inner.snapshot_ts_ms {
-        return Err(Detail::Record("binary record whose snapshot timestamp is not its normalized.timestamp_ms"));
+    /// `None` if a character lies across two sections.
+    fn cut(sections: &Sections<'_>, body: &'a str) -> Option<Self> {
+        let (source, rest) = body.split_at_checked(sections.source.len())?;
+        let (symbol, rest) = rest.split_at_checked(sections.symbol.len())?;
+        let (type_name, rest) = rest.split_at_checked(sections.type_name.len())?;
+        let (_, rest) = rest.split_at_checked(sections.payload.len())?;
+        let (normalized, _) = rest.split_at_checked(sections.normalized.len())?;
+        Some(Self { source, symbol, type_name, normalized })
+    }
+
+    fn usable_source_id(&self) -> Option<&'a str> {
+        name(Field::SourceId, self.source).ok()
+    }
+}
+
+/// What the header and the names say. Of `normalized` only that it is there.
+fn header_envelope<'a>(sections: &Sections<'a>, texts: &Texts<'a>) -> Result<Envelope<'a>, Detail> {
+    let (event_type, event_type_code) = event_type(sections.event_type, texts.type_name)?;
+    let source_id = name(Field::SourceId, texts.source)?;
+    let symbol = name(Field::Symbol, texts.symbol)?;
+    if texts.normalized.is_empty() {
+        return Err(Detail::Field(Field::Normalized, Problem::Missing));
+    }
+    let timestamp = |flag: u8, value: i64| (sections.flags & flag != 0).then_some(value);
+    let snapshot_ts_ms = timestamp(HAS_SNAPSHOT_TS, sections.snapshot_ts_ms);
+    if snapshot_ts_ms.is_some() && event_type_code != SNAPSHOT_INPUTS {
+        return Err(Detail::Record("binary record with a snapshot timestamp that is no SnapshotInputs"));
     }
     Ok(Envelope {
         symbol,
         source_id,
         event_type,
         event_type_code,
-        exchange_ts_ms: (sections.flags & HAS_EXCHANGE_TS != 0).then_some(sections.exchange_ts_ms),
+        exchange_ts_ms: timestamp(HAS_EXCHANGE_TS, sections.exchange_ts_ms),
         recv_ts_ms: sections.recv_ts_ms,
         snapshot_ts_ms,
-        error_kind: inner.error_kind,
-        normalized,
+        error_kind: None,
+        normalized: texts.normalized,
     })
 }
 
-fn utf8<'a>(section: &'static str, bytes: &'a [u8]) -> Result<&'a str, Detail> {
-    core::str::from_utf8(bytes)
-        .map_err(|error| Detail::Section(section, json::Fault { what: "invalid UTF-8", at: error.valid_up_to() }))
+/// Reads `normalized` and the extras by the rules of the JSON form, and in its order: first that they can be read at all.
+fn check_texts<'a>(
+    sections: &Sections<'a>,
+    envelope: Envelope<'a>,
+    room: &'a mut String,
+) -> Result<Envelope<'a>, Detail> {
+    let normalized = normalized(envelope.normalized)?;
+    let optional = optional_fields(sections.extras)?;
+    if normalized.kind != Kind::Object {
+        return Err(Detail::Field(Field::Normalized, Problem::NotObject));
+    }
+    optional.check_optional()?;
+    let inner = read_normalized(envelope.event_type_code, normalized.text, room)
+        .map_err(|fault| Detail::Section("normalized", fault))?;
+    if envelope.snapshot_ts_ms != inner.snapshot_ts_ms {
+        return Err(Detail::Record("binary record whose snapshot timestamp is not its normalized.timestamp_ms"));
+    }
+    Ok(Envelope { error_kind: inner.error_kind, normalized: normalized.text, ..envelope })
 }
 
-fn name(field: Field, bytes: &[u8]) -> Result<&str, Detail> {
-    match bytes.len() {
+fn utf8<'a>(section: &'static str, bytes: &'a [u8]) -> Result<&'a str, Detail> {
+    json::utf8(bytes).map_err(|fault| Detail::Section(section, fault))
+}
+
+fn name(field: Field, text: &str) -> Result<&str, Detail> {
+    match text.len() {
         0 => Err(Detail::Field(field, Problem::Empty)),
         len if len > NAME_MAX_BYTES => Err(Detail::Field(field, Problem::TooLong)),
-        _ => utf8(field.name(), bytes),
+        _ => Ok(text),
     }
 }
 
-fn event_type<'a>(sections: &Sections<'a>) -> Result<(&'a str, u16), Detail> {
-    if sections.event_type == 0 {
-        let name = name(Field::EventType, sections.type_name)?;
+fn event_type(code: u16, inline: &str) -> Result<(&str, u16), Detail> {
+    if code == 0 {
+        let name = name(Field::EventType, inline)?;
         return Ok((name, event_type_code(name)));
     }
-    if !sections.type_name.is_empty() {
+    if !inline.is_empty() {
         return Err(Detail::Record("binary record with both a code and a name for its event type"));
     }
-    match EVENT_TYPES.get(usize::from(sections.event_type) - 1) {
-        Some(name) => Ok((name, sections.event_type)),
+    match EVENT_TYPES.get(usize::from(code) - 1) {
+        Some(name) => Ok((name, code)),
         None => Err(Detail::Field(Field::EventType, Problem::UnknownCode)),
     }
 }
 
 /// Validates `normalized` as the value of a member: it stands one level deep.
-fn normalized(bytes: &[u8]) -> Result<RawValue<'_>, Detail> {
+fn normalized(text: &str) -> Result<RawValue<'_>, Detail> {
     let fault = |fault| Detail::Section("normalized", fault);
-    let text = json::text(bytes).map_err(fault)?;
-    RawValue::parse_within(text, 1).map_err(fault)
+    RawValue::parse_within(json::text(text.as_bytes()).map_err(fault)?, 1).map_err(fault)
 }
 
 fn optional_fields(extras: &[u8]) -> Result<Slots<'_>, Detail> {
@@ -303,17 +373,11 @@ fn optional_fields(extras: &[u8]) -> Result<Slots<'_>, Detail> {
         return Ok(slots);
     }
     let fault = |fault| Detail::Section("extras", fault);
-    let mut members = Members::open(json::text(extras).map_err(fault)?).map_err(fault)?;
-    while let Some(member) = members.next().map_err(fault)? {
-        match Field::of(member.key) {
-            Some(field) if in_header(field) => {
-                return Err(Detail::Record("binary record whose extras repeat a field of its header"));
-            }
-            Some(field) => slots.set(field, member.value),
-            None => {}
-        }
+    if slots.read_extras(json::text(extras).map_err(fault)?).map_err(fault)? {
+        Ok(slots)
+    } else {
+        Err(Detail::Record("binary record whose extras repeat a field of its header"))
     }
-    Ok(slots)
 }
 
 /// Whether the header or a section of its own carries the field, so that extras may not.
@@ -351,7 +415,8 @@ pub fn encode_from_json<'a>(line: &'a [u8], scratch: &'a mut Scratch, out: &mut 
 
 fn append_record(line: &[u8], envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Detail> {
     let start = out.len();
-    let slots = read_slots(line)?;
+    let mut slots = Slots::empty();
+    slots.read_line(line)?;
     let mut header: HeaderBytes = [0; HEADER_BYTES];
     header[at::MAGIC..at::VERSION].copy_from_slice(&MAGIC);
     header[at::VERSION] = VERSION;
@@ -422,18 +487,18 @@ fn append_payload(slots: &Slots<'_>, out: &mut Vec<u8>) -> Result<Form, Detail> 
 
 /// Appends the members that the header does not carry, byte for byte, as one object; nothing if there are none.
 fn append_extras(line: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
-    let mut members = Members::open(json::text(line).map_err(Detail::Syntax)?).map_err(Detail::Syntax)?;
+    let text = json::text(line).map_err(Detail::Syntax)?;
+    let mut members = Members::open(text).map_err(Detail::Syntax)?;
     let mut before = b'{';
-    while let Some(member) = members.next().map_err(Detail::Syntax)? {
-        if Field::of(member.key).is_some_and(in_header) {
+    while let Some((key, value)) = members.next_place::<json::Fault>().map_err(Detail::Syntax)? {
+        if Field::at(key, text).is_some_and(in_header) {
             continue;
         }
         out.push(before);
         before = b',';
-        out.push(b'"');
-        out.extend_from_slice(member.key.raw.as_bytes());
-        out.extend_from_slice(b"\":");
-        out.extend_from_slice(member.value.text.as_bytes());
+        out.extend_from_slice(&text.as_bytes()[key.start..key.end]);
+        out.push(b':');
+        out.extend_from_slice(value.value(text).text.as_bytes());
     }
     if before == b',' {
         out.push(b'}');
@@ -461,14 +526,18 @@ impl fmt::Display for FormError {
 
 impl core::error::Error for FormError {}
 
-/// Appends the canonical JSON form of a record. Cold; allocates. After an error `out` is as it was.
+/// Appends the canonical JSON form of a record, once all of it has been read. Cold; allocates. After an error `out` is as it was.
 ///
 /// # Errors
 /// [`FormError`].
 pub fn to_canonical_json(record: &[u8], out: &mut Vec<u8>) -> Result<(), FormError> {
     let mut error_kind = String::with_capacity(NAME_MAX_BYTES);
     let sections = split(record).map_err(FormError::Rejected)?;
-    let envelope = check(&sections, &mut error_kind).map_err(FormError::Rejected)?;
+    let envelope = Texts::of(&sections)
+        .map_err(|(detail, _)| detail)
+        .and_then(|texts| header_envelope(&sections, &texts))
+        .and_then(|envelope| check_texts(&sections, envelope, &mut error_kind))
+        .map_err(FormError::Rejected)?;
     let json = assemble(&sections, &envelope).map_err(FormError::Rejected)?;
     canonical::canonicalize(&json, out).map_err(FormError::Canonical)
 }

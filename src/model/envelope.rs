@@ -11,7 +11,7 @@ mod rejection;
 
 pub use rejection::{Detail, Field, Problem, Rejection};
 
-use super::json::{self, Fault, Kind, Members, NotInteger, RawStr, RawValue};
+use super::json::{self, Fault, Kind, Members, NotInteger, Place, RawStr, RawValue, Refusal, Refused};
 use super::receipt::{DECODE_FAILURE, EVENT_TYPE_UNKNOWN, EVENT_TYPES, NAME_MAX_BYTES, SNAPSHOT_INPUTS};
 
 use rejection::FIELDS;
@@ -40,7 +40,7 @@ pub struct Envelope<'a> {
     pub snapshot_ts_ms: Option<i64>,
     /// `normalized.error_kind` of a DecodeFailure, if it is a string of at most [`NAME_MAX_BYTES`] bytes: the source's own kind.
     pub error_kind: Option<&'a str>,
-    /// The exact source of `normalized`, a valid object.
+    /// The exact source of `normalized`, a valid object; of a binary record whose type no stage reads inside, only known to be UTF-8.
     pub normalized: &'a str,
 }
 
@@ -72,30 +72,96 @@ impl Default for Scratch {
     }
 }
 
-/// The values of the known fields of one line.
-pub(super) struct Slots<'a>([Option<RawValue<'a>>; FIELDS]);
+/// Where the values of the known fields of one object stand.
+pub(super) struct Slots<'a> {
+    text: &'a str,
+    places: [Option<Place>; FIELDS],
+}
 
 impl<'a> Slots<'a> {
     pub(super) const fn empty() -> Self {
-        Self([None; FIELDS])
+        Self { text: "", places: [None; FIELDS] }
     }
 
-    pub(super) fn set(&mut self, field: Field, value: RawValue<'a>) {
-        self.0[field as usize] = Some(value);
+    /// Validates a line as a whole and finds the known fields in it.
+    pub(super) fn read_line(&mut self, line: &'a [u8]) -> Result<(), Detail> {
+        self.text = json::text(line).map_err(Detail::Syntax)?;
+        let Ok(members) = Members::open(self.text) else {
+            // Another JSON value is a mismatch; what is no JSON at all is a decode error.
+            return Err(RawValue::parse(self.text).map_or_else(Detail::Syntax, |_| Detail::NotAnObject));
+        };
+        let read = self.read::<Refused>(members.clone()).or_else(|_| self.read::<Fault>(members));
+        read.map_err(Detail::Syntax)
     }
 
+    #[inline(always)]
+    fn read<E: Refusal>(&mut self, mut members: Members<'a>) -> Result<(), E> {
+        let text = self.text;
+        while let Some((key, value)) = members.next_place()? {
+            if let Some(field) = Field::at(key, text) {
+                self.places[field as usize] = Some(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for an object that may not hold the fields up to `normalized`; false if it does.
+    pub(super) fn read_extras(&mut self, text: &'a str) -> Result<bool, Fault> {
+        self.text = text;
+        let mut members = Members::open(text)?;
+        while let Some((key, value)) = members.next_place::<Fault>()? {
+            match Field::at(key, text) {
+                Some(field) if field as usize <= Field::Normalized as usize => return Ok(false),
+                Some(field) => self.places[field as usize] = Some(value),
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
+    #[inline]
     pub(super) fn get(&self, field: Field) -> Option<RawValue<'a>> {
-        self.0[field as usize]
+        self.places[field as usize].map(|place| place.value(self.text))
     }
 
-    fn required(&self, field: Field) -> Result<RawValue<'a>, Detail> {
-        self.get(field).ok_or(Detail::Field(field, Problem::Missing))
+    #[inline]
+    fn kind(&self, field: Field) -> Option<Kind> {
+        self.places[field as usize].map(|place| place.kind)
+    }
+
+    #[inline]
+    fn required(&self, field: Field) -> Result<Place, Detail> {
+        self.places[field as usize].ok_or(Detail::Field(field, Problem::Missing))
+    }
+
+    /// A required string that is not empty, in `room` only if it has escapes.
+    #[inline]
+    fn name(&self, field: Field, room: &'a mut String) -> Result<&'a str, Detail> {
+        let place = self.required(field)?;
+        if place.kind != Kind::String {
+            return Err(Detail::Field(field, Problem::NotString));
+        }
+        match plain(place.key(self.text), room) {
+            Some("") => Err(Detail::Field(field, Problem::Empty)),
+            Some(name) => Ok(name),
+            None => Err(Detail::Field(field, Problem::TooLong)),
+        }
+    }
+
+    #[inline]
+    fn check_literal(&self, field: Field, expected: &str, problem: Problem) -> Result<(), Detail> {
+        let place = self.required(field)?;
+        if place.kind == Kind::String && place.key(self.text).is(expected) {
+            Ok(())
+        } else {
+            Err(Detail::Field(field, problem))
+        }
     }
 
     /// Checks the optional fields that follow `normalized` in the table.
     pub(super) fn check_optional(&self) -> Result<(), Detail> {
         for field in [Field::SourceEventId, Field::Channel, Field::PayloadContentType, Field::PayloadHash] {
-            if self.get(field).is_some_and(|value| !matches!(value.kind, Kind::String | Kind::Null)) {
+            if self.kind(field).is_some_and(|kind| !matches!(kind, Kind::String | Kind::Null)) {
                 return Err(Detail::Field(field, Problem::NotStringOrNull));
             }
         }
@@ -108,32 +174,23 @@ impl<'a> Slots<'a> {
 /// # Errors
 /// A [`Rejection`] for a line that is not a v1 envelope. It is stored all the same.
 pub fn scan<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>, Rejection<'a>> {
-    let slots = read_slots(line).map_err(|detail| Rejection::new(detail, None))?;
+    let mut slots = Slots::empty();
+    slots.read_line(line).map_err(|detail| Rejection::new(detail, None))?;
     // The source is read first of all: a refused line is counted by it, whatever else is wrong.
-    let source_id =
-        slots.required(Field::SourceId).and_then(|value| name(Field::SourceId, value, &mut scratch.source_id));
+    let source_id = slots.name(Field::SourceId, &mut scratch.source_id);
     let reject = |detail| Rejection::new(detail, source_id.ok());
 
-    check_literal(&slots, Field::Schema, SCHEMA, Problem::NotTheSchema).map_err(reject)?;
-    check_literal(&slots, Field::SchemaVersion, SCHEMA_VERSION, Problem::NotTheVersion).map_err(reject)?;
-    let event_type = slots
-        .required(Field::EventType)
-        .and_then(|value| name(Field::EventType, value, &mut scratch.event_type))
-        .map_err(reject)?;
+    slots.check_literal(Field::Schema, SCHEMA, Problem::NotTheSchema).map_err(reject)?;
+    slots.check_literal(Field::SchemaVersion, SCHEMA_VERSION, Problem::NotTheVersion).map_err(reject)?;
+    let event_type = slots.name(Field::EventType, &mut scratch.event_type).map_err(reject)?;
     let source_id = source_id.map_err(reject)?;
     let reject = |detail| Rejection::new(detail, Some(source_id));
-    let symbol = slots
-        .required(Field::Symbol)
-        .and_then(|value| name(Field::Symbol, value, &mut scratch.symbol))
-        .map_err(reject)?;
-    let exchange_ts_ms = slots
-        .required(Field::ExchangeTsMs)
-        .and_then(|value| integer_or_null(Field::ExchangeTsMs, value))
-        .map_err(reject)?;
-    let recv_ts_ms =
-        slots.required(Field::RecvTsMs).and_then(|value| integer(Field::RecvTsMs, value)).map_err(reject)?;
-    let raw_payload = slots.required(Field::RawPayload).map_err(reject)?;
-    if raw_payload.kind != Kind::String {
+    let symbol = slots.name(Field::Symbol, &mut scratch.symbol).map_err(reject)?;
+    let value = |field| slots.required(field).map(|place| place.value(slots.text));
+    let exchange_ts_ms =
+        value(Field::ExchangeTsMs).and_then(|value| integer_or_null(Field::ExchangeTsMs, value)).map_err(reject)?;
+    let recv_ts_ms = value(Field::RecvTsMs).and_then(|value| integer(Field::RecvTsMs, value)).map_err(reject)?;
+    if slots.required(Field::RawPayload).map_err(reject)?.kind != Kind::String {
         return Err(reject(Detail::Field(Field::RawPayload, Problem::NotString)));
     }
     if let Some(value) = slots.get(Field::RawPayloadEncoding)
@@ -141,7 +198,7 @@ pub fn scan<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>
     {
         return Err(reject(Detail::Field(Field::RawPayloadEncoding, Problem::NotAnEncoding)));
     }
-    let normalized = slots.required(Field::Normalized).map_err(reject)?;
+    let normalized = value(Field::Normalized).map_err(reject)?;
     if normalized.kind != Kind::Object {
         return Err(reject(Detail::Field(Field::Normalized, Problem::NotObject)));
     }
@@ -161,25 +218,6 @@ pub fn scan<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>
         error_kind: inner.error_kind,
         normalized: normalized.text,
     })
-}
-
-/// Validates the whole line and picks the known fields out of it.
-pub(super) fn read_slots(line: &[u8]) -> Result<Slots<'_>, Detail> {
-    let text = json::text(line).map_err(Detail::Syntax)?;
-    let mut slots = Slots::empty();
-    let mut members = match Members::open(text) {
-        Ok(members) => members,
-        // Another JSON value is a mismatch; what is no JSON at all is a decode error.
-        Err(_) => {
-            return Err(RawValue::parse(text).map_or_else(Detail::Syntax, |_| Detail::NotAnObject));
-        }
-    };
-    while let Some(member) = members.next().map_err(Detail::Syntax)? {
-        if let Some(field) = Field::of(member.key) {
-            slots.set(field, member.value);
-        }
-    }
-    Ok(slots)
 }
 
 /// The code of an event type; [`EVENT_TYPE_UNKNOWN`] outside the vocabulary.
@@ -205,22 +243,6 @@ impl Encoding {
             (_, Some(string)) if string.is("base64") => Some(Self::Base64),
             _ => None,
         }
-    }
-}
-
-fn check_literal(slots: &Slots<'_>, field: Field, expected: &str, problem: Problem) -> Result<(), Detail> {
-    match slots.required(field)?.string() {
-        Some(string) if string.is(expected) => Ok(()),
-        _ => Err(Detail::Field(field, problem)),
-    }
-}
-
-fn name<'a>(field: Field, value: RawValue<'a>, room: &'a mut String) -> Result<&'a str, Detail> {
-    let string = value.string().ok_or(Detail::Field(field, Problem::NotString))?;
-    match plain(string, room) {
-        Some("") => Err(Detail::Field(field, Problem::Empty)),
-        Some(name) => Ok(name),
-        None => Err(Detail::Field(field, Problem::TooLong)),
     }
 }
 
@@ -289,13 +311,25 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_their_names() {
+        let find = |raw: &str| {
+            let text = format!("{{\"{raw}\":1}}");
+            let (key, _) = Members::open(&text).unwrap().next_place::<Fault>().unwrap().unwrap();
+            Field::at(key, &text)
+        };
         for field in Field::ALL {
             let raw = field.name();
-            assert_eq!(Field::of(RawStr { raw, has_escapes: false }), Some(field));
-            let escaped = raw.replacen(&raw[..1], &format!("\\u{:04x}", raw.as_bytes()[0]), 1);
-            assert_eq!(Field::of(RawStr { raw: &escaped, has_escapes: true }), Some(field));
+            assert_eq!(find(raw), Some(field));
+            assert_eq!(find(&raw.replacen(&raw[..1], &format!("\\u{:04x}", raw.as_bytes()[0]), 1)), Some(field));
+            for at in 0..raw.len() {
+                assert_eq!(
+                    find(&format!("{}{}{}", &raw[..at], raw[at..=at].to_uppercase(), &raw[at + 1..])),
+                    raw[at..=at].eq("_").then_some(field)
+                );
+                let shorter = format!("{}{}", &raw[..at], &raw[at + 1..]);
+                assert_eq!(find(&shorter), None, "{shorter}");
+            }
+            assert_eq!(find(&format!("{raw}x")), None);
         }
-        assert_eq!(Field::of(RawStr { raw: "Symbol", has_escapes: false }), None);
     }
 
     #[test]

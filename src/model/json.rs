@@ -7,13 +7,14 @@
 //! Pure; any thread. It never allocates, recurses, panics or converts: numbers stay text, strings stay escaped until a caller asks.
 //! A value is validated when an iterator yields it, so the text is known to be valid once [`Members::next`] has returned `None`.
 
-mod cursor;
+mod bits;
+mod grammar;
 mod string;
 
 pub use string::{Piece, Pieces, RawStr};
 
 use core::fmt;
-use cursor::{Cursor, Progress};
+pub(super) use grammar::{Refusal, Refused};
 
 /// Deepest nesting of arrays and objects. The outermost one counts as 1, a scalar as nothing: `[[1]]` has depth 2.
 pub const DEPTH_MAX: u32 = 64;
@@ -63,6 +64,31 @@ pub struct RawValue<'a> {
     pub has_escapes: bool,
 }
 
+/// Where a validated value or key stands in its text: cheaper to keep than its source, of which few are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// As in [`RawValue`]; a key is a string.
+    pub kind: Kind,
+    pub has_escapes: bool,
+    /// Its first byte; a string's is its quote.
+    pub start: usize,
+    /// The byte behind its last one.
+    pub end: usize,
+}
+
+impl Place {
+    pub(super) fn value<'a>(&self, text: &'a str) -> RawValue<'a> {
+        // A place lies between ASCII characters of its text, so there is always something to get.
+        let text = text.get(self.start..self.end).unwrap_or_default();
+        RawValue { kind: self.kind, text, has_escapes: self.has_escapes }
+    }
+
+    /// The inside of a key.
+    pub(super) fn key<'a>(&self, text: &'a str) -> RawStr<'a> {
+        RawStr { raw: text.get(self.start + 1..self.end - 1).unwrap_or_default(), has_escapes: self.has_escapes }
+    }
+}
+
 /// Why a number is not an integer as the contract means it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotInteger {
@@ -86,12 +112,10 @@ impl<'a> RawValue<'a> {
     /// # Errors
     /// As [`RawValue::parse`].
     pub fn parse_within(text: &'a str, depth: u32) -> Result<Self, Fault> {
-        let mut cursor = Cursor::new(text);
-        cursor.depth = depth;
-        cursor.space();
-        let value = cursor.value()?;
-        cursor.end()?;
-        Ok(value)
+        let bytes = text.as_bytes();
+        let place = grammar::value::<Refused>(bytes, 0, depth).or_else(|_| grammar::value::<Fault>(bytes, 0, depth))?;
+        grammar::end::<Fault>(bytes, place.end)?;
+        Ok(place.value(text))
     }
 
     /// The string between the quotes; `None` for another kind.
@@ -108,6 +132,12 @@ impl<'a> RawValue<'a> {
     /// # Errors
     /// [`NotInteger`]: another type or form (`1.0`, `1e3`), or out of range.
     pub fn integer(&self) -> Result<i64, NotInteger> {
+        if self.kind != Kind::Number {
+            return Err(NotInteger::Type);
+        }
+        if let Some(value) = up_to_sixteen_digits(self.text.as_bytes()) {
+            return Ok(value);
+        }
         if !self.is_integral() {
             return Err(NotInteger::Type);
         }
@@ -122,6 +152,41 @@ impl<'a> RawValue<'a> {
     }
 }
 
+/// The timestamps and sequences that every event has, eight digits at a step. `None` for anything but that many digits alone.
+fn up_to_sixteen_digits(text: &[u8]) -> Option<i64> {
+    const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    let Some(first) = text.first_chunk() else {
+        return text
+            .iter()
+            .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')));
+    };
+    let first = eight_digits(u64::from_le_bytes(*first))?;
+    // The last eight bytes may overlap the first: what was read already lies in the low bytes, where 0 is a leading zero.
+    let rest = text.len() - 8;
+    let tens = TENS.get(rest)?;
+    let read = u64::MAX.checked_shr(8 * rest as u32).unwrap_or(0);
+    let last = u64::from_le_bytes(*text.last_chunk()?);
+    let last = eight_digits(last & !read | ZEROS & read)?;
+    i64::try_from(first * tens + last).ok()
+}
+
+/// `'0'` eight times.
+const ZEROS: u64 = u64::MAX / 0xFF * b'0' as u64;
+
+/// The number in eight digits, the highest in the lowest byte; `None` if one of them is no digit.
+fn eight_digits(word: u64) -> Option<u64> {
+    const HIGH: u64 = u64::MAX / 0xFF * 0x80;
+    let digits = word ^ ZEROS;
+    // A byte above 9 reaches the high bit, by itself or with 118 added. Carries come only out of bytes that fail anyway.
+    if (digits | digits.wrapping_add(u64::MAX / 0xFF * (0x7F - 9))) & HIGH != 0 {
+        return None;
+    }
+    // Neighbours join: digits to pairs, pairs to fours, fours to eight.
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+}
+
 /// Checks that a line may be JSON text at all: not empty, UTF-8, without a byte order mark.
 ///
 /// # Errors
@@ -133,7 +198,15 @@ pub fn text(line: &[u8]) -> Result<&str, Fault> {
     if line.starts_with(b"\xEF\xBB\xBF") {
         return Err(Fault { what: "byte order mark", at: 0 });
     }
-    core::str::from_utf8(line).map_err(|error| Fault { what: "invalid UTF-8", at: error.valid_up_to() })
+    utf8(line)
+}
+
+/// Text as bytes, if it is UTF-8.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
+    // The fast check says yes or no, the other one where.
+    simdutf8::basic::from_utf8(bytes)
+        .or_else(|_| core::str::from_utf8(bytes))
+        .map_err(|error| Fault { what: "invalid UTF-8", at: error.valid_up_to() })
 }
 
 /// One member of an object.
@@ -145,17 +218,29 @@ pub struct Member<'a> {
     pub value: RawValue<'a>,
 }
 
+/// How far an iterator over a container has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    First,
+    Later,
+    Done,
+}
+
 /// Reads the members of an object in their order, duplicates included.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
-    cursor: Cursor<'a>,
+    text: &'a str,
+    at: usize,
+    /// Containers around a value.
+    depth: u32,
     progress: Progress,
 }
 
 /// Reads the elements of an array in their order.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
-    cursor: Cursor<'a>,
+    text: &'a str,
+    at: usize,
     progress: Progress,
 }
 
@@ -173,10 +258,8 @@ impl<'a> Members<'a> {
     /// # Errors
     /// A [`Fault`] if the text does not begin with an object.
     pub fn open_within(text: &'a str, depth: u32) -> Result<Self, Fault> {
-        let mut cursor = Cursor::new(text);
-        cursor.depth = depth;
-        cursor.open(b'{', "expected an object")?;
-        Ok(Self { cursor, progress: Progress::First })
+        let at = grammar::open(text.as_bytes(), depth, b'{', "expected an object")?;
+        Ok(Self { text, at, depth: depth + 1, progress: Progress::First })
     }
 
     /// The next member; `None` after the last one, once the rest of the text is known to be white space. After a fault or
@@ -186,16 +269,28 @@ impl<'a> Members<'a> {
     /// The first [`Fault`] of the text.
     #[allow(clippy::should_implement_trait)] // an Iterator would yield Option<Result>, which `?` cannot take apart
     pub fn next(&mut self) -> Result<Option<Member<'a>>, Fault> {
-        let more = self.cursor.step(&mut self.progress, b'}')?;
-        if !more {
+        let found = self.next_place::<Refused>().or_else(|_| self.next_place::<Fault>());
+        // A broken member is not passed by: the next call must not go on there.
+        let found = found.inspect_err(|_| self.progress = Progress::Done)?;
+        Ok(found.map(|(key, value)| Member { key: key.key(self.text), value: value.value(self.text) }))
+    }
+
+    /// Where the next member's key and value stand. After a refusal nothing has moved.
+    #[inline(always)]
+    pub(super) fn next_place<E: Refusal>(&mut self) -> Result<Option<(Place, Place)>, E> {
+        if self.progress == Progress::Done {
             return Ok(None);
         }
-        // Should this member be broken, the next call must not go on behind it.
-        self.progress = Progress::Done;
-        let key = self.cursor.key()?;
-        let value = self.cursor.value()?;
-        self.progress = Progress::Later;
-        Ok(Some(Member { key, value }))
+        let text = self.text.as_bytes();
+        let (at, more) = grammar::entry(text, self.at, self.progress == Progress::First, b'}')?;
+        if !more {
+            self.progress = Progress::Done;
+            return Ok(None);
+        }
+        let (key, at) = grammar::key(text, at)?;
+        let value = grammar::value(text, at, self.depth)?;
+        (self.at, self.progress) = (value.end, Progress::Later);
+        Ok(Some((key, value)))
     }
 }
 
@@ -205,9 +300,8 @@ impl<'a> Elements<'a> {
     /// # Errors
     /// A [`Fault`] if the text does not begin with an array.
     pub fn open(text: &'a str) -> Result<Self, Fault> {
-        let mut cursor = Cursor::new(text);
-        cursor.open(b'[', "expected an array")?;
-        Ok(Self { cursor, progress: Progress::First })
+        let at = grammar::open(text.as_bytes(), 0, b'[', "expected an array")?;
+        Ok(Self { text, at, progress: Progress::First })
     }
 
     /// The next element; as [`Members::next`].
@@ -216,13 +310,23 @@ impl<'a> Elements<'a> {
     /// The first [`Fault`] of the text.
     #[allow(clippy::should_implement_trait)] // as above
     pub fn next(&mut self) -> Result<Option<RawValue<'a>>, Fault> {
-        let more = self.cursor.step(&mut self.progress, b']')?;
-        if !more {
+        let found = self.next_place::<Refused>().or_else(|_| self.next_place::<Fault>());
+        let found = found.inspect_err(|_| self.progress = Progress::Done)?;
+        Ok(found.map(|value| value.value(self.text)))
+    }
+
+    fn next_place<E: Refusal>(&mut self) -> Result<Option<Place>, E> {
+        if self.progress == Progress::Done {
             return Ok(None);
         }
-        self.progress = Progress::Done;
-        let value = self.cursor.value()?;
-        self.progress = Progress::Later;
+        let text = self.text.as_bytes();
+        let (at, more) = grammar::entry(text, self.at, self.progress == Progress::First, b']')?;
+        if !more {
+            self.progress = Progress::Done;
+            return Ok(None);
+        }
+        let value = grammar::value(text, at, 1)?;
+        (self.at, self.progress) = (value.end, Progress::Later);
         Ok(Some(value))
     }
 }

@@ -27,24 +27,43 @@ pub struct Stored<'a> {
 
 /// Appends the event of a stored receipt as canonical JSON, without a line feed. After an error `out` is as it was.
 ///
-/// A number beyond the range of a double (`1e999`) has no canonical form: a line that holds one is shown as it was received, and
-/// a binary record as a DecodeFailure with its bytes.
+/// A number beyond the range of a double (`1e999`) has no canonical form: a line that holds one is shown as it was received. A
+/// binary record that holds one, or whose texts turn out to be no JSON only now that they are read, is shown with what its header
+/// says, by which it was cut and counted, the reason in `normalized`, and all its bytes in `raw_payload`.
 ///
 /// # Errors
 /// [`FormError`] for a receipt stored as decoded that is no event: no version of this program wrote it.
 pub fn write_json_view(stored: &Stored<'_>, out: &mut Vec<u8>) -> Result<(), FormError> {
     if stored.flags & UNDECODED != 0 {
-        write_failure(stored, out);
+        let kind = ErrorKind::from_flags(stored.flags).unwrap_or(ErrorKind::DecodeError);
+        let shown = Shown {
+            event_type: "DecodeFailure",
+            exchange_ts_ms: None,
+            recv_ts_ms: stored.ts_ms,
+            source: stored.source,
+            symbol: None,
+        };
+        shown.write(kind, &error_detail(stored), stored.payload, out);
         return Ok(());
     }
     if stored.flags & BINARY != 0 {
-        return binary::to_canonical_json(stored.payload, out).or_else(|error| match error {
-            FormError::Canonical(CanonicalError::NumberOverflow) => {
-                write_failure(stored, out);
-                Ok(())
-            }
-            error => Err(error),
-        });
+        let Err(error) = binary::to_canonical_json(stored.payload, out) else { return Ok(()) };
+        let mut scratch = Scratch::new();
+        let header =
+            binary::decode(stored.payload, &mut scratch).map_err(|rejection| FormError::Rejected(rejection.detail))?;
+        let kind = match error {
+            FormError::Rejected(detail) => detail.kind(),
+            FormError::Canonical(_) => ErrorKind::DecodeError,
+        };
+        let shown = Shown {
+            event_type: header.event_type,
+            exchange_ts_ms: header.exchange_ts_ms,
+            recv_ts_ms: header.recv_ts_ms,
+            source: header.source_id,
+            symbol: Some(header.symbol),
+        };
+        shown.write(kind, &error.to_string(), stored.payload, out);
+        return Ok(());
     }
     let text = json::text(stored.payload).map_err(|fault| FormError::Rejected(Detail::Syntax(fault)))?;
     canonical::canonicalize(text, out).or_else(|error| match error {
@@ -56,33 +75,51 @@ pub fn write_json_view(stored: &Stored<'_>, out: &mut Vec<u8>) -> Result<(), For
     })
 }
 
-/// The members stand in the order of their keys already.
-fn write_failure(stored: &Stored<'_>, out: &mut Vec<u8>) {
-    let kind = ErrorKind::from_flags(stored.flags).unwrap_or(ErrorKind::DecodeError);
-    out.extend_from_slice(
-        b"{\"event_type\":\"DecodeFailure\",\"exchange_ts_ms\":null,\"normalized\":{\"error_detail\":",
-    );
-    canonical::string(&error_detail(stored), out);
-    out.extend_from_slice(b",\"error_kind\":");
-    canonical::string(kind.name(), out);
-    out.extend_from_slice(b"},\"raw_payload\":\"");
-    base64::encode(stored.payload, out);
-    out.extend_from_slice(b"\",\"raw_payload_encoding\":\"base64\",\"recv_ts_ms\":");
-    canonical::i64(stored.ts_ms, out);
-    out.extend_from_slice(b",\"schema\":");
-    canonical::string(SCHEMA, out);
-    out.extend_from_slice(b",\"schema_version\":");
-    canonical::string(SCHEMA_VERSION, out);
-    out.extend_from_slice(b",\"source_id\":");
-    canonical::string(stored.source, out);
-    out.extend_from_slice(b",\"symbol\":null}");
+/// What stands around the bytes of a receipt that cannot be shown as the event it should have been.
+struct Shown<'a> {
+    event_type: &'a str,
+    exchange_ts_ms: Option<i64>,
+    recv_ts_ms: i64,
+    source: &'a str,
+    symbol: Option<&'a str>,
+}
+
+impl Shown<'_> {
+    /// The members stand in the order of their keys already.
+    fn write(&self, kind: ErrorKind, detail: &str, bytes: &[u8], out: &mut Vec<u8>) {
+        let text = |key: &str, value: Option<&str>, out: &mut Vec<u8>| {
+            out.extend_from_slice(key.as_bytes());
+            match value {
+                Some(value) => canonical::string(value, out),
+                None => out.extend_from_slice(b"null"),
+            }
+        };
+        text("{\"event_type\":", Some(self.event_type), out);
+        out.extend_from_slice(b",\"exchange_ts_ms\":");
+        match self.exchange_ts_ms {
+            Some(value) => canonical::i64(value, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        text(",\"normalized\":{\"error_detail\":", Some(detail), out);
+        text(",\"error_kind\":", Some(kind.name()), out);
+        out.extend_from_slice(b"},\"raw_payload\":\"");
+        base64::encode(bytes, out);
+        out.extend_from_slice(b"\",\"raw_payload_encoding\":\"base64\",\"recv_ts_ms\":");
+        canonical::i64(self.recv_ts_ms, out);
+        text(",\"schema\":", Some(SCHEMA), out);
+        text(",\"schema_version\":", Some(SCHEMA_VERSION), out);
+        text(",\"source_id\":", Some(self.source), out);
+        text(",\"symbol\":", self.symbol, out);
+        out.push(b'}');
+    }
 }
 
 /// Why the receipt was refused.
 fn error_detail(stored: &Stored<'_>) -> String {
     if stored.flags & TRUNCATED != 0 {
+        let what = if stored.flags & BINARY != 0 { "record" } else { "line" };
         return format!(
-            "line of {} bytes exceeds ingest.line_max_bytes, first {} kept",
+            "{what} of {} bytes exceeds ingest.line_max_bytes, first {} kept",
             stored.aux,
             stored.payload.len()
         );
@@ -95,7 +132,6 @@ fn error_detail(stored: &Stored<'_>) -> String {
     };
     match read {
         Err(rejection) => rejection.to_string(),
-        Ok(_) if stored.flags & UNDECODED == 0 => CanonicalError::NumberOverflow.to_string(),
         Ok(_) => "refused by the version that received it; this version would accept it".to_owned(),
     }
 }
@@ -168,6 +204,34 @@ mod tests {
         let mut record = Vec::new();
         binary::encode_from_json(line.as_bytes(), &mut Scratch::new(), &mut record).unwrap();
         let shown = view(BINARY, &record, 0);
-        assert!(shown.contains("beyond the range of a double") && shown.contains("DecodeFailure"), "{shown}");
+        assert!(shown.contains("beyond the range of a double") && shown.contains("SnapshotInputs"), "{shown}");
+    }
+
+    #[test]
+    fn a_record_whose_texts_are_no_json_after_all_is_shown_as_it_was_counted() {
+        let line = LINE.replace("SnapshotInputs", "TradeTick").replace("timestamp_ms\":180000", "price\":1.5");
+        let mut record = Vec::new();
+        binary::encode_from_json(line.as_bytes(), &mut Scratch::new(), &mut record).unwrap();
+        let at = record.windows(3).position(|window| window == b"1.5").unwrap();
+        record[at + 1] = b',';
+        assert!(binary::decode(&record, &mut Scratch::new()).is_ok(), "the header is the envelope");
+        let shown = view(BINARY, &record, 0);
+        assert!(
+            shown.contains(r#""error_detail":"normalized: expected a key at byte 28","error_kind":"decode_error""#),
+            "{shown}"
+        );
+        assert!(
+            shown.starts_with(r#"{"event_type":"TradeTick""#) && shown.ends_with(r#""symbol":"B\u00e9"}"#),
+            "{shown}"
+        );
+        let mut bytes = Vec::new();
+        base64::encode(&record, &mut bytes);
+        assert!(
+            shown.contains(&format!(r#""raw_payload":"{}""#, String::from_utf8(bytes).unwrap())),
+            "no byte is lost"
+        );
+        let mut again = Vec::new();
+        canonical::canonicalize(&shown, &mut again).unwrap();
+        assert_eq!(again, shown.as_bytes(), "the view is canonical");
     }
 }

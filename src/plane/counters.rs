@@ -43,6 +43,7 @@ table! {
     STAGE_ITEMS Counter "stage_items" "items" "Items that a stage worked on.";
     STAGE_WORKED Counter "stage_worked_polls" "polls" "Polls in which a stage worked on something.";
     STAGE_BLOCKED Counter "stage_blocked_polls" "polls" "Polls in which what a stage had to hand on found no room.";
+    STAGE_TIME Gauge "stage_time" "ns" "Time per item that a stage worked on, by stage; only with measure.stage_times.";
     LANE_BUSY Counter "lane_busy_cycles" "cycles" "Cycles in which some stage worked.";
     LANE_IDLE Counter "lane_idle_cycles" "cycles" "Cycles without work.";
     LANE_BLOCKED Counter "lane_blocked_cycles" "cycles" "Cycles in which work was waiting for room.";

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cutline_ring::idle::{Idle, Idler};
 use cutline_shm::counters::Counter;
 use cutline_shm::heartbeat::Heartbeat;
+use cutline_shm::histograms::Histogram;
 
 use super::clock::Clock;
 use super::stage::{Progress, Stage};
@@ -42,6 +43,8 @@ pub struct StageCounters {
     pub worked: Counter,
     /// Polls in which work was waiting for room.
     pub blocked: Counter,
+    /// Time per item, ns, if it is to be measured.
+    pub time_ns: Option<Histogram>,
 }
 
 /// A stage on its lane.
@@ -60,10 +63,15 @@ impl Seat {
         Self { stage, counters, items: 0, worked: 0, blocked: 0 }
     }
 
-    fn poll(&mut self, now_ns: i64) -> Progress {
+    fn poll(&mut self, now_ns: i64, clock: &Clock) -> Progress {
+        let begin_ns = if self.counters.time_ns.is_some() { clock.now_ns() } else { 0 };
         let progress = self.stage.poll(now_ns);
         match progress {
             Progress::Did(items) => {
+                if let Some(histogram) = &self.counters.time_ns {
+                    let taken_ns = clock.now_ns().saturating_sub(begin_ns).max(0).unsigned_abs();
+                    histogram.record(taken_ns / u64::from(items.max(1)));
+                }
                 self.items += u64::from(items);
                 self.worked += 1;
             }
@@ -128,7 +136,7 @@ impl Lane {
             }
             let (mut worked, mut waits) = (false, false);
             for seat in &mut self.stages {
-                match seat.poll(now_ns) {
+                match seat.poll(now_ns, clock) {
                     Progress::Did(_) => worked = true,
                     Progress::Blocked(_) => waits = true,
                     Progress::Idle => {}

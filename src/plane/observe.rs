@@ -278,15 +278,16 @@ pub fn lane(cnc: &CncWriter, name: &str, now_ns: i64) -> Result<LaneCounters, Cn
     })
 }
 
-/// Registers a stage's counters.
+/// Registers a stage's counters, with the time it takes if that is to be measured.
 ///
 /// # Errors
 /// The cnc file is full.
-pub fn stage(cnc: &CncWriter, name: &str) -> Result<StageCounters, CncFault> {
+pub fn stage(cnc: &CncWriter, name: &str, measure: bool) -> Result<StageCounters, CncFault> {
     let label = format!("stage={name}");
     Ok(StageCounters {
         items: cnc.counter(&table::STAGE_ITEMS, &label)?,
         worked: cnc.counter(&table::STAGE_WORKED, &label)?,
         blocked: cnc.counter(&table::STAGE_BLOCKED, &label)?,
+        time_ns: if measure { Some(cnc.histogram(&table::STAGE_TIME, &label)?) } else { None },
     })
 }

@@ -339,7 +339,7 @@ impl Pipeline {
                 Some(Capacity {
                     bytes,
                     full_from: (begin + bytes).saturating_sub(frame_max as u64),
-                    blocked: (observe::stage(&cnc, StageId::Sequence.as_str())?.blocked, 0),
+                    blocked: (observe::stage(&cnc, StageId::Sequence.as_str(), false)?.blocked, 0),
                 })
             }
         };
@@ -445,7 +445,8 @@ impl Pipeline {
             };
             for id in &spec.stages {
                 if let Some(at) = stages.iter().position(|(found, _)| found == id) {
-                    lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(&cnc, id.as_str())?));
+                    let counters = observe::stage(&cnc, id.as_str(), config.measure.stage_times)?;
+                    lane.stages.push(Seat::new(stages.remove(at).1, counters));
                 }
             }
             let (clock, stop, abort) = (around.clock.clone(), Arc::clone(&stop), Arc::clone(&abort));

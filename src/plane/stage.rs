@@ -11,6 +11,14 @@ pub enum Progress {
     Blocked(&'static str),
 }
 
+impl Progress {
+    /// What a poll came to that did `did` items before it met this: work first, so that no item goes uncounted.
+    #[must_use]
+    pub const fn after(self, did: u32) -> Self {
+        if did > 0 { Self::Did(did) } else { self }
+    }
+}
+
 /// One unit of logic. Bounded work per call, no allocation, no system call (ingest's receive excepted), no clock, no
 /// random source: `now_ns` is an argument, in nanoseconds since the Unix epoch, and never decreases.
 pub trait Stage: Send {

@@ -170,11 +170,10 @@ impl Stage for PublishStage {
             }
             match self.publish_next(now_ns) {
                 Some(true) => did += 1,
-                Some(false) => break Progress::Blocked("outputs log"),
-                None if did > 0 => break Progress::Did(did),
+                Some(false) => break Progress::Blocked("outputs log").after(did),
                 None => {
-                    self.done = ended;
-                    break Progress::Idle;
+                    self.done = ended && did == 0;
+                    break Progress::Idle.after(did);
                 }
             }
         };

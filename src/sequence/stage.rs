@@ -227,16 +227,17 @@ impl Stage for SequenceStage {
                 break Progress::Did(did);
             }
             if !self.cut.has_room(DESCRIPTORS_MAX) {
-                break Progress::Blocked("cuts");
+                break Progress::Blocked("cuts").after(did);
             }
             match self.sequence_one(now_ns) {
                 Some(Progress::Did(_)) => did += 1,
-                Some(blocked) => break blocked,
-                None if did > 0 => break Progress::Did(did),
+                Some(blocked) => break blocked.after(did),
                 None => {
-                    self.done = ended;
-                    self.watermark(now_ns);
-                    break Progress::Idle;
+                    if did == 0 {
+                        self.done = ended;
+                        self.watermark(now_ns);
+                    }
+                    break Progress::Idle.after(did);
                 }
             }
         };

@@ -235,7 +235,7 @@ fn what_is_wrong_is_said() {
         (
             |r| r.event_type = 1,
             DecodeError,
-            "binary record whose snapshot timestamp is not its normalized.timestamp_ms",
+            "binary record with a snapshot timestamp that is no SnapshotInputs",
             Some("venue"),
         ),
     ];
@@ -252,14 +252,103 @@ fn what_is_wrong_is_said() {
     }
 }
 
+/// The rest of a record is the feed handler's word where no stage reads it: the outcome is an event of its type, which has no
+/// JSON form.
+#[test]
+fn texts_that_no_stage_reads_are_found_wrong_when_they_are_shown() {
+    type Change = fn(&mut Record);
+    // Whether it shows without reading what lies between the braces.
+    let cases: &[(Change, bool, &str)] = &[
+        (|r| r.normalized = b"{".to_vec(), true, "normalized: expected a key at byte 1"),
+        (|r| r.normalized = b"[]".to_vec(), true, "normalized is not an object"),
+        (|r| r.normalized = b"\xEF\xBB\xBF{}".to_vec(), true, "normalized: byte order mark at byte 0"),
+        (|r| r.extras = b"[]".to_vec(), true, "extras: expected an object at byte 0"),
+        (|r| r.extras = b"{\"channel\":1}".to_vec(), false, "channel is neither a string nor null"),
+        (
+            |r| r.extras = b"{\"symbol\":\"X\"}".to_vec(),
+            false,
+            "binary record whose extras repeat a field of its header",
+        ),
+    ];
+    for (change, plain_to_see, detail) in cases {
+        let plain = |record: &mut Record| {
+            record.flags = HAS_EXCHANGE_TS;
+            record.snapshot_ts_ms = 0;
+            record.normalized = b"{}".to_vec();
+            change(record);
+        };
+        for (code, name, read) in
+            [(1, "", false), (9, "", false), (0, "Unheard", false), (10, "", true), (0, "DecodeFailure", true)]
+        {
+            let bytes = Record::with(|record| {
+                plain(record);
+                record.event_type = code;
+                record.type_name = name.into();
+            });
+            let mut scratch = Scratch::new();
+            match decode(&bytes, &mut scratch) {
+                Ok(envelope) => {
+                    assert_eq!((envelope.symbol, envelope.source_id), ("BTC", "venue"));
+                    assert!(!read && !plain_to_see, "{detail}");
+                }
+                Err(rejection) => {
+                    assert_eq!(&*rejection.to_string(), *detail);
+                    assert!(read || *plain_to_see, "{detail}");
+                }
+            }
+            let mut out = b"before".to_vec();
+            assert_eq!(to_canonical_json(&bytes, &mut out).unwrap_err().to_string(), *detail);
+            assert_eq!(out, b"before");
+        }
+    }
+}
+
+#[test]
+fn every_text_is_utf_8_whatever_the_type() {
+    type Section = fn(&mut Record) -> &mut Vec<u8>;
+    let sections: [(Section, &str); 6] = [
+        (|r| &mut r.source, "source_id"),
+        (|r| &mut r.symbol, "symbol"),
+        (|r| &mut r.type_name, "event_type"),
+        (|r| &mut r.payload, "raw_payload"),
+        (|r| &mut r.normalized, "normalized"),
+        (|r| &mut r.extras, "extras"),
+    ];
+    let record = Record {
+        flags: HAS_EXCHANGE_TS,
+        snapshot_ts_ms: 0,
+        event_type: 0,
+        form: 0,
+        type_name: b"Unheard".to_vec(),
+        payload: b"text".to_vec(),
+        ..Record::default()
+    };
+    let detail =
+        |record: &Record| decode(&record.bytes(), &mut Scratch::new()).err().map(|rejection| rejection.to_string());
+    assert_eq!(detail(&record), None);
+    for (index, (section, name)) in sections.into_iter().enumerate() {
+        let mut broken = record.clone();
+        section(&mut broken).push(0xC3);
+        let at = section(&mut broken).len() - 1;
+        assert_eq!(detail(&broken), Some(format!("{name}: invalid UTF-8 at byte {at}")));
+        // A character that two sections share is in neither of them.
+        if let Some((next, _)) = sections.get(index + 1) {
+            next(&mut broken).insert(0, 0xA9);
+            assert!(detail(&broken).is_some_and(|detail| detail.contains("invalid UTF-8")), "{name} and the next");
+        }
+    }
+    let bytes = Record { form: 3, payload: vec![0xC3], ..record };
+    assert_eq!(detail(&bytes), None, "bytes are no text");
+}
+
 #[test]
 fn depth_counts_as_in_the_json_form() {
     let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
     let accepted = |change: &dyn Fn(&mut Record)| {
         let bytes = Record::with(|record| {
-            record.event_type = 1;
             record.flags = HAS_EXCHANGE_TS;
             record.snapshot_ts_ms = 0;
+            record.normalized = b"{}".to_vec();
             change(record);
         });
         let json_form = to_canonical_json(&bytes, &mut Vec::new()).is_ok();
@@ -305,8 +394,8 @@ fn framing() {
         };
         assert_eq!(frame(&stream[..end], bytes.len()), expected, "{end}");
     }
-    assert!(matches!(frame(&bytes, bytes.len() - 1), Framing::Broken(_)), "over the limit");
-    assert!(matches!(frame(&bytes[..8], bytes.len() - 1), Framing::Broken(_)), "said before the record is there");
+    assert_eq!(frame(&bytes, bytes.len() - 1), Framing::TooLong(bytes.len()), "over the limit");
+    assert_eq!(frame(&bytes[..8], bytes.len() - 1), Framing::TooLong(bytes.len()), "said before the record is there");
     assert!(matches!(frame(b"{\"schema\":", 1 << 20), Framing::Broken(_)), "JSON is no record");
     let later = Record::with(|record| record.version = 9);
     assert_eq!(frame(&later, 1 << 20), Framing::Record(later.len()), "an unknown version is stepped over");

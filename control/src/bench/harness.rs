@@ -17,6 +17,8 @@ use crate::commands::{Outcome, note};
 const COUNT_MIN: u64 = 1_000;
 /// Least time a case takes, however small the scale.
 const TIME_MIN: Duration = Duration::from_millis(20);
+/// Most symbols of a case for each percent of scale: a small scale is for those who want to see that it works.
+const SYMBOLS_PER_PERCENT: u32 = 100;
 /// Size of the round to warm up, percent of the others.
 const WARM_UP_PERCENT: u64 = 10;
 
@@ -45,6 +47,11 @@ impl Context {
     /// A duration for this round, from what it is at full scale.
     pub fn time(&self, full: Duration) -> Duration {
         Duration::from_secs_f64(full.as_secs_f64() * self.percent() as f64 / 10_000.0).max(TIME_MIN)
+    }
+
+    /// Whether a case of so many symbols is left out at this scale.
+    pub fn is_too_large(&self, symbols: u32) -> bool {
+        symbols > self.scale.saturating_mul(SYMBOLS_PER_PERCENT)
     }
 
     /// How long to keep a case under load in this round.

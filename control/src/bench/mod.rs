@@ -38,7 +38,8 @@ pub struct Args {
     /// Repetitions of each case, after one to warm up.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     reps: u32,
-    /// Size of the cases, percent. 100 is what figures are quoted for; 400 makes the burst 4 GiB.
+    /// Size of the cases, percent. 100 is what figures are quoted for; 400 makes the burst 4 GiB; below 100 cases of many
+    /// symbols are left out.
     #[arg(long, default_value_t = 100, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     scale: u32,
     /// Writes everything that was measured.

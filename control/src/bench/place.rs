@@ -123,15 +123,21 @@ pub struct Segments {
 }
 
 impl Segments {
-    const LARGE_BYTES: u64 = 64 << 20;
+    /// Smallest and largest segment of a log that is to hold something.
+    const BYTES_MIN: u64 = 4 << 20;
+    const BYTES_MAX: u64 = 1 << 30;
+    /// Segments that something is spread over, where their size allows it.
+    const SPREAD: u64 = 32;
 
     /// As the product's default configuration has them.
     pub const DEFAULT: Self = Self { bytes: 16 << 20, live: 3 };
 
     /// So many that `bytes` fit into memory without a keeper.
     pub fn to_hold(bytes: u64) -> Self {
-        let live = usize::try_from(bytes / Self::LARGE_BYTES).unwrap_or(usize::MAX).saturating_add(2).max(3);
-        Self { bytes: Self::LARGE_BYTES, live }
+        let segment = (bytes / Self::SPREAD).next_power_of_two().clamp(Self::BYTES_MIN, Self::BYTES_MAX);
+        // One more for what a seal leaves unused, and one ahead.
+        let live = usize::try_from(bytes / segment).unwrap_or(usize::MAX).saturating_add(2).max(3);
+        Self { bytes: segment, live }
     }
 }
 

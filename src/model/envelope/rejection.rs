@@ -1,6 +1,6 @@
 //! The known fields, and why a line or record is not a v1 envelope.
 
-use super::super::json::{Fault, RawStr};
+use super::super::json::{Fault, Place};
 use super::super::receipt::{ErrorKind, NAME_MAX_BYTES};
 use super::{SCHEMA, SCHEMA_VERSION};
 use core::fmt;
@@ -71,28 +71,31 @@ impl Field {
         }
     }
 
-    /// The field with this key, escaped or not.
-    #[must_use]
-    pub fn of(key: RawStr<'_>) -> Option<Self> {
+    /// The field whose key stands there, escaped or not.
+    #[inline(always)]
+    pub(in crate::model) fn at(key: Place, text: &str) -> Option<Self> {
         if key.has_escapes {
+            let key = key.key(text);
             return Self::ALL.into_iter().find(|field| key.is(field.name()));
         }
-        Some(match key.raw {
-            "schema" => Self::Schema,
-            "schema_version" => Self::SchemaVersion,
-            "event_type" => Self::EventType,
-            "source_id" => Self::SourceId,
-            "symbol" => Self::Symbol,
-            "exchange_ts_ms" => Self::ExchangeTsMs,
-            "recv_ts_ms" => Self::RecvTsMs,
-            "raw_payload" => Self::RawPayload,
-            "raw_payload_encoding" => Self::RawPayloadEncoding,
-            "normalized" => Self::Normalized,
-            "source_event_id" => Self::SourceEventId,
-            "channel" => Self::Channel,
-            "payload_content_type" => Self::PayloadContentType,
-            "payload_hash" => Self::PayloadHash,
-            "source_seq" => Self::SourceSeq,
+        // Length and first letter leave one or two to compare with, as words.
+        let key = text.as_bytes().get(key.start + 1..key.end - 1)?;
+        Some(match (key.len(), key.first()?) {
+            (6, b's') if key == b"schema" => Self::Schema,
+            (6, b's') if key == b"symbol" => Self::Symbol,
+            (7, b'c') if key == b"channel" => Self::Channel,
+            (9, b's') if key == b"source_id" => Self::SourceId,
+            (10, b'e') if key == b"event_type" => Self::EventType,
+            (10, b'r') if key == b"recv_ts_ms" => Self::RecvTsMs,
+            (10, b'n') if key == b"normalized" => Self::Normalized,
+            (10, b's') if key == b"source_seq" => Self::SourceSeq,
+            (11, b'r') if key == b"raw_payload" => Self::RawPayload,
+            (12, b'p') if key == b"payload_hash" => Self::PayloadHash,
+            (14, b's') if key == b"schema_version" => Self::SchemaVersion,
+            (14, b'e') if key == b"exchange_ts_ms" => Self::ExchangeTsMs,
+            (15, b's') if key == b"source_event_id" => Self::SourceEventId,
+            (20, b'r') if key == b"raw_payload_encoding" => Self::RawPayloadEncoding,
+            (20, b'p') if key == b"payload_content_type" => Self::PayloadContentType,
             _ => return None,
         })
     }

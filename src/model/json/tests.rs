@@ -1,6 +1,5 @@
 //! The grammar, the limits and the iterators, by hand. `tests/model` asks `serde_json` for a second opinion.
 
-use super::cursor::find_special;
 use super::*;
 
 fn fault(text: &str) -> String {
@@ -159,22 +158,155 @@ fn integers_are_digits_within_i64() {
     }
 }
 
+/// A string byte by byte, by the letter of RFC 8259: whether it is one, and whether it has escapes.
+fn string_by_the_letter(inside: &str) -> Option<bool> {
+    let units = |hex: &str| {
+        let digits = hex.get(..4).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        digits.and_then(|digits| u16::from_str_radix(digits, 16).ok())
+    };
+    let mut rest = inside;
+    let mut has_escapes = false;
+    while let Some(first) = rest.chars().next() {
+        rest = &rest[first.len_utf8()..];
+        match first {
+            '"' | '\0'..=' ' if first != ' ' => return None,
+            '\\' => {
+                has_escapes = true;
+                let kind = rest.chars().next()?;
+                rest = &rest[kind.len_utf8()..];
+                match kind {
+                    'u' => {
+                        let unit = units(rest)?;
+                        rest = &rest[4..];
+                        if (0xD800..0xDC00).contains(&unit) {
+                            let low = units(rest.strip_prefix("\\u")?)?;
+                            rest = &rest[6..];
+                            (0xDC00..0xE000).contains(&low).then_some(())?;
+                        } else if (0xDC00..0xE000).contains(&unit) {
+                            return None;
+                        }
+                    }
+                    '"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't' => {}
+                    _ => return None,
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(has_escapes)
+}
+
+fn assert_string(inside: &str) {
+    let text = format!("\"{inside}\"");
+    let read = RawValue::parse(&text).map(|value| value.has_escapes).ok();
+    assert_eq!(read, string_by_the_letter(inside), "{inside:?}");
+}
+
 #[test]
-fn special_bytes_are_found_at_every_place() {
-    for len in 0..40 {
-        let plain = vec![0xFFu8; len];
-        assert_eq!(find_special(&plain, 0), len);
+fn strings_are_read_alike_at_every_place() {
+    // Lengths around the steps of 16 and 64 bytes, and everything that matters at each place in them.
+    let pieces = [
+        "\"",
+        "\\",
+        "\\\"",
+        "\\\\",
+        "\\\\\\",
+        "\\\\\\\"",
+        "\\n",
+        "\\x",
+        "\\u00e9",
+        "\\u00g9",
+        "\\u12",
+        "\\ud83d\\ude00",
+        "\\ud83d",
+        "\\ude00",
+        "\\ud83d\\ud83d",
+        "\\ud83d\\u0041",
+        "\u{1}",
+        "\n",
+        "\u{0}",
+        "\u{1f}",
+        "\u{7f}",
+        "\u{e9}",
+        "\u{1f600}",
+        "\\\n",
+        "\\\u{e9}",
+    ];
+    for len in (0..20).chain(40..90).chain([127, 128, 129, 200]) {
+        let plain = "a".repeat(len);
+        assert_string(&plain);
+        for at in (0..=len).filter(|at| len < 90 || at % 16 < 3 || at % 16 > 12) {
+            for piece in pieces {
+                assert_string(&format!("{}{piece}{}", &plain[..at], &plain[at..]));
+            }
+        }
+    }
+}
+
+#[test]
+fn escapes_stand_together_in_any_order() {
+    let pieces = ["\\\"", "\\\\", "\\n", "\\ud83d\\ude00", "\\u0041", "a", "aaaaaaa", "\\", "\\ude00", "\\x"];
+    // A linear congruence; the last three pieces, which mostly break the string, are taken less often.
+    let mut state = 7u32;
+    let mut next = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % below
+    };
+    for _ in 0..20_000 {
+        let kinds = if next(4) == 0 { 10 } else { 7 };
+        let inside: String = (0..next(60)).map(|_| pieces[next(kinds) as usize]).collect();
+        assert_string(&inside);
+    }
+}
+
+#[test]
+fn numbers_are_read_alike_at_every_length() {
+    let by_the_letter = |text: &str| {
+        let text = text.strip_prefix('-').unwrap_or(text);
+        let (mantissa, exponent) =
+            text.split_once(['e', 'E']).map_or((text, None), |(left, right)| (left, Some(right)));
+        let (whole, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(left, right)| (left, Some(right)));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        digits(whole)
+            && (whole == "0" || !whole.starts_with('0'))
+            && fraction.is_none_or(digits)
+            && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+    };
+    for sign in ["", "-", "--", "+"] {
+        for whole in
+            (0..20).map(|len| "1234567890123456789"[..len].to_owned()).chain(["0".into(), "01".into(), "00".into()])
+        {
+            for fraction in
+                (0..20).map(|len| format!(".{}", "0".repeat(len))).chain(["".into(), "..1".into(), ".1.1".into()])
+            {
+                for exponent in ["", "e1", "E+10", "e-", "e", "e1.0", "x", "e0123456789012345678"] {
+                    let text = format!("{sign}{whole}{fraction}{exponent}");
+                    for text in [text.clone(), format!("[{text},1]"), format!("{{\"a\":{text}}}")] {
+                        let inner =
+                            text.trim_matches(['[', ']', '{', '}']).trim_end_matches(",1").trim_start_matches("\"a\":");
+                        assert_eq!(RawValue::parse(&text).is_ok(), by_the_letter(inner), "{text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn integers_of_every_length_are_what_the_library_parses() {
+    let digits = "98765432109876543210";
+    for len in 1..=20 {
         for at in 0..len {
-            for byte in 0..=u8::MAX {
-                let mut bytes = plain.clone();
-                bytes[at] = byte;
-                let special = byte < 0x20 || byte == b'"' || byte == b'\\';
-                assert_eq!(find_special(&bytes, 0), if special { at } else { len }, "{byte} at {at} of {len}");
-                // What follows the first one must not matter, nor what stands before `from`.
-                bytes[at + 1..].fill(0);
-                let next = if special { at } else { at + 1 };
-                assert_eq!(find_special(&bytes, 0), next.min(len));
-                assert_eq!(find_special(&bytes, at + 1), (at + 1).min(len));
+            for digit in ['0', '9'] {
+                let mut text = digits[..len].to_owned();
+                text.replace_range(at..=at, &digit.to_string());
+                if text.len() > 1 && text.starts_with('0') {
+                    continue;
+                }
+                for text in [text.clone(), format!("-{text}")] {
+                    let expected = text.parse().map_err(|_| NotInteger::Range);
+                    assert_eq!(RawValue::parse(&text).unwrap().integer(), expected, "{text}");
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Suite `burst`: the whole pipeline on one lane as fast as it goes, fed in the same process with prepared binary receipts of
 //! 256 bytes, a boundary every second, every symbol with its snapshot.
 //!
-//! A *burst* fits into the logs' memory, so that the disk may come behind. *Sustained* runs on the default memory for a
+//! A *burst* fits into the logs' memory (up to 1.5 GiB of it), so that the disk may come behind. *Sustained* runs on the default memory for a
 //! given time: the disk is what limits it, and intake is held back.
 
 use std::io::{self, Read};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::sequence::stage::TimeSource;
+use cutline_journal::Descriptor;
 
 use super::flow::follow;
 use super::plant::{Blueprint, Plant};
@@ -23,25 +24,28 @@ use crate::commands::{Outcome, generate::now_ms};
 
 /// Bytes of receipts of a burst at full scale; 4 GiB at --scale 400.
 const BYTES: u64 = 1 << 30;
-/// Bytes in the inputs log for each byte of a receipt, as far as memory is concerned: its header of 64 is one line in five.
-const MEMORY_SHARE: (u64, u64) = (3, 2);
+/// Bytes of a frame in the inputs log, for each receipt.
+const FRAME_BYTES: u64 = Descriptor::frame_bytes(RECEIPT_BYTES) as u64;
+/// Most memory for each of the three logs: they all get as much. A larger burst has to be written behind meanwhile.
+const MEMORY_MAX_BYTES: u64 = 3 << 29;
 /// Receipts that are sent in turn.
 const BLOCK: u32 = 10_000;
 const INTERVAL_MS: i64 = 1_000;
 
 /// The cases.
-pub fn cases() -> Vec<Case> {
+pub fn cases(context: &Context) -> Vec<Case> {
     let burst = |symbols| {
         Case::new(format!("burst, binary 256 B, {symbols} symbols"), move |context, record| {
-            let bytes = context.count(BYTES / RECEIPT_BYTES as u64) * RECEIPT_BYTES as u64;
-            let segments = Segments::to_hold(bytes * MEMORY_SHARE.0 / MEMORY_SHARE.1);
-            run(context, record, symbols, segments, Until::Bytes(bytes))
+            let count = context.count(BYTES / RECEIPT_BYTES as u64);
+            let segments = Segments::to_hold((count * FRAME_BYTES).min(MEMORY_MAX_BYTES));
+            run(context, record, symbols, segments, Until::Bytes(count * RECEIPT_BYTES as u64))
         })
     };
     let sustained = Case::new("sustained, binary 256 B, 4 symbols", |context, record| {
         run(context, record, 4, Segments::DEFAULT, Until::Time(context.sustained()))
     });
-    vec![burst(4), burst(10_000), sustained]
+    let sizes = [4, 10_000].into_iter().filter(|&symbols| !context.is_too_large(symbols));
+    sizes.map(burst).chain([sustained]).collect()
 }
 
 enum Until {
@@ -58,6 +62,7 @@ fn run(context: &Context, record: &mut Record<'_>, symbols: u32, segments: Segme
         snapshots: Snapshots::new(symbols)?,
         snapshots_at: None,
         next_boundary_ms: 0,
+        moved: true,
         left_bytes: if let Until::Bytes(bytes) = until { bytes } else { u64::MAX },
         length_ns: match until {
             Until::Time(length) => u64::try_from(length.as_nanos()).unwrap_or(u64::MAX),
@@ -91,6 +96,9 @@ struct Tape {
     /// How much of the snapshots has been read, while they are.
     snapshots_at: Option<usize>,
     next_boundary_ms: i64,
+    /// Receipts have been read since the last snapshots: a lane that takes longer than an interval for those alone would get
+    /// nothing else.
+    moved: bool,
     left_bytes: u64,
     length_ns: u64,
     told: Arc<Told>,
@@ -108,7 +116,8 @@ impl Tape {
         }
         if self.left_bytes == 0 {
             self.told.over.store(true, Ordering::Release);
-        } else if now_ms >= self.next_boundary_ms {
+        } else if self.moved && now_ms >= self.next_boundary_ms {
+            self.moved = false;
             self.next_boundary_ms = (now_ms / INTERVAL_MS + 1) * INTERVAL_MS;
             self.snapshots.set_boundary(self.next_boundary_ms);
             self.snapshots_at = Some(0);
@@ -141,6 +150,7 @@ impl Read for Tape {
         self.told.receipts.fetch_add(((self.at + read) / RECEIPT_BYTES - before) as u64, Ordering::Relaxed);
         self.at = (self.at + read) % self.block.len();
         self.left_bytes -= read as u64;
+        self.moved = true;
         Ok(read)
     }
 }

@@ -29,13 +29,13 @@ const ROUND_TRIPS: u64 = 50_000;
 const INTERVAL_MS: i64 = 1_000;
 
 /// The cases.
-pub fn cases() -> Vec<Case> {
+pub fn cases(context: &Context) -> Vec<Case> {
     let mut cases = vec![Case::new("bare Unix socket 256 B", sockets)];
     for rate in RATES {
-        let name = format!("{} k receipts/s to visible in another process", rate / 1000);
+        let name = format!("binary 256 B, {} k receipts/s", rate / 1000);
         cases.push(Case::new(name, move |context, record| at_rate(context, record, rate)));
     }
-    cases.extend(ticks::cases());
+    cases.extend(ticks::cases(context));
     cases
 }
 

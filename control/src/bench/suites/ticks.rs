@@ -34,9 +34,10 @@ const WAIT_MAX_S: f64 = 30.0;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// The cases.
-pub fn cases() -> Vec<Case> {
+pub fn cases(context: &Context) -> Vec<Case> {
     SIZES
         .into_iter()
+        .filter(|&(symbols, _)| !context.is_too_large(symbols))
         .map(|(symbols, interval_ms)| {
             Case::new(format!("tick of {symbols} symbols"), move |context, record| {
                 run(context, record, symbols, interval_ms)
