@@ -26,12 +26,12 @@ fn live_config(place: &Place) -> (String, String) {
     (path, socket)
 }
 
-/// A follower process whose printed lines are collected.
-fn follow(data: &str, lines: Arc<Mutex<Vec<String>>>) -> Child {
+/// A follower process whose printed lines are collected; what it says goes to a file.
+fn follow(place: &Place, data: &str, lines: Arc<Mutex<Vec<String>>>) -> Child {
     let mut child = std::process::Command::new(CUTLINE)
         .args(["tail", data, "--from", "start"])
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stderr(std::fs::File::create(place.path("followed")).unwrap())
         .spawn()
         .unwrap();
     let out = child.stdout.take().unwrap();
@@ -51,7 +51,7 @@ fn killed_at_random_moments_it_loses_nothing_and_invents_nothing() {
     let data = place.path("data");
     std::fs::create_dir_all(&data).unwrap();
     let followed = Arc::new(Mutex::new(Vec::new()));
-    let mut follower = follow(&data, Arc::clone(&followed));
+    let mut follower = follow(&place, &data, Arc::clone(&followed));
     let number = AtomicU64::new(0);
     let mut last_receipts = 0;
     for round in 0..ROUNDS {
@@ -142,4 +142,45 @@ fn a_flipped_byte_is_named() {
         }
     }
     succeed(&["verify", &data, "--strict"]);
+}
+
+#[test]
+fn a_follower_is_told_when_a_machine_crash_takes_back_what_it_has_seen() {
+    let place = Place::new();
+    let (config, socket) = live_config(&place);
+    let data = place.path("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let followed = Arc::new(Mutex::new(Vec::new()));
+    let mut follower = follow(&place, &data, Arc::clone(&followed));
+    // Nothing reaches the disk but at a stop.
+    let run =
+        ["run", "--config", &config, "--set", "log.flush_interval_ms=60000", "--set", "log.flush_bytes=1073741824"];
+    let feed_until = |count: usize| {
+        let (mut feed, mut number) = (connect(&socket), 0);
+        wait_until("the follower has seen more", || {
+            number += 1;
+            feed.write_all(&line(number)).expect("it reads");
+            followed.lock().unwrap().len() >= count
+        });
+    };
+    let mut child = start(&run);
+    feed_until(6);
+    signal(&child, Signal::KILL);
+    child.wait().unwrap();
+    // What a machine that dies takes with it.
+    std::fs::remove_dir_all(place.path("live-live")).unwrap();
+
+    let mut child = start(&run);
+    wait_until("the follower is told", || {
+        std::fs::read_to_string(place.path("followed")).unwrap().contains("going on there")
+    });
+    let seen = followed.lock().unwrap().len();
+    feed_until(seen + 6);
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+    let published: Vec<String> = succeed(&["dump", &data, "outputs"]).lines().map(str::to_owned).collect();
+    wait_until("the follower has seen all that there is now", || followed.lock().unwrap().ends_with(&published));
+    assert!(succeed(&["verify", &data]).contains("identical"));
+    follower.kill().unwrap();
+    follower.wait().unwrap();
 }

@@ -11,6 +11,7 @@ use std::cell::Cell;
 
 use cutline_ring::demote;
 
+use crate::crc;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::frame::header_crc;
 use crate::head::Head;
@@ -182,7 +183,8 @@ impl Group<'_> {
             crc: 0,
             ..header
         };
-        let mut crc = header_crc(&header);
+        // Its length and checksum are zero yet.
+        let mut crc = crc::of(bytemuck::bytes_of(&header));
         let mut at = offset + DESCRIPTOR_BYTES;
         for part in parts {
             crc = segment.write_summed(at, part, crc);

@@ -60,8 +60,10 @@ impl LiveSegment {
     /// Fetches the lines from `offset` on for writing, as far as they lie in the segment.
     pub(crate) fn prefetch(&self, offset: usize, len: usize) {
         let end = offset.saturating_add(len).min(self.region.len());
-        for line in (offset..end).step_by(DESCRIPTOR_BYTES) {
+        let mut line = offset;
+        while line < end {
             prefetch_for_write(self.region.as_ptr().wrapping_add(line));
+            line += DESCRIPTOR_BYTES;
         }
     }
 

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use cutline::replay::records;
-use cutline_journal::{LogFault, Tail};
+use cutline_journal::{LogFault, Start, Tail};
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, note, output};
 use crate::cli;
 
 /// Wait between two looks at a log that has nothing new.
-const IDLE: Duration = Duration::from_micros(200);
+const IDLE: Duration = Duration::from_millis(1);
 /// Wait between two looks for a log that does not exist yet.
 const ABSENT: Duration = Duration::from_millis(50);
 
@@ -28,15 +28,25 @@ pub fn tail(args: &cli::Tail) -> Outcome {
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut line = Vec::new();
     while left > 0 {
-        let Some(frame) = follower.poll().map_err(Failure::reading)? else {
-            if let Err(error) = out.flush() {
-                return output(Err(error));
+        let frame = match follower.poll() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => {
+                if let Err(error) = out.flush() {
+                    return output(Err(error));
+                }
+                if args.no_follow {
+                    break;
+                }
+                thread::sleep(IDLE);
+                if let Err(fault) = follower.prepare() {
+                    follower = told(args, fault)?;
+                }
+                continue;
             }
-            if args.no_follow {
-                break;
+            Err(fault) => {
+                follower = told(args, fault)?;
+                continue;
             }
-            thread::sleep(IDLE);
-            continue;
         };
         if records::event(&frame, args.raw, &mut line).map_err(Failure::logs)? {
             line.push(b'\n');
@@ -48,4 +58,15 @@ pub fn tail(args: &cli::Tail) -> Outcome {
         }
     }
     output(out.flush())
+}
+
+/// Goes on where a follower has to that was told that what it followed is gone; any other fault ends it.
+fn told(args: &cli::Tail, fault: LogFault) -> Result<Tail, Failure> {
+    let from = match fault {
+        LogFault::Rewound { to } => to,
+        LogFault::Lagged { oldest } => oldest,
+        fault => return Err(Failure::reading(fault)),
+    };
+    note(format_args!("{fault}; going on there"));
+    Tail::open(&args.data, "outputs", Start::Position(from)).map_err(Failure::reading)
 }
