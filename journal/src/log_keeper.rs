@@ -19,7 +19,7 @@ use crate::head::Head;
 use crate::layout::{Mark, to_usize};
 use crate::lookup::Lookup;
 use crate::marks::MarkFile;
-use crate::recover::LogSettings;
+use crate::recover::{LIVE_SEGMENTS_MIN, LogSettings};
 use crate::segment::{LiveSegment, SegmentBytes};
 
 /// Most bytes copied to disk between two looks at what must be prepared.
@@ -111,10 +111,11 @@ impl LogKeeper {
     pub fn prepare(&mut self) -> Result<(), LogFault> {
         self.retired.retain(|segment| Arc::strong_count(&segment.region) > 1);
         let size = self.settings.segment_bytes;
+        let kept_from = self.kept_from();
         while self.live.len() >= self.settings.live_segments {
             let Some(oldest) = self.live.front() else { return Ok(()) };
             // The one that is written is never on disk as a whole.
-            if oldest.base + size > self.durable {
+            if oldest.base + size > self.durable || oldest.base >= kept_from {
                 return Ok(());
             }
             remove(&self.files.live_segment(oldest.base).unwrap_or_default())?;
@@ -128,6 +129,14 @@ impl LogKeeper {
             self.prepare_segment(base)?;
         }
         Ok(())
+    }
+
+    /// From here on memory is kept although disk has it: with more segments than the least number, the one before that
+    /// which is written, so that what was appended a moment ago is read without a system call.
+    fn kept_from(&self) -> u64 {
+        let size = self.settings.segment_bytes;
+        let written = self.visible() - self.visible() % size;
+        if self.settings.live_segments > LIVE_SEGMENTS_MIN { written.saturating_sub(size) } else { written }
     }
 
     fn prepare_segment(&mut self, base: u64) -> Result<(), LogFault> {

@@ -67,7 +67,12 @@ pub struct InvokeLinks {
     pub results: bytes::Producer<Descriptor>,
 }
 
-/// The run that is being worked on.
+/// Most runs that were called and not handed on: those of one poll.
+const CALLS_MAX: usize = 16;
+/// An engine whose calls take longer than this on average gets one call per poll, so that the lane's other stages get their turn.
+const CALL_SLOW_NS: i64 = 100_000;
+
+/// A run that is being worked on.
 struct Current {
     started: Descriptor,
     attempts: u32,
@@ -76,6 +81,7 @@ struct Current {
     /// When the next call is due; `None` once the run is over.
     due_ns: Option<i64>,
     failure: Option<(Failure, EngineDetail)>,
+    answer: Answer,
 }
 
 /// The detail of a failure: one of ours, or the engine's.
@@ -101,8 +107,13 @@ pub struct InvokeStage {
     states: States,
     /// Runs that an earlier process started and did not finish: they come first, as their next attempt.
     pending: VecDeque<Descriptor>,
-    current: Option<Current>,
-    answer: Answer,
+    /// Runs in order; all but the last are over.
+    line: VecDeque<Current>,
+    /// Buffers of runs that were handed on.
+    answers: Vec<Answer>,
+    /// Calls that the next poll may make, and when the last one made how many.
+    calls: usize,
+    called: (i64, i64),
     scratch: Scratch,
     stop_at_ns: Option<i64>,
     done: bool,
@@ -121,15 +132,17 @@ impl InvokeStage {
         pending: VecDeque<Descriptor>,
         observer: Box<dyn InvokeObserver>,
     ) -> Self {
-        let answer = Answer::new(settings.limits);
+        let answers = (0..CALLS_MAX).map(|_| Answer::new(settings.limits)).collect();
         Self {
             links,
             engine,
             settings,
             states,
             pending,
-            current: None,
-            answer,
+            line: VecDeque::with_capacity(CALLS_MAX),
+            answers,
+            calls: 1,
+            called: (0, 0),
             scratch: Scratch::new(),
             stop_at_ns: None,
             done: false,
@@ -138,7 +151,7 @@ impl InvokeStage {
         }
     }
 
-    fn begin(&self, started: Descriptor, now_ns: i64) -> Current {
+    fn begin(&self, started: Descriptor, answer: Answer, now_ns: i64) -> Current {
         let start_ns = match self.settings.time {
             TimeSource::Clock => now_ns,
             TimeSource::Receipts => started.aux.saturating_mul(1_000_000),
@@ -151,6 +164,7 @@ impl InvokeStage {
             last_call_ns: start_ns,
             due_ns: Some(start_ns),
             failure: None,
+            answer,
         }
     }
 
@@ -188,11 +202,11 @@ impl InvokeStage {
             state: &self.states[index],
             limits: self.settings.limits,
         };
-        match call.make(&mut *self.engine, &mut self.scratch, &mut self.answer) {
+        match call.make(&mut *self.engine, &mut self.scratch, &mut current.answer) {
             Ok(()) => {
                 current.failure = None;
                 if self.settings.mode == EngineMode::Hysteresis {
-                    self.states[index].clone_from(&self.answer.state);
+                    keep(&mut self.states[index], &current.answer.state);
                 }
             }
             Err(fault) => {
@@ -215,13 +229,13 @@ impl InvokeStage {
         run.run.attempts = current.attempts.max(1);
         run.run.failure = current.failure.as_ref().map_or(0, |(failure, _)| *failure as u8);
         run.body = match &current.failure {
-            None => &self.answer.output,
+            None => &current.answer.output,
             Some((_, detail)) => detail.text().as_bytes(),
         };
         let result = RunResult {
             frame: run,
-            decision: &self.answer.decision,
-            state: &self.answer.state,
+            decision: &current.answer.decision,
+            state: &current.answer.state,
             started_seq: current.started.seq,
             symbol_id: current.started.symbol,
             started_ts_ms: current.first_call_ns.div_euclid(1_000_000),
@@ -230,55 +244,78 @@ impl InvokeStage {
         Ok(result.push(&mut self.links.results))
     }
 
-    fn step(&mut self, now_ns: i64) -> Progress {
-        let mut current = match self.current.take() {
-            Some(current) => current,
-            None => match self.pending.pop_front().or_else(|| self.links.runs.pop()) {
-                Some(started) => self.begin(started, now_ns),
-                None => return Progress::Idle,
-            },
-        };
-        let worked = self.work_on(&mut current, now_ns);
-        self.observer.logs_read(worked.as_ref().map(|_| ()));
-        match worked {
-            Ok(Work::Over) => Progress::Did(1),
-            Ok(Work::Goes(progress)) => {
-                self.current = Some(current);
-                progress
+    /// Hands on what earlier polls have finished: so the time of completion is the clock's after the call.
+    fn hand_on_finished(&mut self, now_ns: i64, did: &mut u32) -> Result<Progress, LogFault> {
+        while self.line.front().is_some_and(|front| front.due_ns.is_none()) {
+            let Some(finished) = self.line.pop_front() else { break };
+            let handed_on = self.hand_on(&finished, now_ns);
+            if let Ok(true) = handed_on {
+                self.answers.push(finished.answer);
+                *did += 1;
+                continue;
             }
-            Err(_) => {
-                self.current = Some(current);
-                Progress::Blocked("logs")
-            }
+            self.line.push_front(finished);
+            return handed_on.map(|_| Progress::Blocked("results"));
         }
+        Ok(Progress::Idle)
     }
 
-    fn work_on(&mut self, current: &mut Current, now_ns: i64) -> Result<Work, LogFault> {
-        let Some(due_ns) = current.due_ns else {
-            // One poll after the call, so that the time of completion is the clock's after it.
-            let handed_on = self.hand_on(current, now_ns)?;
-            return Ok(if handed_on { Work::Over } else { Work::Goes(Progress::Blocked("results")) });
-        };
+    /// Makes the calls that are due, each run's after those before it are over.
+    fn call_due(&mut self, now_ns: i64, did: &mut u32) -> Result<(), LogFault> {
+        for _ in 0..self.calls {
+            if self.line.back().is_none_or(|last| last.due_ns.is_none()) {
+                let Some(answer) = self.answers.pop() else { return Ok(()) };
+                let Some(started) = self.pending.pop_front().or_else(|| self.links.runs.pop()) else {
+                    self.answers.push(answer);
+                    return Ok(());
+                };
+                let run = self.begin(started, answer, now_ns);
+                self.line.push_back(run);
+            }
+            let Some(mut current) = self.line.pop_back() else { return Ok(()) };
+            let worked = self.work_on(&mut current, now_ns);
+            self.line.push_back(current);
+            if !worked? {
+                return Ok(());
+            }
+            *did += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes the run's next call, or ends it; false if it has to wait.
+    fn work_on(&mut self, current: &mut Current, now_ns: i64) -> Result<bool, LogFault> {
         if self.stop_at_ns.is_some_and(|stop_at_ns| now_ns >= stop_at_ns) {
-            self.answer.clear();
+            current.answer.clear();
             current.failure = Some((Failure::Shutdown, EngineDetail::Ours(SHUTDOWN_DETAIL)));
             current.due_ns = None;
-            return Ok(Work::Goes(Progress::Did(1)));
+            return Ok(true);
         }
-        if due_ns > now_ns && self.settings.time == TimeSource::Clock {
-            return Ok(Work::Goes(Progress::Idle));
+        if current.due_ns.is_some_and(|due_ns| due_ns > now_ns) && self.settings.time == TimeSource::Clock {
+            return Ok(false);
         }
         self.attempt(current, now_ns)?;
-        Ok(Work::Goes(Progress::Did(1)))
+        Ok(true)
+    }
+
+    /// How many calls a poll may make, from how long the last ones took with all else that the lane does.
+    fn adapt(&mut self, now_ns: i64) {
+        let (at_ns, calls) = self.called;
+        if calls > 0 {
+            let slow = (now_ns - at_ns) / calls > CALL_SLOW_NS;
+            self.calls = if slow { 1 } else { (2 * self.calls).min(CALLS_MAX) };
+        }
     }
 }
 
-/// How far a run is.
-enum Work {
-    /// More polls are needed.
-    Goes(Progress),
-    /// It was handed on.
-    Over,
+/// Replaces a symbol's state. Whenever it outgrows its room it gets twice as much as it needs, the first time too, so that
+/// one whose length varies a little stays where it is.
+fn keep(state: &mut Vec<u8>, new: &[u8]) {
+    state.clear();
+    if state.capacity() < new.len() {
+        state.reserve_exact(2 * new.len());
+    }
+    state.extend_from_slice(new);
 }
 
 impl Stage for InvokeStage {
@@ -288,8 +325,18 @@ impl Stage for InvokeStage {
 
     fn poll(&mut self, now_ns: i64) -> Progress {
         let ended = self.links.runs.is_disconnected();
-        let progress = self.step(now_ns);
-        self.done = ended && progress == Progress::Idle && self.current.is_none();
+        self.adapt(now_ns);
+        let mut did = 0;
+        let handed_on = self.hand_on_finished(now_ns, &mut did);
+        let before = did;
+        let worked = match handed_on {
+            Ok(Progress::Idle) => self.call_due(now_ns, &mut did).map(|()| Progress::Idle),
+            other => other,
+        };
+        self.called = (now_ns, i64::from(did - before));
+        self.observer.logs_read(worked.as_ref().map(|_| ()));
+        let progress = worked.unwrap_or(Progress::Blocked("logs")).after(did);
+        self.done = ended && progress == Progress::Idle && self.line.is_empty();
         progress
     }
 

@@ -8,12 +8,11 @@ use std::fs;
 use std::process::Command;
 
 use cutline::ingest::Format;
-use cutline::sequence::stage::TimeSource;
 use cutline_ring::idle::Idle;
 use tempfile::NamedTempFile;
 
 use crate::engine::Mischief;
-use crate::memory::BASE;
+use crate::memory::{BASE, CLOCK};
 use crate::plant::{Case, Lanes, Plant, Source};
 
 /// Set in the process that is traced.
@@ -122,8 +121,6 @@ fn is_clean(test: &str, case: Case) {
     }
 }
 
-const CLOCK: Case = Case { time: TimeSource::Clock, is_timer: false, interval_ms: 100, symbols: 1_000, ..BASE };
-
 #[test]
 fn two_lanes_spinning() {
     is_clean("two_lanes_spinning", Case { lanes: Lanes::Two, ..CLOCK });
@@ -142,7 +139,7 @@ fn one_lane_spinning_on_a_socket() {
 
 #[test]
 fn one_lane_backing_off_on_a_socket() {
-    let case = Case { source: Source::Socket, idle: Idle::Backoff, format: Format::Ndjson, is_timer: false, ..BASE };
+    let case = Case { source: Source::Socket, idle: Idle::Backoff, format: Format::Ndjson, ..CLOCK };
     is_clean("one_lane_backing_off_on_a_socket", case);
 }
 

@@ -73,7 +73,7 @@ const ODD_EVERY: u64 = 8;
 impl Tape {
     pub fn new(symbols: u32, format: Format, pace: Pace, interval_ms: i64, lead_ms: i64, told: Arc<Told>) -> Self {
         let start_ms = match pace {
-            Pace::Clock { .. } => unix_ms(),
+            Pace::Clock { .. } => unix_us() / 1000,
             Pace::Runs { .. } => ANY_MS,
         };
         Self {
@@ -103,8 +103,9 @@ impl Tape {
         }
         match self.pace {
             Pace::Clock { per_second } => {
-                self.now_ms = unix_ms();
-                let due = (self.now_ms - self.start_ms).unsigned_abs() * per_second / 1000;
+                let now_us = unix_us();
+                self.now_ms = now_us / 1000;
+                let due = (now_us - self.start_ms * 1000).unsigned_abs() * per_second / 1_000_000;
                 // What a slow machine has missed is not made up for: the load stays steady.
                 self.missed = self.missed.max(due.saturating_sub(self.begun + per_second / 50));
                 if self.begun + self.missed >= due {
@@ -128,7 +129,7 @@ impl Tape {
         }
         let turn = (self.begun / ODD_EVERY) as usize;
         let (all, of_all) = (usize::from(self.told.is_odd.load(Ordering::Relaxed)), &self.oddities);
-        self.next = if self.begun % ODD_EVERY == 0 && !of_all[all].is_empty() {
+        self.next = if self.begun.is_multiple_of(ODD_EVERY) && !of_all[all].is_empty() {
             Next::Oddity(all, turn % of_all[all].len())
         } else {
             Next::Trade(self.begun as usize % self.trades.len())
@@ -190,9 +191,9 @@ impl Read for Tape {
     }
 }
 
-fn unix_ms() -> i64 {
+fn unix_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("a time of our days")
+    i64::try_from(since.as_micros()).expect("a time of our days")
 }
 
 /// Sends a tape to a Unix socket that is listened to, from a thread of its own.

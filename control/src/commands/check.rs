@@ -14,7 +14,7 @@ pub fn check(args: &ConfigArgs) -> Outcome {
         note(format_args!("warning: {text}"));
     }
     let log = &config.log;
-    let live_bytes = 3 * u64::from(log.live_segments) * log.segment_bytes;
+    let live_bytes = room::live_segments(&config) * log.segment_bytes;
     print(format_args!(
         "{topology}\nlogs in {}, live segments in {} ({live_bytes} bytes)\nok",
         log.dir.display(),

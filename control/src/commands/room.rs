@@ -23,7 +23,7 @@ const BLOCK_BYTES: u64 = 512;
 /// What is missing and what to set. A file system that cannot be asked is taken as large enough: the start will tell.
 pub fn check(config: &Config) -> Result<(), String> {
     let log = &config.log;
-    let segments = 3 * u64::from(log.live_segments);
+    let segments = live_segments(config);
     let wanted = segments * log.segment_bytes + SMALL_FILES_BYTES;
     let Some(room) = room_bytes(&log.live_dir) else { return Ok(()) };
     if wanted <= room {
@@ -35,12 +35,17 @@ pub fn check(config: &Config) -> Result<(), String> {
         advice = format!("log.segment_bytes = {}, or ", 1_u64 << fitting.ilog2());
     }
     Err(format!(
-        "log.live_dir {} has room for {room} bytes, but 3 logs with log.live_segments = {} of log.segment_bytes = {} need \
-         {wanted}: set {advice}log.live_dir to a larger file system, or enlarge it (a container's /dev/shm: --shm-size)",
+        "log.live_dir {} has room for {room} bytes, but 3 logs with log.live_segments = {} (and one retired) of \
+         log.segment_bytes = {} need {wanted}: set {advice}log.live_dir to a larger file system, or enlarge it (a container's /dev/shm: --shm-size)",
         log.live_dir.display(),
         log.live_segments,
         log.segment_bytes
     ))
+}
+
+/// Segments of all logs that may take memory at a time: each log's own, and one more that is retired while a stage holds it.
+pub fn live_segments(config: &Config) -> u64 {
+    3 * (u64::from(config.log.live_segments) + 1)
 }
 
 /// Bytes that are free for the live directory, with those that it has already; `None` if that cannot be known.
