@@ -11,6 +11,9 @@ use crate::model::receipt::BINARY;
 use crate::model::run_id::EngineMode;
 use crate::model::snapshot::Snapshot;
 
+/// Most bytes of a buffer that are touched ahead of need: more than any engine known answers with.
+const TOUCHED_MAX_BYTES: usize = 64 * 1024;
+
 /// Most bytes that an engine may answer with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLimits {
@@ -36,9 +39,9 @@ impl Answer {
     #[must_use]
     pub fn new(limits: AnswerLimits) -> Self {
         Self {
-            output: Vec::with_capacity(limits.output_max_bytes),
-            decision: Vec::with_capacity(limits.output_max_bytes),
-            state: Vec::with_capacity(limits.state_max_bytes),
+            output: touched(limits.output_max_bytes),
+            decision: touched(limits.output_max_bytes),
+            state: touched(limits.state_max_bytes),
         }
     }
 
@@ -48,6 +51,14 @@ impl Answer {
         self.decision.clear();
         self.state.clear();
     }
+}
+
+/// An empty buffer whose first pages are there already, so that no lane faults them in.
+fn touched(capacity: usize) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(capacity);
+    buffer.resize(capacity.min(TOUCHED_MAX_BYTES), 0);
+    buffer.clear();
+    buffer
 }
 
 /// One call to be made.
