@@ -3,7 +3,6 @@
 
 mod common;
 
-
 use common::{Place, capture, config, cutline, succeed};
 
 const TWO_LANES: &str = "[[lane]]\nname = \"in\"\nstages = [\"ingest\", \"sequence\"]\nidle = \"yield\"\n\

@@ -370,5 +370,8 @@ fn an_over_long_record_is_kept_cut_off_and_the_connection_lives_on() {
     running.stop();
     assert_eq!(received(&data), [refused("bin", "decode_error", &long[..LINE_MAX_BYTES]), event]);
     let dump = succeed(&["dump", &data, "inputs", "--to-seq", "1"]);
-    assert!(dump.contains(&format!("of {} bytes exceeds ingest.line_max_bytes, first 32768 kept", long.len())), "{dump}");
+    assert!(
+        dump.contains(&format!("of {} bytes exceeds ingest.line_max_bytes, first 32768 kept", long.len())),
+        "{dump}"
+    );
 }

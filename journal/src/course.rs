@@ -65,7 +65,6 @@ impl Tail {
         let base = self.base() + self.segment_bytes();
         if self.source.is_live() && self.next.as_ref().is_none_or(|next| next.base != base) {
             self.next = Source::load_live(&self.files, base)?;
-            self.next.iter().for_each(|next| next.region.populate_read());
         }
         Ok(())
     }

@@ -36,7 +36,11 @@ impl Source {
     pub fn load_live(files: &LogFiles, base: u64) -> Result<Option<LiveSegment>, LogFault> {
         let Some(path) = files.live_segment(base) else { return Ok(None) };
         match Region::open_read(&path, SEGMENT_HEADER_BYTES as usize) {
-            Ok(region) => Ok(Some(LiveSegment { base, region: Arc::new(region) })),
+            Ok(region) => {
+                // Once here, and not a page fault every few hundred frames.
+                region.populate_read();
+                Ok(Some(LiveSegment { base, region: Arc::new(region) }))
+            }
             Err(fault) if fault.is_not_found() => Ok(None),
             Err(fault) => Err(fault.into()),
         }

@@ -2,7 +2,6 @@
 //!
 //! Called by the cold path. Everything that could fail fails in [`Pipeline::open`], before the first receipt is taken.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -13,30 +12,32 @@ use cutline_journal::keeper::{FlushSettings, Keeper, LogKeeper};
 use cutline_journal::recover::{LogSettings, Recovered, recover};
 use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Start, Tail, Watermarks};
 use cutline_ring::{bytes, spsc};
-use cutline_shm::cnc::{CncFault, CncWriter};
+use cutline_shm::cnc::CncWriter;
 use cutline_shm::counters::Counter;
-use cutline_shm::owner::{Owner, OwnerFault};
+use cutline_shm::owner::Owner;
 use cutline_shm::status::State;
 
 use super::backlog::Backlog;
 use super::clock::Clock;
 use super::counters as table;
+use super::fault::PlaneFault;
 use super::gate::PublishGate;
 use super::lane::{Lane, Seat};
 use super::notice::{self, Notice};
 use super::observe::{self, ObservedCut, ObservedIngest, ObservedInvoke, ObservedPublish, ObservedSequence};
 use super::readiness::{KeeperFault, Observed, Readiness};
 use super::rebuild::{Rebuilt, rebuild};
+use super::settings::{
+    cadence_of, catch_up_of, config_frame, ingest_settings, limits_of, ms_to_ns, read_config_frame, retry_of,
+    run_kind_of, symbols_of, to_usize,
+};
 use super::stage::Stage;
-use super::topology::{StageId, TopologyFault};
-use crate::config::{Config, Durability, OutputConfig};
-use crate::cut::cadence::Cadence;
+use super::topology::{StageId, Topology};
+use crate::config::{Config, Durability};
 use crate::cut::stage::{CutLinks, CutStage, CutStart, append_run};
-use crate::cut::state::{RunKind, SymbolSet, Tick};
-use crate::ingest::{FeedSettings, IngestFault, IngestSettings, IngestStage, RetrySettings};
-use crate::invoke::call::AnswerLimits;
+use crate::cut::state::Tick;
+use crate::ingest::{FeedSettings, IngestStage};
 use crate::invoke::engine::Engine;
-use crate::invoke::retry::RetryPolicy;
 use crate::invoke::stage::{InvokeLinks, InvokeSettings, InvokeStage};
 use crate::model::frames::{CONFIG, TICKS_SKIPPED};
 use crate::publish::stage::PublishStage;
@@ -47,61 +48,6 @@ pub type EngineFactory = dyn Fn(&crate::config::Engine) -> Result<Box<dyn Engine
 
 /// Name of the cnc file in the live directory.
 pub const CNC_FILE: &str = "cnc";
-
-/// Why a pipeline cannot be opened. Every message says what, where and what to do next.
-#[derive(Debug)]
-pub enum PlaneFault {
-    /// A log.
-    Log(LogFault),
-    /// Another process has the data directory.
-    Owner(OwnerFault),
-    /// Shared memory for counters.
-    Cnc(CncFault),
-    /// Feeds that cannot be opened, all of them.
-    Feeds(Vec<IngestFault>),
-    /// Lanes and links that cannot work together.
-    Topology(Vec<TopologyFault>),
-    /// The engine.
-    Engine(String),
-    /// A lane's thread.
-    Lane(String),
-    /// A file or folder.
-    Io(String),
-}
-
-impl fmt::Display for PlaneFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Log(fault) => fault.fmt(f),
-            Self::Owner(fault) => fault.fmt(f),
-            Self::Cnc(fault) => fault.fmt(f),
-            Self::Feeds(faults) => join(f, faults),
-            Self::Topology(faults) => join(f, faults),
-            Self::Engine(text) | Self::Lane(text) | Self::Io(text) => f.write_str(text),
-        }
-    }
-}
-
-fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, faults: &[T]) -> fmt::Result {
-    for (index, fault) in faults.iter().enumerate() {
-        write!(f, "{}{fault}", if index > 0 { "\n" } else { "" })?;
-    }
-    Ok(())
-}
-
-impl std::error::Error for PlaneFault {}
-
-impl From<LogFault> for PlaneFault {
-    fn from(fault: LogFault) -> Self {
-        Self::Log(fault)
-    }
-}
-
-impl From<CncFault> for PlaneFault {
-    fn from(fault: CncFault) -> Self {
-        Self::Cnc(fault)
-    }
-}
 
 /// What a recovery found, for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,60 +133,6 @@ fn link_live(data: &Path, live: &Path) -> Result<(), PlaneFault> {
         _ => {}
     }
     std::os::unix::fs::symlink(&live, &link).map_err(|error| fail("create link", &link, error))
-}
-
-/// The cadence of a configuration, which its checks have found sound.
-#[must_use]
-pub fn cadence_of(config: &OutputConfig) -> Cadence {
-    let scheduler = &config.scheduler;
-    match scheduler.mode {
-        crate::config::Cadence::Timer => Cadence::Timer { interval_ms: scheduler.interval_ms },
-        crate::config::Cadence::Boundary => {
-            Cadence::Boundary { interval_ms: scheduler.interval_ms, delay_ms: scheduler.delay_ms }
-        }
-    }
-}
-
-/// What a run's identity takes from a configuration.
-#[must_use]
-pub fn run_kind_of(config: &OutputConfig) -> RunKind {
-    let mode = match config.engine.mode {
-        crate::config::EngineMode::Truth => crate::model::run_id::EngineMode::Truth,
-        crate::config::EngineMode::Hysteresis => crate::model::run_id::EngineMode::Hysteresis,
-    };
-    RunKind { mode, cut_kind: u8::from(config.scheduler.mode == crate::config::Cadence::Boundary) }
-}
-
-/// The symbols of a configuration that get runs.
-#[must_use]
-pub fn symbols_of(config: &OutputConfig) -> SymbolSet {
-    match config.symbols.mode {
-        crate::config::SymbolMode::Seen => SymbolSet::Seen,
-        crate::config::SymbolMode::List => SymbolSet::List(config.symbols.list.clone()),
-    }
-}
-
-/// The answer limits of a configuration.
-#[must_use]
-pub fn limits_of(engine: &crate::config::Engine) -> AnswerLimits {
-    AnswerLimits {
-        output_max_bytes: to_usize(engine.output_max_bytes),
-        state_max_bytes: to_usize(engine.state_max_bytes),
-    }
-}
-
-fn retry_of(retry: &crate::config::Retry) -> RetryPolicy {
-    let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    RetryPolicy {
-        min_delay_ms: ms(retry.min_delay_ms),
-        max_delay_ms: ms(retry.max_delay_ms),
-        max_attempts: retry.max_attempts,
-        max_elapsed_ms: retry.max_elapsed_ms.map(ms),
-    }
-}
-
-fn to_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 impl Pipeline {
@@ -357,7 +249,7 @@ impl Pipeline {
         let ends_with_input = around.time == TimeSource::Receipts;
         let digest = engine.digest();
         let cut_names = names.clone();
-        let mut stages: Vec<(StageId, Box<dyn Stage>)> = vec![
+        let stages: Vec<(StageId, Box<dyn Stage>)> = vec![
             (StageId::Ingest, Box::new(ObservedIngest::new(ingest, ends_with_input, &cnc, ingest_notifier)?)),
             (
                 StageId::Sequence,
@@ -434,40 +326,8 @@ impl Pipeline {
         );
         let readiness = Readiness::default();
         let keeper = spawn_keeper(keeper, &keeper_stop, &cnc, &around.clock, &readiness.keeper)?;
-        let mut lanes = Vec::new();
-        let (started, starts) = std::sync::mpsc::channel();
-        for spec in topology.lanes() {
-            let mut lane = Lane {
-                stages: Vec::new(),
-                core: spec.core,
-                idle: spec.idle,
-                counters: observe::lane(&cnc, &spec.name, now_ns)?,
-            };
-            for id in &spec.stages {
-                if let Some(at) = stages.iter().position(|(found, _)| found == id) {
-                    let counters = observe::stage(&cnc, id.as_str(), config.measure.stage_times)?;
-                    lane.stages.push(Seat::new(stages.remove(at).1, counters));
-                }
-            }
-            let (clock, stop, abort) = (around.clock.clone(), Arc::clone(&stop), Arc::clone(&abort));
-            let (started, name) = (started.clone(), spec.name.clone());
-            let run = move || {
-                let pinned = lane.pin();
-                let runs = pinned.is_ok();
-                // Whoever opens the pipeline waits for this.
-                let _ = started.send(pinned.map_err(|why| format!("lane {name}: {why}")));
-                if runs {
-                    lane.run(&clock, &stop, &abort);
-                }
-            };
-            let thread = thread::Builder::new().name(spec.name.clone()).spawn(run);
-            lanes.push(thread.map_err(|error| PlaneFault::Io(format!("cannot start lane {}: {error}", spec.name)))?);
-        }
-        if let Some(Err(why)) = starts.iter().take(lanes.len()).find(Result::is_err) {
-            abort.store(true, Ordering::Release);
-            keeper_stop.store(true, Ordering::Release);
-            return Err(PlaneFault::Lane(why));
-        }
+        let lanes = start_lanes(&topology, stages, config.measure.stage_times, &cnc, &around.clock, [&stop, &abort])
+            .inspect_err(|_| keeper_stop.store(true, Ordering::Release))?;
         cnc.set_state(State::Running, "", around.clock.now_ns());
         Ok(Self {
             lanes,
@@ -585,13 +445,44 @@ impl Pipeline {
     }
 }
 
-fn catch_up_of(config: &OutputConfig) -> crate::cut::cadence::CatchUp {
-    match config.scheduler.catch_up {
-        crate::config::CatchUp::Run => crate::cut::cadence::CatchUp::Run {
-            max_ticks: u32::try_from(config.scheduler.catch_up_max_ticks).unwrap_or(u32::MAX),
-        },
-        crate::config::CatchUp::Skip => crate::cut::cadence::CatchUp::Skip,
+/// Puts the stages on their lanes and starts these. After an error those that run end by themselves.
+fn start_lanes(
+    topology: &Topology,
+    mut stages: Vec<(StageId, Box<dyn Stage>)>,
+    measure: bool,
+    cnc: &CncWriter,
+    clock: &Clock,
+    [stop, abort]: [&Arc<AtomicBool>; 2],
+) -> Result<Vec<JoinHandle<()>>, PlaneFault> {
+    let mut lanes = Vec::new();
+    let (started, starts) = std::sync::mpsc::channel();
+    for spec in topology.lanes() {
+        let counters = observe::lane(cnc, &spec.name, clock.now_ns())?;
+        let mut lane = Lane { stages: Vec::new(), core: spec.core, idle: spec.idle, counters };
+        for id in &spec.stages {
+            if let Some(at) = stages.iter().position(|(found, _)| found == id) {
+                lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(cnc, id.as_str(), measure)?));
+            }
+        }
+        let (clock, stop, abort) = (clock.clone(), Arc::clone(stop), Arc::clone(abort));
+        let (started, name) = (started.clone(), spec.name.clone());
+        let run = move || {
+            let pinned = lane.pin();
+            let runs = pinned.is_ok();
+            // Whoever opens the pipeline waits for this.
+            let _ = started.send(pinned.map_err(|why| format!("lane {name}: {why}")));
+            if runs {
+                lane.run(&clock, &stop, &abort);
+            }
+        };
+        let thread = thread::Builder::new().name(spec.name.clone()).spawn(run);
+        lanes.push(thread.map_err(|error| PlaneFault::Io(format!("cannot start lane {}: {error}", spec.name)))?);
     }
+    if let Some(Err(why)) = starts.iter().take(lanes.len()).find(Result::is_err) {
+        abort.store(true, Ordering::Release);
+        return Err(PlaneFault::Lane(why));
+    }
+    Ok(lanes)
 }
 
 fn recover_logs(config: &Config, log_ids: [u64; 3]) -> Result<([Recovered; 3], Rebuilt), PlaneFault> {
@@ -615,30 +506,6 @@ fn recover_logs(config: &Config, log_ids: [u64; 3]) -> Result<([Recovered; 3], R
     Ok(([inputs, runs, outputs], rebuilt))
 }
 
-/// The payload of a CONFIG frame: every key that affects outputs, and the engine's digest.
-#[must_use]
-pub fn config_frame(config: &OutputConfig, digest: &[u8; 32]) -> String {
-    let digest = crate::model::run_id::RunId(*digest);
-    format!(r#"{{"config":{},"engine_digest":"{digest}"}}"#, config.to_canonical_json())
-}
-
-/// Reads what [`config_frame`] wrote.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn read_config_frame(payload: &[u8]) -> Result<(OutputConfig, String), String> {
-    #[derive(serde::Deserialize)]
-    struct Payload<'a> {
-        #[serde(borrow)]
-        config: &'a serde_json::value::RawValue,
-        engine_digest: String,
-    }
-    let payload: Payload<'_> = serde_json::from_slice(payload).map_err(|error| format!("config frame: {error}"))?;
-    let config =
-        OutputConfig::from_canonical_json(payload.config.get().as_bytes()).map_err(|error| error.to_string())?;
-    Ok((config, payload.engine_digest))
-}
-
 /// Appends while recovering, when no keeper thread prepares segments yet.
 fn until_room<T>(
     keeper: &mut LogKeeper,
@@ -652,21 +519,6 @@ fn until_room<T>(
         log.publish();
         while keeper.flush(keeper.visible())? {}
         keeper.prepare()?;
-    }
-}
-
-fn ingest_settings(config: &Config) -> IngestSettings {
-    let retry = &config.ingest.retry;
-    IngestSettings {
-        line_max_bytes: to_usize(config.ingest.line_max_bytes),
-        connections_max: config.ingest.connections_max as usize,
-        read_buffer_bytes: to_usize(config.ingest.read_buffer_bytes),
-        retry: RetrySettings {
-            min_delay_ms: retry.min_delay_ms,
-            max_delay_ms: retry.max_delay_ms,
-            max_attempts: retry.max_attempts,
-            max_elapsed_ms: retry.max_elapsed_ms,
-        },
     }
 }
 
@@ -691,8 +543,4 @@ fn spawn_keeper(
     };
     let thread = thread::Builder::new().name("keeper".to_owned()).spawn(run);
     thread.map_err(|error| PlaneFault::Io(format!("cannot start the keeper: {error}")))
-}
-
-fn ms_to_ns(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }

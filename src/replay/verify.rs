@@ -19,7 +19,8 @@ use crate::model::frames::{
     RunHeader, STARTED, STATE, TICK, TickBody,
 };
 use crate::model::receipt::RECEIPT;
-use crate::plane::pipeline::{EngineFactory, limits_of, read_config_frame, run_kind_of, symbols_of};
+use crate::plane::pipeline::EngineFactory;
+use crate::plane::settings::{cadence_of, limits_of, read_config_frame, run_kind_of, symbols_of};
 use crate::sequence::names::NameTables;
 
 /// What a verification has seen.
@@ -173,7 +174,7 @@ impl Replay<'_> {
         let Some(in_force) = &self.in_force else {
             return Err(different(format!("tick planned {planned_ts_ms}"), "a config frame before it", "none"));
         };
-        let cadence = crate::plane::pipeline::cadence_of(&in_force.config);
+        let cadence = cadence_of(&in_force.config);
         let tick = Tick { planned_ts_ms, engine_timestamp_ms: cadence.engine_timestamp(planned_ts_ms) };
         self.cut.expect(tick);
         self.take_receipts(planned_ts_ms.saturating_mul(1_000_000))?;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use cutline::config::{Config, Endpoint, FeedFormat};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::plane::clock::Clock;
-use cutline::plane::pipeline::{Pipeline, PlaneFault, Surroundings};
+use cutline::plane::fault::PlaneFault;
+use cutline::plane::pipeline::{Pipeline, Surroundings};
 use cutline::sequence::stage::TimeSource;
 
 use super::signals::StopRequest;
