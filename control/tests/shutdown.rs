@@ -39,7 +39,10 @@ fn is_clean(data: &str) {
     });
     let names: Vec<_> = files.map(|path| path.file_name().expect("a file").to_owned()).collect();
     assert_eq!(names, ["cnc"]);
-    assert!(succeed(&["stat", data]).contains(" stopped stopped cleanly"));
+    let stat = succeed(&["stat", data]);
+    assert!(stat.contains(" stopped stopped cleanly"));
+    let waiting = stat.lines().filter(|line| line.starts_with("buffer_depth_bytes"));
+    assert!(waiting.map(|line| line.split_whitespace().nth(2)).eq([Some("0"); 3]), "everything is on disk: {stat}");
 }
 
 #[test]

@@ -420,7 +420,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// A lane that did not end well, or a disk that does not take the rest; nothing is lost, the next start recovers.
-    pub fn close(self) -> Result<(), PlaneFault> {
+    pub fn close(mut self) -> Result<(), PlaneFault> {
         let mut failed = None;
         for lane in self.lanes {
             let name = lane.thread().name().unwrap_or("lane").to_owned();
@@ -440,7 +440,9 @@ impl Pipeline {
             return Ok(());
         }
         keeper.close()?;
-        self.cnc.set_state(State::Stopped, "stopped cleanly", self.clock.now_ns());
+        let now_ns = self.clock.now_ns();
+        self.backlogs.iter_mut().for_each(|backlog| backlog.look(now_ns));
+        self.cnc.set_state(State::Stopped, "stopped cleanly", now_ns);
         Ok(())
     }
 }
