@@ -1,7 +1,7 @@
 //! The work that the data plane does per event, cut into parts that can be measured alone.
 //!
 //! Each part is a [`Workload`]: fixed input, no thread, no disk. The criterion benches (`parts.rs`) measure how long they
-//! take, the guard (`src/bin/instructions`) how many instructions; a new part is added to [`workloads`] and is in both.
+//! take, the guard (`src/bin/instructions`) how many instructions; a new part is added to [`WORKLOADS`] and is in both.
 //! Nothing here is used by the product.
 #![forbid(unsafe_code)]
 
