@@ -67,3 +67,20 @@ fn an_appended_capture_goes_on_where_the_first_ended() {
     assert_eq!(succeed(&["dump", &data, "inputs"]).lines().count(), lines.len());
     assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
 }
+
+#[test]
+fn late_snapshots_are_counted_by_source_and_a_delay_is_recommended() {
+    let place = Place::new();
+    // The feed's snapshots come 40 ms after their boundary; the configured delay is 100 ms.
+    let (input, config, data) = (capture(&place, 4000, 0), config(&place, "late", ""), place.path("data"));
+    let stat = |delay_ms: &str| {
+        let _ = std::fs::remove_dir_all(&data);
+        let delay = format!("scheduler.delay_ms={delay_ms}");
+        succeed(&["backfill", "--config", &config, "--input", &input, "--data", &data, "--set", &delay]);
+        succeed(&["stat", &data])
+    };
+    assert!(!stat("100").contains("late snapshots:"));
+    let late = stat("0");
+    assert!(late.contains("greater by 40 "), "{late}");
+    assert!(late.lines().any(|line| line.starts_with("snapshot_lateness") && line.contains("source=")), "{late}");
+}

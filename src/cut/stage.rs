@@ -10,7 +10,7 @@ use cutline_ring::spsc;
 
 use super::cadence::Cadence;
 use super::state::{COUNTS_MAX_BYTES, CutState, Late, RunKind, Tick};
-use crate::model::frames::{CLOCK_STEP, NAME, RunHeader, STARTED, TICK};
+use crate::model::frames::{CLOCK_STEP, NAME, NAME_SOURCE, RunHeader, STARTED, TICK};
 use crate::model::receipt::{NAME_MAX_BYTES, RECEIPT};
 use crate::plane::clock::Clock;
 use crate::plane::gate::PublishGate;
@@ -50,8 +50,10 @@ pub struct CutStart {
 
 /// Where late snapshots, counts and faults are told; called on the stage's lane.
 pub trait CutObserver: Send {
-    /// A SnapshotInputs of this source came after its run was cut.
-    fn late(&mut self, late: Late, source: &str);
+    /// A source has this id from here on.
+    fn source(&mut self, id: u32, name: &str);
+    /// A SnapshotInputs came after its run was cut.
+    fn late(&mut self, late: Late);
     /// The counts so far.
     fn counts(&mut self, counts: &CutCounts);
     /// Whether the inputs log could be read. While it cannot the stage stands still and tries again.
@@ -109,8 +111,11 @@ impl CutStage {
         kind: RunKind,
         time: TimeSource,
         start: CutStart,
-        observer: Box<dyn CutObserver>,
+        mut observer: Box<dyn CutObserver>,
     ) -> Self {
+        for (id, name) in start.names.sources.iter() {
+            observer.source(id, name);
+        }
         let CutLinks { receipts, inputs, runs_log, runs, gate, clock } = links;
         Self {
             receipts,
@@ -226,7 +231,11 @@ impl CutStage {
         let Some(descriptor) = self.peek_next()? else { return Ok(Step::Empty) };
         if descriptor.kind == NAME {
             let frame = self.inputs.frame(descriptor.position)?;
-            self.names.define(descriptor.flags, str::from_utf8(frame.payload).unwrap_or_default());
+            let name = str::from_utf8(frame.payload).unwrap_or_default();
+            self.names.define(descriptor.flags, name);
+            if descriptor.flags == NAME_SOURCE {
+                self.observer.source(descriptor.source, name);
+            }
             self.consume_next();
             return Ok(Step::Did);
         }
@@ -249,7 +258,7 @@ impl CutStage {
             && let Some(late) = self.state.receipt(&descriptor, &self.names)
         {
             self.counts.snapshots_late += 1;
-            self.observer.late(late, self.names.sources.name(late.source).unwrap_or_default());
+            self.observer.late(late);
         }
         Ok(Step::Did)
     }

@@ -1,10 +1,11 @@
 //! Counters and histograms with a source in their label, made when the source first shows.
 //!
-//! Belongs to the stage's lane, at a low rate; making one takes the cnc file's lock, once per source and column.
+//! Belongs to the stage's lane, at a low rate. A counter is made when its pair of source and type first comes, a histogram when
+//! its source does: the moments in which a lane takes memory for the new name anyway, and the cnc file's lock with it.
 
 use std::sync::Arc;
 
-use cutline_shm::cnc::CncWriter;
+use cutline_shm::cnc::{CncFault, CncWriter};
 use cutline_shm::counters::{Counter, CounterDef};
 use cutline_shm::histograms::Histogram;
 
@@ -72,28 +73,32 @@ fn shown(id: u32, name: Option<&str>) -> String {
 /// Lateness of SnapshotInputs by source, as histograms.
 pub struct SourceLateness {
     cnc: Arc<CncWriter>,
-    known: Vec<(u32, Histogram)>,
+    /// By source id, as far as they are apart; index 0 is for all others.
+    known: Vec<Histogram>,
 }
 
 impl SourceLateness {
-    /// None yet.
-    #[must_use]
-    pub fn new(cnc: &Arc<CncWriter>) -> Self {
-        Self { cnc: Arc::clone(cnc), known: Vec::with_capacity(LATENESS_MAX + 1) }
+    /// For sources not yet known.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn new(cnc: &Arc<CncWriter>) -> Result<Self, CncFault> {
+        let others = cnc.histogram(&table::CUT_LATENESS, &format!("source={}", shown(0, None)))?;
+        Ok(Self { cnc: Arc::clone(cnc), known: vec![others] })
+    }
+
+    /// A source got its name: from here on it has a histogram of its own, if it is among the first.
+    pub fn add(&mut self, source: u32, name: &str) {
+        if source as usize == self.known.len() && self.known.len() <= LATENESS_MAX {
+            let label = format!("source={}", shown(source, Some(name)));
+            self.known.extend(self.cnc.histogram(&table::CUT_LATENESS, &label).ok());
+        }
     }
 
     /// Records that a SnapshotInputs of this source was late.
-    pub fn record(&mut self, source: u32, name: &str, late_ns: u64) {
-        let known = |id: u32, known: &[(u32, Histogram)]| known.iter().position(|(found, _)| *found == id);
-        let id = if known(source, &self.known).is_some() || self.known.len() < LATENESS_MAX { source } else { 0 };
-        let index = known(id, &self.known).or_else(|| {
-            let name = Some(name).filter(|_| id != 0);
-            let histogram = self.cnc.histogram(&table::CUT_LATENESS, &format!("source={}", shown(id, name))).ok()?;
-            self.known.push((id, histogram));
-            Some(self.known.len() - 1)
-        });
-        if let Some(index) = index {
-            self.known[index].1.record(late_ns);
+    pub fn record(&self, source: u32, late_ns: u64) {
+        if let Some(histogram) = self.known.get(source as usize).or(self.known.first()) {
+            histogram.record(late_ns);
         }
     }
 }

@@ -192,13 +192,17 @@ impl ObservedCut {
                 (&table::CUT_LATE, "", |counts| counts.snapshots_late),
             ],
         )?;
-        Ok(Self { counters, lateness: SourceLateness::new(cnc), notifier })
+        Ok(Self { counters, lateness: SourceLateness::new(cnc)?, notifier })
     }
 }
 
 impl CutObserver for ObservedCut {
-    fn late(&mut self, late: Late, source: &str) {
-        self.lateness.record(late.source, source, late.by_ns.max(0).unsigned_abs());
+    fn source(&mut self, id: u32, name: &str) {
+        self.lateness.add(id, name);
+    }
+
+    fn late(&mut self, late: Late) {
+        self.lateness.record(late.source, late.by_ns.max(0).unsigned_abs());
     }
 
     fn logs_read(&mut self, read: Result<(), &LogFault>) {

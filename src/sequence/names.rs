@@ -64,6 +64,11 @@ impl Names {
         self.names.push(name.into());
     }
 
+    /// All names with their ids, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        (self.first..).zip(self.names.iter().map(|name| &**name))
+    }
+
     /// The name with this id.
     #[must_use]
     pub fn name(&self, id: u32) -> Option<&str> {

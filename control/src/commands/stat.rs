@@ -43,15 +43,19 @@ fn table(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "error {} times: {}", error.count, error.text)?;
     }
     if let Some(delay_ms) = recommended_delay(cnc) {
-        writeln!(out, "late snapshots: a scheduler.delay_ms greater by {delay_ms} would have waited for 99 % of them")?;
+        writeln!(
+            out,
+            "late snapshots: a scheduler.delay_ms greater by {delay_ms} would have waited for 99 % of each source's"
+        )?;
     }
     Ok(())
 }
 
-/// How much more delay 99 % of the late snapshots would have needed, ms; `None` if none was late.
+/// How much more delay 99 % of each source's late snapshots would have needed, ms; `None` if none was late.
 fn recommended_delay(cnc: &CncReader) -> Option<u64> {
-    let lateness = cnc.histograms().find(|histogram| histogram.name == cutline::plane::counters::CUT_LATENESS.name)?;
-    Some(lateness.percentile(0.99)?.div_ceil(1_000_000))
+    let lateness = cnc.histograms().filter(|histogram| histogram.name == cutline::plane::counters::CUT_LATENESS.name);
+    let late_ns = lateness.filter(|histogram| histogram.count > 0).filter_map(|histogram| histogram.percentile(0.99));
+    Some(late_ns.max()?.div_ceil(1_000_000))
 }
 
 fn json(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
