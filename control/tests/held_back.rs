@@ -19,15 +19,21 @@ use serde_json::Value;
 /// A part of it is what gives room again, more than all the buffers between a source and the disk.
 const DISK_BYTES: u64 = 6 << 20;
 const BALLAST_BYTES: usize = 2 << 20;
-/// Longer than any hitch of a machine that reads.
+/// Longer than most hitches of a machine that reads.
 const HELD_BACK: Duration = Duration::from_secs(1);
+const FILLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Sends numbered trades as fast as they are taken, until none has been taken for a while; `rest` is what a trade's line was not
-/// sent of.
-fn fill(stream: &mut UnixStream, sent: &mut Vec<Value>, rest: &mut Vec<u8>) {
+/// Sends numbered trades as fast as they are taken, until none has been taken for a while and the reason is told: a busy machine may
+/// pause too. `rest` is what a trade's line was not sent of.
+fn fill(stream: &mut UnixStream, sent: &mut Vec<Value>, rest: &mut Vec<u8>, is_told: impl Fn() -> bool) {
     stream.set_nonblocking(true).expect("a socket");
-    let mut taken = Instant::now();
-    while taken.elapsed() < HELD_BACK {
+    let (began, mut taken) = (Instant::now(), Instant::now());
+    while taken.elapsed() < HELD_BACK || !is_told() {
+        assert!(
+            began.elapsed() < FILLED_WITHIN,
+            "{} were sent and it is not held back, or does not say so",
+            sent.len()
+        );
         if rest.is_empty() {
             let mut event = trade(&format!("S{}", sent.len() % 3), sent.len() as u64);
             event["channel"] = "x".repeat(2_000).into();
@@ -68,10 +74,9 @@ impl Full {
         let running = Running::start(&place, &config, &data);
         let mut stream = connect(&socket);
         let (mut sent, mut rest) = (Vec::new(), Vec::new());
-        fill(&mut stream, &mut sent, &mut rest);
+        fill(&mut stream, &mut sent, &mut rest, || why.iter().all(|part| running.reason().contains(part)));
         let taken = running.counter("inputs_receipts");
         assert!(taken > 0 && taken < sent.len() as u64, "{taken} of {}", sent.len());
-        wait_until("it says why it is not ready", || why.iter().all(|part| running.reason().contains(part)));
         Self { place, config, data, running, stream, sent, rest }
     }
 
