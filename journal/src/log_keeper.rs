@@ -135,7 +135,9 @@ impl LogKeeper {
     /// which is written, so that what was appended a moment ago is read without a system call.
     fn kept_from(&self) -> u64 {
         let size = self.settings.segment_bytes;
-        let written = self.visible() - self.visible() % size;
+        // Read once: the appender moves it meanwhile.
+        let visible = self.visible();
+        let written = visible - visible % size;
         if self.settings.live_segments > LIVE_SEGMENTS_MIN { written.saturating_sub(size) } else { written }
     }
 
