@@ -19,7 +19,7 @@ use crate::head::Head;
 use crate::layout::{Mark, to_usize};
 use crate::lookup::Lookup;
 use crate::marks::MarkFile;
-use crate::recover::{LIVE_SEGMENTS_MIN, LogSettings};
+use crate::recover::LogSettings;
 use crate::segment::{LiveSegment, SegmentBytes};
 
 /// Most bytes copied to disk between two looks at what must be prepared.
@@ -131,14 +131,14 @@ impl LogKeeper {
         Ok(())
     }
 
-    /// From here on memory is kept although disk has it: with more segments than the least number, the one before that
-    /// which is written, so that what was appended a moment ago is read without a system call.
+    /// From here on memory is kept although disk has it: of the segments beside the one that is written half lie behind it,
+    /// so that what was appended a while ago is read without a system call, and half ahead.
     fn kept_from(&self) -> u64 {
         let size = self.settings.segment_bytes;
+        let behind = (self.settings.live_segments as u64 - 1) / 2;
         // Read once: the appender moves it meanwhile.
         let visible = self.visible();
-        let written = visible - visible % size;
-        if self.settings.live_segments > LIVE_SEGMENTS_MIN { written.saturating_sub(size) } else { written }
+        (visible - visible % size).saturating_sub(behind * size)
     }
 
     fn prepare_segment(&mut self, base: u64) -> Result<(), LogFault> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::fault::LogFault;
 use crate::layout::check_segment_bytes;
 
-/// Fewest segments in memory: one written, one ready, one on its way to disk.
+/// Fewest segments in memory: one written, one ready, one behind it on its way to disk and for look-ups.
 pub const LIVE_SEGMENTS_MIN: usize = 3;
 
 /// How a log is kept.

@@ -8,6 +8,7 @@ use std::fs;
 use std::process::Command;
 
 use cutline::ingest::Format;
+use cutline::sequence::stage::TimeSource;
 use cutline_ring::idle::Idle;
 use tempfile::NamedTempFile;
 
@@ -134,12 +135,12 @@ fn two_lanes_backing_off() {
 
 #[test]
 fn one_lane_spinning_on_a_socket() {
-    is_clean("one_lane_spinning_on_a_socket", Case { source: Source::Socket, ..CLOCK });
+    is_clean("one_lane_spinning_on_a_socket", Case { source: Source::Socket, time: TimeSource::Receipts, ..CLOCK });
 }
 
 #[test]
 fn one_lane_backing_off_on_a_socket() {
-    let case = Case { source: Source::Socket, idle: Idle::Backoff, format: Format::Ndjson, ..CLOCK };
+    let case = Case { source: Source::Socket, idle: Idle::Backoff, format: Format::Ndjson, is_timer: false, ..BASE };
     is_clean("one_lane_backing_off_on_a_socket", case);
 }
 
