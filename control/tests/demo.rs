@@ -35,6 +35,7 @@ fn a_capture_goes_through_whole() {
     ]);
     let said = succeed(&["demo", "--input", &input, "--seconds", "1", "--data", &data]);
     proved(&said);
+    assert!(!std::path::Path::new(&data).join("feed.sock").exists(), "its socket goes with it");
     assert_eq!(received(&data).len().to_string(), count);
     assert!(succeed(&["dump", &data, "runs"]).contains(r#""status":"completed""#));
 }

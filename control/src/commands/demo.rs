@@ -2,7 +2,8 @@
 //! own, a live view, and the proof by replay.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,7 @@ use cutline::plane::counters as table;
 use cutline::sequence::stage::TimeSource;
 use cutline_shm::reader::CncReader;
 
+use super::capture::Capture;
 use super::signals::StopRequest;
 use super::{Failure, Outcome, capture, generate, live, print, stat, verify};
 use crate::cli;
@@ -44,17 +46,16 @@ pub fn demo(args: &cli::Demo) -> Outcome {
     let socket = data.join("feed.sock");
     let capture = args.input.as_deref().map(capture::open).transpose()?;
     let unread = capture.as_ref().map(|capture| capture.failed.clone());
-    let (source, time) = match capture {
-        Some(capture) => (FeedAddress::Reader(capture.reader), TimeSource::Receipts),
-        None => (FeedAddress::UnixListen(socket.clone()), TimeSource::Clock),
-    };
+    // A capture has a time of its own.
+    let time = if capture.is_some() { TimeSource::Receipts } else { TimeSource::Clock };
     print(format_args!("data directory {}", data.display()))?;
+    let source = FeedAddress::UnixListen(socket.clone());
     let feed = FeedSettings { name: "demo".to_owned(), source, format: Format::Ndjson };
     let pipeline = live::open(&config, vec![feed], time)?;
     let mut follower = Follower::start(&data)?;
     let followed = follower.collect()?;
     let fed = Arc::new(AtomicBool::new(false));
-    let feeder = if args.input.is_none() { Some(feeder(args, socket, Arc::clone(&fed))?) } else { None };
+    let feeder = feeder(args, capture, socket, Arc::clone(&fed))?;
 
     let cnc = stat::open(&data)?;
     let started = Instant::now();
@@ -69,15 +70,13 @@ pub fn demo(args: &cli::Demo) -> Outcome {
             let _ = view(&cnc, &followed, &mut last_receipts);
         }
         // A capture ends by itself.
-        let Some(feeder) = &feeder else { return stop.is_set() };
-        let over = stop.is_set() || started.elapsed() >= length || feeder.is_finished();
+        let over = stop.is_set() || (args.input.is_none() && started.elapsed() >= length);
         stop_feed.fetch_or(over, Ordering::AcqRel);
-        over && feeder.is_finished()
+        stop.is_set() || feeder.is_finished()
     })?;
-    if let Some(feeder) = feeder {
-        let fed = feeder.join().map_err(|_| Failure::machine("the feed ended by a panic"))?;
-        fed.map_err(|error| Failure::machine(format!("feed: {error}")))?;
-    }
+    let fed = feeder.join().map_err(|_| Failure::machine("the feed ended by a panic"))?;
+    // A feed that is stopped finds its socket closed.
+    fed.or_else(|error| if stop.is_set() { Ok(()) } else { Err(Failure::machine(format!("feed: {error}"))) })?;
     view(&cnc, &followed, &mut last_receipts)?;
     let published = table_value(&cnc, table::PUBLISH_EVENTS.name);
     let seen = follower.finish(&followed, published);
@@ -166,8 +165,10 @@ impl Followed {
     }
 }
 
+/// Feeds the socket from a thread: the capture, or what the generator makes.
 fn feeder(
     args: &cli::Demo,
+    capture: Option<Capture>,
     socket: PathBuf,
     stop: Arc<AtomicBool>,
 ) -> Result<thread::JoinHandle<io::Result<()>>, Failure> {
@@ -182,8 +183,29 @@ fn feeder(
     let generator = Generator::new(settings).map_err(Failure::usage)?;
     Ok(thread::spawn(move || {
         let target = UnixStream::connect(socket)?;
-        generate::send(generator, Box::new(target), true, |_| !stop.load(Ordering::Acquire))
+        let sink = Box::new(target.try_clone()?);
+        let goes_on = || !stop.load(Ordering::Acquire);
+        match capture {
+            Some(capture) => copy(capture.reader, sink, goes_on)?,
+            None => generate::send(generator, sink, true, |_| goes_on())?,
+        }
+        // Ended only when the other side has taken everything in: it closes then.
+        target.shutdown(Shutdown::Write)?;
+        (&target).read(&mut [0]).map(drop)
     }))
+}
+
+fn copy(mut from: impl Read, mut to: impl Write, goes_on: impl Fn() -> bool) -> io::Result<()> {
+    let mut bytes = vec![0; 1 << 16];
+    while goes_on() {
+        match from.read(&mut bytes) {
+            // Why it ended is told by the capture.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+            Ok(read) => to.write_all(&bytes[..read])?,
+        }
+    }
+    Ok(())
 }
 
 fn table_value(cnc: &CncReader, name: &str) -> u64 {
