@@ -43,6 +43,7 @@ impl Log {
             live_segments: SEGMENTS,
             capacity_bytes: 0,
             durable: false,
+            disk: cutline_journal::disk::os_disk(),
         };
         let (appender, _keeper) = recover(settings, 1).and_then(Recovered::activate)?;
         Ok(Self { appender, _keeper, folder })

@@ -90,6 +90,7 @@ impl Place {
             live_segments: 4,
             capacity_bytes: 0,
             durable: false,
+            disk: cutline_journal::disk::os_disk(),
         }
     }
 

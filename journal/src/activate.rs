@@ -16,7 +16,6 @@ use bytemuck::bytes_of;
 use cutline_shm::region::Region;
 
 use crate::appender::Appender;
-use crate::disk::{remove, reserve_segment, settle, sync_dir, zero_from};
 use crate::fault::LogFault;
 use crate::head::Head;
 use crate::layout::{HeadIdentity, Mark, SEGMENT_HEADER_BYTES, SegmentHeader, to_usize};
@@ -46,7 +45,7 @@ impl Recovered {
         let old_head = self.take_over_head()?;
         self.remove_behind(begin)?;
         for stale in self.files.live_bases()?.into_iter().filter(|&found| found != begin.base) {
-            remove(&self.files.live_segment(stale).unwrap_or_default())?;
+            self.files.disk().forget_region(&self.files.live_segment(stale).unwrap_or_default())?;
         }
         let current = self.current_segment(begin)?;
         let head = self.renew_head(old_head, &mark)?;
@@ -86,17 +85,17 @@ impl Recovered {
     fn bring_to_disk(&self, begin: Begin) -> Result<(), LogFault> {
         let size = self.settings.segment_bytes;
         let from = self.marks.promised();
-        let on_disk = self.files.disk_bases()?;
+        let (disk, on_disk) = (self.files.disk(), self.files.disk_bases()?);
         let due = |base: u64| base + size > from || !on_disk.contains(&base);
         for base in self.files().all_bases()?.into_iter().filter(|&base| base < begin.base && due(base)) {
             let path = self.files.disk_segment(base);
             match self.load_live(base)? {
-                Some(live) => settle(&path, live.slice(0, live.len()).unwrap_or_default(), size)?,
-                None => reserve_segment(&path, size)?.sync_all().map_err(LogFault::io("flush", &path))?,
+                Some(live) => disk.settle(&path, live.slice(0, live.len()).unwrap_or_default(), size)?,
+                None => disk.reserve_segment(&path, size)?.sync_data().map_err(LogFault::io("flush", &path))?,
             }
         }
-        settle(&self.files.disk_segment(begin.base), &self.first_bytes(begin)?, size)?;
-        sync_dir(self.files.disk_dir())
+        disk.settle(&self.files.disk_segment(begin.base), &self.first_bytes(begin)?, size)?;
+        disk.settle_names(self.files.disk_dir())
     }
 
     /// The bytes of the current segment before where writing goes on.
@@ -109,7 +108,7 @@ impl Recovered {
             return Ok(live.slice(0, begin.offset).unwrap_or_default().to_vec());
         }
         let mut disk = DiskSegment::default();
-        disk.read(&self.files.disk_segment(begin.base), self.settings.segment_bytes)?;
+        disk.read(self.files.disk(), &self.files.disk_segment(begin.base), self.settings.segment_bytes)?;
         Ok(disk.slice(0, begin.offset).unwrap_or_default().to_vec())
     }
 
@@ -121,18 +120,19 @@ impl Recovered {
             cuts.note(generation, position);
         }
         let mark = Mark { log_id: self.log_id, position, generation, cuts, ..Mark::default() };
-        let mut marks = MarkFile::open(self.files.mark(), before.counter)?;
+        let mut marks = MarkFile::open(self.files.clone(), before.counter)?;
         marks.write_both(mark)?;
-        sync_dir(self.files.disk_dir())?;
+        self.files.disk().settle_names(self.files.disk_dir())?;
         Ok((marks, mark))
     }
 
     fn remove_behind(&self, begin: Begin) -> Result<(), LogFault> {
+        let disk = self.files.disk();
         for stale in self.files.disk_bases()?.into_iter().filter(|&found| found > begin.base) {
-            remove(&self.files.disk_segment(stale))?;
+            disk.forget(&self.files.disk_segment(stale))?;
         }
-        zero_from(&self.files.disk_segment(begin.base), begin.offset as u64, self.settings.segment_bytes)?;
-        sync_dir(self.files.disk_dir())
+        disk.zero_from(&self.files.disk_segment(begin.base), begin.offset as u64, self.settings.segment_bytes)?;
+        disk.settle_names(self.files.disk_dir())
     }
 
     /// Whether the memory copies are gone on with. After a cut they are not: committed bytes never change under a follower.
@@ -149,7 +149,7 @@ impl Recovered {
         if let Ok(Some(stale)) = Head::open_write(&path) {
             stale.close();
         }
-        remove(&path)?;
+        self.files.disk().forget_region(&path)?;
         Ok(None)
     }
 
@@ -160,9 +160,10 @@ impl Recovered {
         let reuse = self.memory_goes_on() && path.exists();
         let first = self.first_bytes(begin)?;
         if !reuse {
-            remove(&path)?;
+            self.files.disk().forget_region(&path)?;
         }
-        let region = if reuse { Region::open_write(&path, size)? } else { Region::create_new(&path, size)? };
+        let region =
+            if reuse { Region::open_write(&path, size)? } else { self.files.disk().create_region(&path, size)? };
         region.populate_write()?;
         let segment = LiveSegment { base: begin.base, region: Arc::new(region) };
         if reuse {
@@ -193,7 +194,7 @@ impl Recovered {
             durable_mode: u64::from(self.settings.durable),
             ..HeadIdentity::default()
         };
-        remove(&path)?;
-        Head::create(&path, identity, self.oldest, mark.position)
+        self.files.disk().forget_region(&path)?;
+        Head::create(self.files.disk(), &path, identity, self.oldest, mark.position)
     }
 }

@@ -9,14 +9,19 @@
 //! ```
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::disk::{Disk, OsDisk, os_disk};
 use crate::fault::LogFault;
 use crate::layout::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// The link in a data directory that leads to its live directory.
 pub const LIVE_LINK: &str = "live";
+
+/// The first bytes of a segment.
+type Start = [u8; SEGMENT_HEADER_BYTES as usize];
 
 /// The two folders of one log.
 #[derive(Clone, Debug)]
@@ -25,13 +30,15 @@ pub struct LogFiles {
     live: Option<PathBuf>,
     /// The log's owner reads everything that is committed, whatever followers may see.
     owner: bool,
+    /// What the disk files are reached through.
+    through: Arc<dyn Disk>,
 }
 
 impl LogFiles {
     /// The log `name` of the data directory `data`, with its live directory if there is one.
     #[must_use]
     pub fn new(data: &Path, live: Option<&Path>, name: &str) -> Self {
-        Self { disk: data.join(name), live: live.map(|live| live.join(name)), owner: false }
+        Self { disk: data.join(name), live: live.map(|live| live.join(name)), owner: false, through: os_disk() }
     }
 
     /// The log `name` of `data`, its live directory found through the data directory's link.
@@ -40,6 +47,19 @@ impl LogFiles {
         // A relative link leads on from where it lies.
         let live = fs::read_link(data.join(LIVE_LINK)).ok().map(|live| data.join(live)).filter(|live| live.is_dir());
         Self::new(data, live.as_deref(), name)
+    }
+
+    /// The same files on another disk than the operating system's.
+    #[must_use]
+    pub fn through(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.through = disk;
+        self
+    }
+
+    /// What the disk files are reached through. Memory copies are the machine's in any case.
+    #[must_use]
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.through
     }
 
     /// The same files, as their log's owner reads them: everything committed, on disk or not.
@@ -87,20 +107,21 @@ impl LogFiles {
     /// Header of the segment at `base`, wherever it is; `None` if it is not there or not begun.
     #[must_use]
     pub fn header(&self, base: u64) -> Option<SegmentHeader> {
-        [self.live_segment(base), Some(self.disk_segment(base))].into_iter().flatten().find_map(|path| {
-            let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-            fs::File::open(path).ok()?.read_exact_at(&mut bytes, 0).ok()?;
-            SegmentHeader::read(&bytes).ok()
-        })
+        self.starts(base).find_map(|bytes| SegmentHeader::read(&bytes).ok())
     }
 
     /// Whether the segment at `base` is there and was begun, be its header right or wrong.
     #[must_use]
     pub fn begun(&self, base: u64) -> bool {
-        [self.live_segment(base), Some(self.disk_segment(base))].into_iter().flatten().any(|path| {
+        self.starts(base).any(|bytes| bytes.iter().any(|&byte| byte != 0))
+    }
+
+    /// What lies where the header of the segment at `base` is, in memory and then on disk.
+    fn starts(&self, base: u64) -> impl Iterator<Item = Start> {
+        let live = self.live_segment(base).map(|path| (&OsDisk as &dyn Disk, path));
+        live.into_iter().chain([(self.disk(), self.disk_segment(base))]).filter_map(|(disk, path)| {
             let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-            let read = fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, 0));
-            read.is_ok() && bytes.iter().any(|&byte| byte != 0)
+            disk.read_start(&path, &mut bytes).ok().map(|()| bytes)
         })
     }
 
@@ -121,7 +142,7 @@ impl LogFiles {
     /// # Errors
     /// [`LogFault::Absent`] without the folder, [`LogFault::Io`] if it cannot be read.
     pub fn disk_bases(&self) -> Result<Vec<u64>, LogFault> {
-        bases(&self.disk)
+        bases(self.disk(), &self.disk)
     }
 
     /// Base positions of all segments, on disk and in memory, ascending.
@@ -143,7 +164,7 @@ impl LogFiles {
     pub fn live_bases(&self) -> Result<Vec<u64>, LogFault> {
         match &self.live {
             None => Ok(Vec::new()),
-            Some(live) => match bases(live) {
+            Some(live) => match bases(&OsDisk, live) {
                 Err(LogFault::Absent(_)) => Ok(Vec::new()),
                 other => other,
             },
@@ -155,14 +176,13 @@ fn segment_name(base: u64) -> String {
     format!("{base:020}.seg")
 }
 
-fn bases(dir: &Path) -> Result<Vec<u64>, LogFault> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(LogFault::Absent(dir.to_owned())),
+fn bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, LogFault> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LogFault::Absent(dir.to_owned())),
         other => other.map_err(LogFault::io("list", dir))?,
     };
     let mut bases = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(LogFault::io("list", dir))?.file_name();
+    for name in names {
         let base = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|base| base.parse().ok());
         // Only names that we would give: another spelling of the same number is another file.
         bases.extend(base.filter(|&base| name == *segment_name(base)));

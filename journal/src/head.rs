@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use cutline_shm::owner::boot_id;
 use cutline_shm::region::{Region, RegionCause};
 
+use crate::disk::Disk;
 use crate::fault::LogFault;
 use crate::layout::{
     HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_MAGIC, HEAD_OLDEST, HEAD_VISIBLE, HeadIdentity,
@@ -32,8 +33,14 @@ pub(crate) struct Head {
 impl Head {
     /// Makes a head of a log that has none, with everything up to `position` visible and on disk; `identity.magic` and
     /// `identity.boot_id` are filled in.
-    pub fn create(path: &Path, identity: HeadIdentity, oldest: u64, position: u64) -> Result<Self, LogFault> {
-        let region = Region::create_new(path, HEAD_BYTES)?;
+    pub fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        identity: HeadIdentity,
+        oldest: u64,
+        position: u64,
+    ) -> Result<Self, LogFault> {
+        let region = disk.create_region(path, HEAD_BYTES)?;
         let identity = HeadIdentity { magic: [0; 8], boot_id: this_boot()?, ..identity };
         region.store_record(0, &identity);
         let head = Self { region: Arc::new(region) };

@@ -6,13 +6,9 @@
 //! stands still, memory fills, the appender is blocked, and the next call tries again.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use cutline_shm::region::Region;
-
-use crate::disk::{open_existing, remove, reserve_segment, sync_dir, write_zeros};
+use crate::disk::DiskFile;
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
@@ -44,7 +40,7 @@ pub struct LogKeeper {
     /// No segment begins at or behind this position.
     capacity_end: u64,
     /// The disk file that is written, by its base; `None` after a fault: what is there must be looked at again.
-    disk: Option<(u64, File)>,
+    disk: Option<(u64, Box<dyn DiskFile>)>,
     /// Base of the last disk file that was made ahead of need, and whether its name is durable.
     disk_ready: (u64, bool),
     /// The disk file that is being written with zeros ahead of need: its base and how far.
@@ -118,7 +114,7 @@ impl LogKeeper {
             if oldest.base + size > self.durable || oldest.base >= kept_from {
                 return Ok(());
             }
-            remove(&self.files.live_segment(oldest.base).unwrap_or_default())?;
+            self.files.disk().forget_region(&self.files.live_segment(oldest.base).unwrap_or_default())?;
             self.retired.extend(self.live.pop_front());
         }
         while self.live.len() < self.settings.live_segments && self.prepared.slots() > 0 {
@@ -144,12 +140,12 @@ impl LogKeeper {
     fn prepare_segment(&mut self, base: u64) -> Result<(), LogFault> {
         let size = self.settings.segment_bytes;
         if self.disk_ready.0 != base {
-            reserve_segment(&self.files.disk_segment(base), size)?;
+            self.files.disk().reserve_segment(&self.files.disk_segment(base), size)?;
             self.disk_ready = (base, false);
         }
         let path = self.files.live_segment(base).unwrap_or_default();
-        remove(&path)?;
-        let region = Region::create_new(&path, to_usize(size))?;
+        self.files.disk().forget_region(&path)?;
+        let region = self.files.disk().create_region(&path, to_usize(size))?;
         region.populate_write()?;
         let segment = LiveSegment { base, region: Arc::new(region) };
         for lookup in &mut self.lookups {
@@ -194,9 +190,9 @@ impl LogKeeper {
             return Ok(());
         }
         let path = self.files.disk_segment(base);
-        let file = open_existing(&path)?;
+        let file = self.files.disk().open_existing(&path)?;
         let to = (from + ZERO_STEP_BYTES).min(size);
-        write_zeros(&file, from, to).map_err(LogFault::io("clear", &path))?;
+        file.write_zeros(from, to).map_err(LogFault::io("clear", &path))?;
         if to == size {
             file.sync_data().map_err(LogFault::io("flush", &path))?;
         }
@@ -251,12 +247,12 @@ impl LogKeeper {
         let (at, len) = (to_usize(start), to_usize(to - base - start));
         let bytes = segment.slice(at, len).ok_or_else(|| lost(format!("its memory copy has no byte {}", to - base)))?;
         if !self.disk_ready.1 {
-            sync_dir(self.files.disk_dir())?;
+            self.files.disk().settle_names(self.files.disk_dir())?;
             self.disk_ready.1 = true;
         }
         let disk = match &mut self.disk {
             Some((open, file)) if *open == base => file,
-            disk => &mut disk.insert((base, open_existing(&path)?)).1,
+            disk => &mut disk.insert((base, self.files.disk().open_existing(&path)?)).1,
         };
         disk.write_all_at(bytes, start).map_err(LogFault::io("write", &path))?;
         disk.sync_data().map_err(LogFault::io("flush", &path))
@@ -281,18 +277,19 @@ impl LogKeeper {
     /// The disk's; the log is then as after a crash of the process, and nothing is lost.
     pub fn close(mut self) -> Result<(), LogFault> {
         while self.flush(self.visible())? {}
+        let disk = self.files.disk();
         // Segments prepared ahead hold nothing; without them the last one ends the log.
         let last = self.durable - self.durable % self.settings.segment_bytes;
         for base in self.files.disk_bases()?.into_iter().filter(|&base| base > last) {
-            remove(&self.files.disk_segment(base))?;
+            disk.forget(&self.files.disk_segment(base))?;
         }
-        sync_dir(self.files.disk_dir())?;
+        disk.settle_names(self.files.disk_dir())?;
         self.mark.clean = 1;
         self.marks.write_both(self.mark)?;
         self.head.close();
         for base in self.files.live_bases()? {
-            remove(&self.files.live_segment(base).unwrap_or_default())?;
+            disk.forget_region(&self.files.live_segment(base).unwrap_or_default())?;
         }
-        remove(&self.files.head().unwrap_or_default())
+        disk.forget_region(&self.files.head().unwrap_or_default())
     }
 }

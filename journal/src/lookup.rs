@@ -86,7 +86,8 @@ impl Lookup {
             Some(index) => view(&self.held[index], base, to_usize(offset)),
             None => {
                 // Retired, just now perhaps: then the disk file is complete.
-                self.buffer.read_frame(&self.files.disk_segment(base), offset, self.segment_bytes)?;
+                let path = self.files.disk_segment(base);
+                self.buffer.read_frame(self.files.disk(), &path, offset, self.segment_bytes)?;
                 view(&self.buffer, position, 0)
             }
         };

@@ -3,16 +3,16 @@
 //! Two slots of a sector each, written in turn: a write that does not come to its end leaves the other. Where a mark says more than "further than before" (a new
 //! generation, a clean stop) both slots get it, so that no single damaged slot can take it back.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 
-use cutline_shm::region::FILE_MODE;
-
-use crate::disk::open_existing;
+use crate::disk::{Access, Disk, DiskFile};
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
-use crate::layout::{MARK_SLOT_BYTES, Mark};
+use crate::layout::{MARK_SLOT_BYTES, Mark, to_usize};
+
+/// Bytes of the mark file.
+const SLOTS_BYTES: u64 = 2 * MARK_SLOT_BYTES as u64;
 
 /// What the mark file says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,14 +62,13 @@ impl Marks {
 /// [`LogFault::Io`].
 pub fn read_marks(files: &LogFiles) -> Result<Marks, LogFault> {
     let path = files.mark();
-    let bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Marks::default()),
+    let (bytes, len) = match read_slots(files.disk(), &path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Marks::default()),
         other => other.map_err(LogFault::io("read", &path))?,
     };
     let mut marks = Marks::default();
-    let full = 2 * MARK_SLOT_BYTES;
-    if bytes.len() != full && !bytes.is_empty() {
-        marks.damaged = Some(bytes.len().min(full) as u64);
+    if len != SLOTS_BYTES && len != 0 {
+        marks.damaged = Some(len.min(SLOTS_BYTES));
     }
     for (index, slot) in bytes.chunks(MARK_SLOT_BYTES).take(2).enumerate() {
         match Mark::read(slot) {
@@ -82,11 +81,20 @@ pub fn read_marks(files: &LogFiles) -> Result<Marks, LogFault> {
     Ok(marks)
 }
 
+/// The mark file's bytes, as far as it may have some, and its length.
+fn read_slots(disk: &dyn Disk, path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let file = disk.open(path, Access::Read)?;
+    let len = file.len_bytes()?;
+    let mut bytes = vec![0; to_usize(len.min(SLOTS_BYTES))];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok((bytes, len))
+}
+
 /// The writing end of a mark file.
 pub(crate) struct MarkFile {
-    path: PathBuf,
+    files: LogFiles,
     /// `None` after a fault: it is opened anew, in case the disk was taken away and has come back.
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     counter: u64,
 }
 
@@ -95,16 +103,11 @@ impl MarkFile {
     ///
     /// # Errors
     /// [`LogFault::Io`].
-    pub fn open(path: PathBuf, counter: u64) -> Result<Self, LogFault> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(FILE_MODE)
-            .open(&path)
-            .map_err(LogFault::io("create", &path))?;
-        file.set_len(2 * MARK_SLOT_BYTES as u64).map_err(LogFault::io("size", &path))?;
-        Ok(Self { path, file: Some(file), counter })
+    pub fn open(files: LogFiles, counter: u64) -> Result<Self, LogFault> {
+        let path = files.mark();
+        let file = files.disk().open(&path, Access::Create).map_err(LogFault::io("create", &path))?;
+        file.set_len(SLOTS_BYTES).map_err(LogFault::io("size", &path))?;
+        Ok(Self { files, file: Some(file), counter })
     }
 
     /// Writes the next mark. It is on disk with the next [`MarkFile::sync`]; until then the one before counts, which is
@@ -141,12 +144,17 @@ impl MarkFile {
         self.on_file("flush", |file| file.sync_data())
     }
 
-    fn on_file(&mut self, what: &'static str, act: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), LogFault> {
+    fn on_file(
+        &mut self,
+        what: &'static str,
+        act: impl FnOnce(&dyn DiskFile) -> io::Result<()>,
+    ) -> Result<(), LogFault> {
+        let path = self.files.mark();
         let file = match self.file.take() {
             Some(file) => file,
-            None => open_existing(&self.path)?,
+            None => self.files.disk().open_existing(&path)?,
         };
-        act(&file).map_err(LogFault::io(what, &self.path))?;
+        act(&*file).map_err(LogFault::io(what, &path))?;
         self.file = Some(file);
         Ok(())
     }

@@ -11,10 +11,10 @@
 //! | a bad frame before the mark, or in memory | corruption: refused, with the exact place |
 //! | two committed copies that differ | corruption: refused, with the exact place |
 
-use std::fs;
 use std::path::PathBuf;
 
 use crate::course::head_that_counts;
+use crate::disk::{Disk, OsDisk};
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::head::Head;
@@ -61,9 +61,11 @@ impl End {
 /// [`LogFault::Corrupt`] with the exact place, [`LogFault::Settings`], or a file's fault.
 pub fn recover(settings: LogSettings, new_log_id: u64) -> Result<Recovered, LogFault> {
     settings.check()?;
-    let files = LogFiles::new(&settings.data, Some(&settings.live), settings.name).for_owner();
-    for dir in [Some(files.disk_dir()), files.live_dir()].into_iter().flatten() {
-        fs::create_dir_all(dir).map_err(LogFault::io("create folder", dir))?;
+    let files =
+        LogFiles::new(&settings.data, Some(&settings.live), settings.name).through(settings.disk.clone()).for_owner();
+    files.disk().create_dir(files.disk_dir()).map_err(LogFault::io("create folder", files.disk_dir()))?;
+    if let Some(live) = files.live_dir() {
+        OsDisk.create_dir(live).map_err(LogFault::io("create folder", live))?;
     }
     let marks = read_marks(&files)?;
     if let Some(damage) = marks.damage(&files).filter(|_| marks.newest.is_none()) {

@@ -1,7 +1,5 @@
 //! The bytes of one segment, in shared memory or read from disk.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +9,7 @@ use cutline_shm::region::Region;
 
 use crate::crc;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
+use crate::disk::{Access, Disk};
 use crate::fault::LogFault;
 use crate::layout::to_usize;
 
@@ -123,9 +122,9 @@ impl DiskSegment {
     ///
     /// # Errors
     /// [`LogFault::Io`], also for a file larger than `max_bytes`.
-    pub fn read(&mut self, path: &Path, max_bytes: u64) -> Result<(), LogFault> {
-        let file = File::open(path).map_err(LogFault::io("open", path))?;
-        let len = file.metadata().map_err(LogFault::io("stat", path))?.len();
+    pub fn read(&mut self, disk: &dyn Disk, path: &Path, max_bytes: u64) -> Result<(), LogFault> {
+        let file = disk.open(path, Access::Read).map_err(LogFault::io("open", path))?;
+        let len = file.len_bytes().map_err(LogFault::io("stat", path))?;
         if len > max_bytes {
             let error = std::io::Error::other(format!("{len} bytes, a segment has at most {max_bytes}"));
             return Err(LogFault::io("read", path)(error));
@@ -140,8 +139,14 @@ impl DiskSegment {
     ///
     /// # Errors
     /// [`LogFault::Io`].
-    pub fn read_frame(&mut self, path: &Path, offset: u64, segment_bytes: u64) -> Result<(), LogFault> {
-        let file = File::open(path).map_err(LogFault::io("open", path))?;
+    pub fn read_frame(
+        &mut self,
+        disk: &dyn Disk,
+        path: &Path,
+        offset: u64,
+        segment_bytes: u64,
+    ) -> Result<(), LogFault> {
+        let file = disk.open(path, Access::Read).map_err(LogFault::io("open", path))?;
         let mut head = [0; DESCRIPTOR_BYTES];
         file.read_exact_at(&mut head, offset).map_err(LogFault::io("read", path))?;
         let header: Descriptor = bytemuck::pod_read_unaligned(&head);

@@ -1,7 +1,9 @@
-//! How a log is kept, and what of it cannot work. Plain data.
+//! How a log is kept, and what of it cannot work. Plain data, and the disk to keep it on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::disk::Disk;
 use crate::fault::LogFault;
 use crate::layout::check_segment_bytes;
 
@@ -25,6 +27,8 @@ pub struct LogSettings {
     pub capacity_bytes: u64,
     /// Followers see only what is on disk.
     pub durable: bool,
+    /// Where the files lie: [`crate::disk::os_disk`], or one that a test makes fail.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl LogSettings {

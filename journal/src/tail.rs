@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::course::head_that_counts;
 use crate::descriptor::Descriptor;
+use crate::disk::Access;
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::frame::{Frame, Look, look};
@@ -246,10 +247,10 @@ impl Tail {
 
     /// The commit word at this place in the disk file as it is now; 0 if it cannot be read.
     fn disk_word(&self) -> u32 {
-        use std::os::unix::fs::FileExt;
         let mut word = [0; 4];
-        let read = std::fs::File::open(self.files.disk_segment(self.base))
-            .and_then(|file| file.read_exact_at(&mut word, self.offset as u64));
+        let path = self.files.disk_segment(self.base);
+        let file = self.files.disk().open(&path, Access::Read);
+        let read = file.and_then(|file| file.read_exact_at(&mut word, self.offset as u64));
         if read.is_ok() { u32::from_le_bytes(word) } else { 0 }
     }
 

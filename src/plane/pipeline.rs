@@ -496,6 +496,7 @@ fn recover_logs(config: &Config, log_ids: [u64; 3]) -> Result<([Recovered; 3], R
         live_segments: config.log.live_segments as usize,
         capacity_bytes,
         durable: config.publish.durability == Durability::Durable,
+        disk: cutline_journal::disk::os_disk(),
     };
     let inputs = recover(settings("inputs", config.log.capacity_bytes.unwrap_or(0)), log_ids[0])?;
     let mut runs = recover(settings("runs", 0), log_ids[1])?;

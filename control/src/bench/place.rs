@@ -160,6 +160,7 @@ pub fn open_log(
         live_segments: segments.live,
         capacity_bytes: 0,
         durable: false,
+        disk: cutline_journal::disk::os_disk(),
     };
     let [id, ..] = log_ids();
     recover(settings, id).and_then(cutline_journal::recover::Recovered::activate).map_err(Failure::reading)

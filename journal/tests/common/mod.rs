@@ -46,6 +46,7 @@ impl Place {
             live_segments: 3,
             capacity_bytes: 0,
             durable: false,
+            disk: cutline_journal::disk::os_disk(),
         }
     }
 
