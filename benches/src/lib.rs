@@ -8,6 +8,7 @@
 mod hops;
 mod lines;
 mod logs;
+mod receipts;
 mod runs;
 mod texts;
 
@@ -40,10 +41,13 @@ pub trait Workload {
 pub type Make = fn() -> Result<Box<dyn Workload>, Fault>;
 
 /// All workloads by name, in the order of an event's way.
-pub const WORKLOADS: [(&str, Make); 10] = [
+pub const WORKLOADS: [(&str, Make); 13] = [
     ("envelope_scan", texts::scan),
     ("binary_decode", texts::decode),
+    ("ingest_ndjson", receipts::ingest_ndjson),
+    ("ingest_binary", receipts::ingest_binary),
     ("bytes_hop_256", hops::bytes),
+    ("sequence", receipts::sequence),
     ("append_256", logs::append),
     ("hop", hops::one),
     ("tail_poll_256", logs::tail_poll),

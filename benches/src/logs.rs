@@ -19,15 +19,18 @@ const OPS: u64 = 36_000;
 const NAME: &str = "inputs";
 const MEMORY: &str = "/dev/shm";
 
-/// A log of its own. Fields are dropped in this order: the folder last.
-struct Log {
-    appender: Appender,
+/// What a log of its own lies in; to be dropped after its appender. Fields are dropped in this order: the folder last.
+pub struct Log {
     _keeper: LogKeeper,
     folder: TempDir,
 }
 
 impl Log {
-    fn create() -> Result<Self, Fault> {
+    /// An empty log.
+    ///
+    /// # Errors
+    /// What the machine refuses.
+    pub fn create() -> Result<(Appender, Self), Fault> {
         let memory = Path::new(MEMORY);
         let folder = if memory.is_dir() { TempDir::new_in(memory)? } else { TempDir::new()? };
         let (data, live) = (folder.path().join("data"), folder.path().join("live"));
@@ -46,21 +49,21 @@ impl Log {
             disk: cutline_journal::disk::os_disk(),
         };
         let (appender, _keeper) = recover(settings, 1).and_then(Recovered::activate)?;
-        Ok(Self { appender, _keeper, folder })
-    }
-
-    fn append_all(&mut self) -> u64 {
-        let payload = [0x5a; PAYLOAD_BYTES];
-        let mut right = 0;
-        for number in 0..OPS {
-            let header = Descriptor { kind: 1, aux: number.cast_signed(), ..Descriptor::default() };
-            right += u64::from(self.appender.append(header, black_box(&payload)).is_ok());
-        }
-        right
+        Ok((appender, Self { _keeper, folder }))
     }
 }
 
-struct Append(Option<Log>);
+fn append_all(appender: &mut Appender) -> u64 {
+    let payload = [0x5a; PAYLOAD_BYTES];
+    let mut right = 0;
+    for number in 0..OPS {
+        let header = Descriptor { kind: 1, aux: number.cast_signed(), ..Descriptor::default() };
+        right += u64::from(appender.append(header, black_box(&payload)).is_ok());
+    }
+    right
+}
+
+struct Append(Option<(Appender, Log)>);
 
 /// A record appended and checksummed.
 pub fn append() -> Result<Box<dyn Workload>, Fault> {
@@ -80,20 +83,21 @@ impl Workload for Append {
     }
 
     fn round(&mut self) -> u64 {
-        self.0.as_mut().map_or(0, Log::append_all)
+        self.0.as_mut().map_or(0, |(appender, _)| append_all(appender))
     }
 }
 
 struct Poll {
+    _appender: Appender,
     log: Log,
     tail: Option<Tail>,
 }
 
 /// A frame found, checked and read.
 pub fn tail_poll() -> Result<Box<dyn Workload>, Fault> {
-    let mut log = Log::create()?;
-    log.append_all();
-    Ok(Box::new(Poll { log, tail: None }))
+    let (mut appender, log) = Log::create()?;
+    append_all(&mut appender);
+    Ok(Box::new(Poll { _appender: appender, log, tail: None }))
 }
 
 impl Workload for Poll {

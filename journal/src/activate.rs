@@ -9,7 +9,6 @@
 //! 4. what lies behind the end on disk is removed,
 //! 5. memory: stale copies are removed, the current segment is made or cleared, the head is made or renewed last.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
@@ -55,18 +54,8 @@ impl Recovered {
             capacity => self.oldest.saturating_add(capacity),
         };
         let (producer, prepared) = rtrb::RingBuffer::new(self.settings.live_segments);
-        let appender = Appender {
-            current: current.clone(),
-            offset: begin.offset,
-            next_seq: self.end.next_seq,
-            log_id: self.log_id,
-            segment_bytes: current.region.len(),
-            capacity_end,
-            prepared,
-            head: head.clone(),
-            group_open: false,
-            fresh: Cell::default(),
-        };
+        let next = (begin.offset, self.end.next_seq);
+        let appender = Appender::new(self.log_id, current.clone(), next, capacity_end, prepared, head.clone());
         let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, capacity_end, producer)?;
         Ok((appender, keeper))
     }

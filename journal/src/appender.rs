@@ -11,11 +11,9 @@ use std::cell::Cell;
 
 use cutline_ring::demote;
 
-use crate::crc;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
-use crate::frame::header_crc;
 use crate::head::Head;
-use crate::layout::{MORE, SEAL, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED};
+use crate::layout::{MORE, SEAL, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED, to_usize};
 use crate::segment::LiveSegment;
 
 /// How far ahead of the frame that is written lines are fetched for writing, bytes.
@@ -27,22 +25,55 @@ pub struct Blocked;
 
 /// The one writer of a log.
 pub struct Appender {
-    pub(crate) current: LiveSegment,
-    pub(crate) offset: usize,
-    pub(crate) next_seq: u64,
-    pub(crate) log_id: u64,
-    pub(crate) segment_bytes: usize,
+    current: LiveSegment,
+    /// Where the next frame goes in the current segment.
+    offset: usize,
+    /// Up to where frames go in it: behind them a header's room always stays, so that it can be sealed, and they end before the
+    /// log's capacity does.
+    limit: usize,
+    next_seq: u64,
+    log_id: u64,
     /// Position that the log may not pass.
-    pub(crate) capacity_end: u64,
-    pub(crate) prepared: rtrb::Consumer<LiveSegment>,
-    pub(crate) head: Head,
+    capacity_end: u64,
+    prepared: rtrb::Consumer<LiveSegment>,
+    head: Head,
     /// A group was claimed and neither committed nor dropped.
-    pub(crate) group_open: bool,
-    /// Groups committed since the last [`Appender::publish`], and where the last one begins.
-    pub(crate) fresh: Cell<(u32, usize)>,
+    group_open: bool,
+    /// Where the group that was committed last begins.
+    last_begin: usize,
+    /// How far the current segment was at the last [`Appender::publish`].
+    published: Cell<usize>,
 }
 
 impl Appender {
+    /// The writer of a log that goes on in `current` at `next`: an offset there, and a sequence.
+    pub(crate) fn new(
+        log_id: u64,
+        current: LiveSegment,
+        next: (usize, u64),
+        capacity_end: u64,
+        prepared: rtrb::Consumer<LiveSegment>,
+        head: Head,
+    ) -> Self {
+        let (offset, next_seq) = next;
+        let limit = limit(&current, capacity_end);
+        let (last_begin, published) = (offset, Cell::new(offset));
+        let group_open = false;
+        Self {
+            current,
+            offset,
+            limit,
+            next_seq,
+            log_id,
+            capacity_end,
+            prepared,
+            head,
+            group_open,
+            last_begin,
+            published,
+        }
+    }
+
     /// Largest sum of [`Descriptor::frame_bytes`] that one group may take, bytes.
     #[must_use]
     pub const fn group_max_bytes(segment_bytes: u64) -> u64 {
@@ -67,10 +98,15 @@ impl Appender {
     ///
     /// # Errors
     /// [`Blocked`]; nothing was written.
+    ///
+    /// # Panics
+    /// As [`Appender::group`] and [`Group::push`].
+    #[inline]
     pub fn append(&mut self, header: Descriptor, payload: &[u8]) -> Result<Descriptor, Blocked> {
-        let mut group = self.group(Descriptor::frame_bytes(payload.len()))?;
-        let written = group.push(header, &[payload]);
-        group.commit();
+        self.claim(Descriptor::frame_bytes(payload.len()))?;
+        let written = self.write(self.offset, self.next_seq, header, &[payload], 0);
+        self.current.commit(self.offset, written.length);
+        self.committed(self.offset + written.length as usize, self.next_seq + numbered(written.kind));
         Ok(written)
     }
 
@@ -82,50 +118,99 @@ impl Appender {
     /// # Panics
     /// If `group_bytes` exceeds [`Appender::group_max_bytes`]: limits are checked when the configuration is.
     pub fn group(&mut self, group_bytes: usize) -> Result<Group<'_>, Blocked> {
-        assert!(group_bytes as u64 <= Self::group_max_bytes(self.segment_bytes as u64), "group larger than a segment");
-        assert!(!self.group_open, "a group of frames was leaked without commit");
-        // One header's room always stays, so that a segment can be sealed.
-        let rolls = self.offset + group_bytes + DESCRIPTOR_BYTES > self.segment_bytes;
-        let next_base = self.current.base + self.segment_bytes as u64;
-        let start = if rolls { next_base + SEGMENT_HEADER_BYTES } else { self.position() };
-        if start + (group_bytes + DESCRIPTOR_BYTES) as u64 > self.capacity_end {
-            return Err(Blocked);
-        }
-        if rolls {
-            self.roll()?;
-        }
+        self.claim(group_bytes)?;
         self.group_open = true;
         let (start, next_seq) = (self.offset, self.next_seq);
         let limit = start + group_bytes;
         Ok(Group { first_length: 0, start, limit, offset: start, next_seq, promises_more: None, appender: self })
     }
 
+    /// Makes sure that so many bytes can be written at the offset.
+    #[inline]
+    fn claim(&mut self, group_bytes: usize) -> Result<(), Blocked> {
+        assert!(!self.group_open, "a group of frames was leaked without commit");
+        if self.offset.saturating_add(group_bytes) <= self.limit { Ok(()) } else { self.claim_in_next(group_bytes) }
+    }
+
+    /// The same in the next segment, unless it is the log's capacity that is in the way.
+    #[cold]
+    fn claim_in_next(&mut self, group_bytes: usize) -> Result<(), Blocked> {
+        let segment_bytes = self.current.region.len();
+        assert!(group_bytes as u64 <= Self::group_max_bytes(segment_bytes as u64), "group larger than a segment");
+        let fits_here = self.offset + group_bytes + DESCRIPTOR_BYTES <= segment_bytes;
+        let next_base = self.current.base + segment_bytes as u64;
+        let needed = SEGMENT_HEADER_BYTES + (group_bytes + DESCRIPTOR_BYTES) as u64;
+        if fits_here || next_base + needed > self.capacity_end {
+            return Err(Blocked);
+        }
+        self.roll()
+    }
+
+    /// Writes a frame, not visible yet, and returns its header.
+    #[allow(clippy::cast_possible_truncation)] // a segment is at most 1 GiB
+    #[inline]
+    fn write(&self, offset: usize, seq: u64, header: Descriptor, parts: &[&[u8]], more: u8) -> Descriptor {
+        assert!(header.kind & MORE == 0 && header.kind != SEAL, "not the kind of a frame");
+        let payload_len: usize = parts.iter().map(|part| part.len()).sum();
+        let length = Descriptor::frame_bytes(payload_len);
+        self.current.prefetch(offset + PREFETCH_BYTES, length);
+        let position = self.current.base + offset as u64;
+        let stored = Descriptor {
+            length: length as u32,
+            kind: header.kind | more,
+            seq,
+            position,
+            payload_len: payload_len as u32,
+            ..header
+        };
+        let crc = self.current.write_frame(offset, &stored, parts);
+        Descriptor { kind: header.kind, crc, ..stored }
+    }
+
+    /// Goes on behind a group that was just committed.
+    #[inline]
+    fn committed(&mut self, end: usize, next_seq: u64) {
+        self.last_begin = self.offset;
+        self.offset = end;
+        self.next_seq = next_seq;
+    }
+
     /// Tells the keeper how far the log has come. Once per duty cycle is enough; followers do not need it.
     pub fn publish(&self) {
         self.head.set_visible(self.position());
-        let (groups, begin) = self.fresh.take();
         // One group in a cycle: followers have caught up, and wait for just these lines.
-        if groups == 1 && demote::is_available() {
-            self.current.demote(begin, self.offset);
+        if self.published.replace(self.offset) == self.last_begin && demote::is_available() {
+            self.current.demote(self.last_begin, self.offset);
         }
     }
 
     fn roll(&mut self) -> Result<(), Blocked> {
         let next = self.prepared.pop().map_err(|_| Blocked)?;
-        debug_assert_eq!(next.base, self.current.base + self.segment_bytes as u64);
-        let header = SegmentHeader::new(self.log_id, next.base, self.next_seq, self.segment_bytes as u64);
+        let segment_bytes = self.current.region.len();
+        debug_assert_eq!(next.base, self.current.base + segment_bytes as u64);
+        let header = SegmentHeader::new(self.log_id, next.base, self.next_seq, segment_bytes as u64);
         next.write(0, bytemuck::bytes_of(&header));
-        let rest = self.segment_bytes - self.offset;
-        let mut seal =
-            Descriptor { kind: SEAL, position: self.position(), seq: self.next_seq, ..Descriptor::default() };
-        seal.crc = header_crc(&seal);
-        self.current.write(self.offset + 4, &bytemuck::bytes_of(&seal)[4..]);
-        self.current.commit(self.offset, rest as u32);
+        let seal = Descriptor { kind: SEAL, position: self.position(), seq: self.next_seq, ..Descriptor::default() };
+        self.current.write_frame(self.offset, &seal, &[]);
+        self.current.commit(self.offset, (segment_bytes - self.offset) as u32);
+        self.limit = limit(&next, self.capacity_end);
         self.current = next;
         self.offset = SEGMENT_HEADER_BYTES as usize;
-        self.fresh.set((1, self.offset));
+        self.published.set(self.offset);
         Ok(())
     }
+}
+
+/// Up to where frames go in a segment; see [`Appender`].
+fn limit(segment: &LiveSegment, capacity_end: u64) -> usize {
+    let end = capacity_end.saturating_sub(segment.base).min(segment.region.len() as u64);
+    to_usize(end.saturating_sub(DESCRIPTOR_BYTES as u64))
+}
+
+/// How far a frame of this kind takes the sequence on.
+#[inline]
+fn numbered(kind: u8) -> u64 {
+    u64::from(kind & UNNUMBERED == 0)
 }
 
 impl Drop for Appender {
@@ -165,44 +250,20 @@ impl Group<'_> {
         self.push_frame(header, parts, MORE)
     }
 
-    #[allow(clippy::cast_possible_truncation)] // a segment is at most 1 GiB
     fn push_frame(&mut self, header: Descriptor, parts: &[&[u8]], more: u8) -> Descriptor {
         let payload_len: usize = parts.iter().map(|part| part.len()).sum();
         let length = Descriptor::frame_bytes(payload_len);
-        let offset = self.offset;
-        assert!(length <= self.limit - offset, "frames exceed the group that was claimed");
-        assert!(header.kind & MORE == 0 && header.kind != SEAL, "not the kind of a frame");
-        let segment = &self.appender.current;
-        segment.prefetch(offset + PREFETCH_BYTES, length);
-        let mut header = Descriptor {
-            length: 0,
-            kind: header.kind | more,
-            seq: self.next_seq,
-            position: segment.base + offset as u64,
-            payload_len: payload_len as u32,
-            crc: 0,
-            ..header
-        };
-        // Its length and checksum are zero yet.
-        let mut crc = crc::of(bytemuck::bytes_of(&header));
-        let mut at = offset + DESCRIPTOR_BYTES;
-        for part in parts {
-            crc = segment.write_summed(at, part, crc);
-            at += part.len();
-        }
-        header.crc = crc;
-        segment.write(offset + 4, &bytemuck::bytes_of(&header)[4..]);
-        header.length = length as u32;
-        if offset == self.start {
-            self.first_length = header.length;
+        assert!(length <= self.limit - self.offset, "frames exceed the group that was claimed");
+        let written = self.appender.write(self.offset, self.next_seq, header, parts, more);
+        if self.offset == self.start {
+            self.first_length = written.length;
         } else {
-            segment.commit(offset, header.length);
+            self.appender.current.commit(self.offset, written.length);
         }
         self.promises_more = Some(more != 0);
         self.offset += length;
-        self.next_seq += u64::from(header.kind & UNNUMBERED == 0);
-        header.kind &= !MORE;
-        header
+        self.next_seq += numbered(header.kind);
+        written
     }
 
     /// Makes all frames of the group visible by one store.
@@ -213,9 +274,7 @@ impl Group<'_> {
         if let Some(more) = self.promises_more.take() {
             assert!(!more, "a group ends with a frame that promises more");
             self.appender.current.commit(self.start, self.first_length);
-            self.appender.offset = self.offset;
-            self.appender.next_seq = self.next_seq;
-            self.appender.fresh.set((self.appender.fresh.get().0 + 1, self.start));
+            self.appender.committed(self.offset, self.next_seq);
         }
     }
 }

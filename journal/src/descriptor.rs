@@ -4,6 +4,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::crc::HeaderWords;
+
 /// Bytes of a descriptor, one cache line; frames are multiples of it.
 pub const DESCRIPTOR_BYTES: usize = 64;
 
@@ -70,8 +72,38 @@ impl Descriptor {
     pub const fn frame_bytes(payload_len: usize) -> usize {
         (DESCRIPTOR_BYTES + payload_len).next_multiple_of(DESCRIPTOR_BYTES)
     }
+
+    /// What a checksum reads of a header: its words, with `length` and `crc` as zero. Put together from the fields, so that they
+    /// need not pass through memory.
+    #[inline]
+    pub(crate) fn summed_words(&self) -> HeaderWords {
+        [
+            u64::from(self.kind) << 32 | u64::from(self.flags) << 40 | u64::from(self.event_type) << 48,
+            self.seq,
+            self.position,
+            self.ts_ns.cast_unsigned(),
+            self.ts_ms.cast_unsigned(),
+            u64::from(self.symbol) | u64::from(self.source) << 32,
+            u64::from(self.payload_len),
+            self.aux.cast_unsigned(),
+        ]
+    }
 }
 
 // SAFETY: 64 bytes, aligned to 64, plain data without padding (asserted above), and word 0 is `length`, which nobody but
 // the ring uses while a descriptor lies in a slot.
 unsafe impl cutline_ring::Line for Descriptor {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summed_words_are_the_headers_bytes_but_for_length_and_checksum() {
+        let mut bytes: [u8; DESCRIPTOR_BYTES] = core::array::from_fn(|at| at as u8 + 1);
+        let header: Descriptor = bytemuck::cast(bytes);
+        bytes[..4].fill(0);
+        bytes[52..56].fill(0);
+        assert_eq!(bytemuck::bytes_of(&header.summed_words()), bytes);
+    }
+}

@@ -19,8 +19,7 @@ pub struct Frame<'a> {
 /// CRC32C of a header, its `length` and `crc` taken as zero, to be continued over the payload.
 #[must_use]
 pub fn header_crc(header: &Descriptor) -> u32 {
-    let bare = Descriptor { length: 0, crc: 0, ..*header };
-    crc::of(bytemuck::bytes_of(&bare))
+    crc::of_frame(&header.summed_words(), &[])
 }
 
 impl<'a> Frame<'a> {
@@ -70,7 +69,7 @@ pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expec
         return Look::Bad("frame length does not fit its payload length");
     }
     let (payload, padding) = body[DESCRIPTOR_BYTES..].split_at(payload_len);
-    if header.crc != crc::append(header_crc(&header), payload) {
+    if header.crc != crc::of_frame(&header.summed_words(), payload) {
         return Look::Bad("frame does not match its checksum");
     }
     if padding.iter().any(|&byte| byte != 0) {

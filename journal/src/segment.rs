@@ -46,23 +46,39 @@ impl LiveSegment {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.region.as_ptr().add(offset), bytes.len()) };
     }
 
-    /// As [`LiveSegment::write`]; returns what the checksum `crc` becomes with these bytes.
+    /// Writes the frame at `offset` but for its length: the header, of which `crc` is filled in and returned, and the payload, which is
+    /// the concatenation of `parts`.
+    ///
+    /// Called as [`LiveSegment::write`].
     ///
     /// # Panics
-    /// As [`LiveSegment::write`].
-    pub(crate) fn write_summed(&self, offset: usize, bytes: &[u8], crc: u32) -> u32 {
-        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()), "write past the segment");
-        // SAFETY: as in `write`; `bytes` is not in the segment, of which only committed parts are ever lent.
-        unsafe { crc::append_and_copy(crc, bytes, self.region.as_ptr().add(offset)) }
+    /// If it does not fit, or is not aligned (a programmer's error).
+    #[inline]
+    pub(crate) fn write_frame(&self, offset: usize, header: &Descriptor, parts: &[&[u8]]) -> u32 {
+        let payload_len: usize = parts.iter().map(|part| part.len()).sum();
+        let inside = offset.checked_add(DESCRIPTOR_BYTES + payload_len).is_some_and(|end| end <= self.region.len());
+        assert!(inside && offset.is_multiple_of(DESCRIPTOR_BYTES), "write past the segment");
+        let mut words = header.summed_words();
+        // SAFETY: in bounds by the assertion; who writes and who reads is as in `write`. The parts are not in the segment, of which
+        // only committed frames are ever lent. The header's words are aligned, since the segment is to a page.
+        unsafe {
+            let frame = self.region.as_ptr().add(offset);
+            let crc = crc::of_frame_copied(&words, parts, frame.add(DESCRIPTOR_BYTES));
+            words[6] |= u64::from(crc) << 32;
+            // All but the commit word, which is half of the first.
+            frame.cast::<u32>().add(1).write((words[0] >> 32) as u32);
+            for (at, &word) in words.iter().enumerate().skip(1) {
+                frame.cast::<u64>().add(at).write(word);
+            }
+            crc
+        }
     }
 
-    /// Fetches the lines from `offset` on for writing, as far as they lie in the segment.
+    /// Fetches the lines from `offset` on for writing: a hint, whatever lies there.
+    #[inline]
     pub(crate) fn prefetch(&self, offset: usize, len: usize) {
-        let end = offset.saturating_add(len).min(self.region.len());
-        let mut line = offset;
-        while line < end {
+        for line in (offset..offset + len).step_by(DESCRIPTOR_BYTES) {
             prefetch_for_write(self.region.as_ptr().wrapping_add(line));
-            line += DESCRIPTOR_BYTES;
         }
     }
 
@@ -74,6 +90,7 @@ impl LiveSegment {
     }
 
     /// Makes the frame at `offset` visible, `length` bytes long.
+    #[inline]
     pub(crate) fn commit(&self, offset: usize, length: u32) {
         self.region.atomic_u32(offset).store(length, Ordering::Release); // E1 release
     }
