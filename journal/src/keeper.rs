@@ -24,13 +24,21 @@ pub struct FlushSettings {
 pub struct Keeper {
     logs: Vec<LogKeeper>,
     settings: FlushSettings,
+    /// The flush that is under way.
+    pass: Option<FlushPass>,
+}
+
+/// A flush of all logs: how far each is to come, and which one is next.
+struct FlushPass {
+    targets: Vec<u64>,
+    next: usize,
 }
 
 impl Keeper {
     /// Keeps `logs`, given in flush order (inputs, runs, outputs).
     #[must_use]
     pub fn new(logs: Vec<LogKeeper>, settings: FlushSettings) -> Self {
-        Self { logs, settings }
+        Self { logs, settings, pass: None }
     }
 
     /// Runs until `stop` is set, on the calling thread. `report` gets each fault when it appears and `None` when it is gone.
@@ -68,8 +76,17 @@ impl Keeper {
         self.logs.into_iter().try_for_each(LogKeeper::close)
     }
 
+    /// The logs, in flush order.
+    #[must_use]
+    pub fn logs(&self) -> &[LogKeeper] {
+        &self.logs
+    }
+
     /// Prepares all logs: one that cannot be prepared does not hold up the others.
-    fn prepare(&mut self) -> Result<(), LogFault> {
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn prepare(&mut self) -> Result<(), LogFault> {
         let mut outcome = Ok(());
         for log in &mut self.logs {
             outcome = outcome.and(log.prepare());
@@ -83,22 +100,43 @@ impl Keeper {
     }
 
     /// Uses idle time: a step for each log.
-    fn zero_ahead(&mut self) -> Result<(), LogFault> {
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn zero_ahead(&mut self) -> Result<(), LogFault> {
         self.logs.iter_mut().try_for_each(LogKeeper::zero_ahead)
     }
 
     fn flush(&mut self) -> Result<(), LogFault> {
+        let mut outcome = Ok(());
+        while self.flush_step()? {
+            // Preparing goes on during a long flush, and what fails there does not stop what makes room.
+            outcome = outcome.and(self.prepare());
+        }
+        outcome
+    }
+
+    /// A step of a flush of all logs, which begins with the first call; false once it has come to its end. Whoever calls this
+    /// may do other things between two steps.
+    ///
+    /// # Errors
+    /// The disk's. The next call begins anew.
+    pub fn flush_step(&mut self) -> Result<bool, LogFault> {
+        let mut pass = self.pass.take().unwrap_or_else(|| self.begin_flush());
+        let Some(&target) = pass.targets.get(pass.next) else { return Ok(false) };
+        if !self.logs[pass.next].flush(target)? {
+            pass.next += 1;
+        }
+        let more = pass.next < pass.targets.len();
+        self.pass = more.then_some(pass);
+        Ok(more)
+    }
+
+    fn begin_flush(&self) -> FlushPass {
         // Watermarks are taken last log first and flushed first log first: whatever an output refers to was visible in
         // the inputs before, and so is on disk before it.
         let mut targets: Vec<u64> = self.logs.iter().rev().map(LogKeeper::visible).collect();
         targets.reverse();
-        let mut outcome = Ok(());
-        for (index, target) in targets.into_iter().enumerate() {
-            while self.logs[index].flush(target)? {
-                // Preparing goes on during a long flush, and what fails there does not stop what makes room.
-                outcome = outcome.and(self.prepare());
-            }
-        }
-        outcome
+        FlushPass { targets, next: 0 }
     }
 }

@@ -3,7 +3,7 @@
 //! A straight line over the processor's counter. The cold path replaces it a few times a second ([`Clock::slew`]) by one that
 //! starts where the old one is now and leans towards real time. Lanes read it once a cycle and never take time back: between
 //! the reading and the replacement of a line lies a moment, of which a thousandth may be gained or lost. Nothing else looks at
-//! real time.
+//! real time. [`Clock::given`] has both from somebody else: the simulator.
 //!
 //! | edge | from | to |
 //! |---|---|---|
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cutline_ring::ticks;
+
+use super::given_time::GivenTime;
 
 /// Fastest slewing, parts per million.
 const SLEW_MAX_PPM: i64 = 500;
@@ -31,27 +33,63 @@ pub struct Clock {
 
 #[derive(Debug)]
 struct Shared {
+    source: Source,
     start: Reading,
-    /// The counter is the processor's; otherwise it is the nanoseconds of the system's monotonic clock.
-    tsc: bool,
     version: AtomicU64,
     lines: [SharedLine; 2],
     step_ns: AtomicI64,
+}
+
+/// What a clock counts, and which real time it leans to.
+#[derive(Debug)]
+enum Source {
+    /// The processor's counter, or where it is of no use the nanoseconds of the system's monotonic clock since `origin`.
+    Machine { tsc: bool, origin: Instant },
+    /// Times that somebody else moves. The counter counts nanoseconds.
+    Given(GivenTime),
+}
+
+impl Source {
+    #[inline]
+    fn ticks(&self) -> u64 {
+        match self {
+            Self::Machine { tsc: true, .. } => ticks::now(),
+            Self::Machine { origin, .. } => nanoseconds(Instant::now(), *origin),
+            Self::Given(time) => time.monotonic_ns(),
+        }
+    }
+
+    fn read(&self) -> Reading {
+        match self {
+            Self::Machine { tsc, origin } => {
+                let (monotonic_ns, real_ns) = (nanoseconds(Instant::now(), *origin), unix_ns());
+                Reading { ticks: if *tsc { ticks::now() } else { monotonic_ns }, monotonic_ns, real_ns }
+            }
+            Self::Given(time) => {
+                Reading { ticks: time.monotonic_ns(), monotonic_ns: time.monotonic_ns(), real_ns: time.real_ns() }
+            }
+        }
+    }
+
+    /// Nanoseconds per tick, times 2^32, as measured between two readings.
+    fn slope(&self, from: Reading, to: Reading) -> u64 {
+        match self {
+            Self::Machine { .. } => {
+                let ns = u128::from(to.monotonic_ns.saturating_sub(from.monotonic_ns));
+                let ticks = u128::from(to.ticks.saturating_sub(from.ticks)).max(1);
+                u64::try_from((ns << 32) / ticks).unwrap_or(u64::MAX)
+            }
+            Self::Given(_) => 1 << 32,
+        }
+    }
 }
 
 /// The counter and the system's clocks, read together.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     ticks: u64,
-    monotonic: Instant,
+    monotonic_ns: u64,
     real_ns: i64,
-}
-
-impl Reading {
-    fn take(tsc: bool, origin: Instant) -> Self {
-        let (monotonic, real_ns) = (Instant::now(), unix_ns());
-        Self { ticks: if tsc { ticks::now() } else { nanoseconds(monotonic, origin) }, monotonic, real_ns }
-    }
 }
 
 /// Time as a function of the counter.
@@ -108,20 +146,33 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         let origin = Instant::now();
-        let tsc = ticks::is_invariant();
-        let start = Reading::take(tsc, origin);
-        while start.monotonic.elapsed() < MEASURE {
+        let source = Source::Machine { tsc: ticks::is_invariant(), origin };
+        let start = source.read();
+        while origin.elapsed() < MEASURE {
             std::hint::spin_loop();
         }
-        let now = Reading::take(tsc, origin);
+        Self::from(source, start)
+    }
+
+    /// A clock over times that somebody else moves.
+    #[must_use]
+    pub fn given(time: GivenTime) -> Self {
+        let source = Source::Given(time);
+        let start = source.read();
+        Self::from(source, start)
+    }
+
+    fn from(source: Source, start: Reading) -> Self {
+        let now = source.read();
+        let first = Line { ticks: now.ticks, ns: now.real_ns, slope: source.slope(start, now) };
         let shared = Shared {
+            source,
             start,
-            tsc,
             version: AtomicU64::new(0),
             lines: [SharedLine::default(), SharedLine::default()],
             step_ns: AtomicI64::new(0),
         };
-        shared.lines[0].store(Line { ticks: now.ticks, ns: now.real_ns, slope: slope(start, now) });
+        shared.lines[0].store(first);
         Self { shared: Arc::new(shared) }
     }
 
@@ -130,7 +181,7 @@ impl Clock {
     #[must_use]
     pub fn now_ns(&self) -> i64 {
         let line = self.line();
-        line.at(self.ticks())
+        line.at(self.shared.source.ticks())
     }
 
     #[inline]
@@ -145,19 +196,15 @@ impl Clock {
         }
     }
 
-    #[inline]
-    fn ticks(&self) -> u64 {
-        if self.shared.tsc { ticks::now() } else { nanoseconds(Instant::now(), self.shared.start.monotonic) }
-    }
-
     /// Leans the clock towards real time, by at most 500 ppm, and returns how far real time is ahead, ns. A difference above
     /// `max_step_ns` is left alone, and is the [`Clock::step_ns`]: somebody has to look. One thread calls this.
     pub fn slew(&self, max_step_ns: i64) -> i64 {
-        let now = Reading::take(self.shared.tsc, self.shared.start.monotonic);
+        let now = self.shared.source.read();
         let line = self.line();
         let ahead_ns = now.real_ns.saturating_sub(line.at(now.ticks));
         let stepped = ahead_ns.saturating_abs() > max_step_ns;
-        let next = line.lean(now.ticks, slope(self.shared.start, now), if stepped { 0 } else { ahead_ns });
+        let next =
+            line.lean(now.ticks, self.shared.source.slope(self.shared.start, now), if stepped { 0 } else { ahead_ns });
         let version = self.shared.version.load(Ordering::Relaxed).wrapping_add(1);
         fence(Ordering::Release); // C2 release
         self.shared.lines[usize::from(version % 2 == 1)].store(next);
@@ -172,13 +219,6 @@ impl Clock {
     pub fn step_ns(&self) -> i64 {
         self.shared.step_ns.load(Ordering::Relaxed)
     }
-}
-
-/// Nanoseconds per tick, times 2^32, as measured between two readings.
-fn slope(from: Reading, to: Reading) -> u64 {
-    let ns = u128::from(nanoseconds(to.monotonic, from.monotonic));
-    let ticks = u128::from(to.ticks.saturating_sub(from.ticks)).max(1);
-    u64::try_from((ns << 32) / ticks).unwrap_or(u64::MAX)
 }
 
 fn nanoseconds(at: Instant, origin: Instant) -> u64 {
@@ -244,6 +284,21 @@ mod tests {
         assert_eq!(clock.step_ns(), ahead_ns);
         clock.slew(2 * 3600 * SECOND_NS);
         assert_eq!(clock.step_ns(), 0, "gone once it is within the limit");
+    }
+
+    #[test]
+    fn a_clock_over_given_times_shows_nothing_else() {
+        let time = GivenTime::new(SECOND_NS);
+        let clock = Clock::given(time.clone());
+        assert_eq!(clock.now_ns(), SECOND_NS);
+        time.pass(5);
+        assert_eq!(clock.now_ns(), SECOND_NS + 5);
+        time.step_real(-SECOND_NS / 10_000);
+        assert_eq!(clock.slew(SECOND_NS), -SECOND_NS / 10_000);
+        assert_eq!(clock.now_ns(), SECOND_NS + 5, "slewing steps nowhere");
+        time.pass(SECOND_NS.unsigned_abs());
+        let leaned_ns = clock.now_ns() - (2 * SECOND_NS + 5 - SECOND_NS / 10_000);
+        assert!(leaned_ns.abs() <= 1, "{leaned_ns} ns off");
     }
 
     #[test]

@@ -1,17 +1,23 @@
-//! What holds the stages together: their contract, the topology, lanes, and a pipeline on logs.
+//! What holds the stages together: their contract, the topology, a pipeline
+//! assembled on logs, and the lanes that run it.
 
+pub mod assembly;
 pub mod backlog;
 pub mod by_source;
 pub mod clock;
 pub mod counters;
 pub mod fault;
 pub mod gate;
+pub mod given_time;
 pub mod lane;
 pub mod notice;
 pub mod observe;
 pub mod pipeline;
+mod places;
 pub mod readiness;
 pub mod rebuild;
+pub mod resume;
 pub mod settings;
 pub mod stage;
 pub mod topology;
+pub mod watch;

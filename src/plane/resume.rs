@@ -1,0 +1,204 @@
+//! Going on where the logs end: they are recovered and opened for writing, and what an earlier process left undone in the runs log
+//! is done, before the first stage runs. Cold.
+
+use std::collections::VecDeque;
+
+use cutline_journal::keeper::LogKeeper;
+use cutline_journal::recover::{LogSettings, Recovered, recover};
+use cutline_journal::{Appender, Descriptor, LogFault, Start, Tail};
+
+use super::fault::PlaneFault;
+use super::rebuild::{Rebuilt, rebuild};
+use super::settings::{cadence_of, catch_up_of, config_frame, read_config_frame, run_kind_of, symbols_of};
+use crate::config::{Config, Durability};
+use crate::cut::stage::append_run;
+use crate::cut::state::{CutState, Tick};
+use crate::invoke::stage::States;
+use crate::model::frames::{CONFIG, TICKS_SKIPPED};
+use crate::sequence::names::NameTables;
+use crate::sequence::stage::TimeSource;
+
+/// What a recovery found, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Receipts already in the inputs log.
+    pub receipts: u64,
+    /// Runs that are run again because they had no outcome.
+    pub pending_runs: u64,
+    /// Runs of a tick that was recorded and not all of whose runs were: they are started now.
+    pub completed_runs: u64,
+    /// Overdue ticks that are skipped.
+    pub skipped_ticks: u64,
+    /// Bytes of incomplete or unfounded frames that were cut off, over all logs.
+    pub cut_off_bytes: u64,
+}
+
+/// A log with its writer and its keeper.
+pub struct OpenLog {
+    /// Writes it.
+    pub appender: Appender,
+    /// Brings it to disk.
+    pub keeper: LogKeeper,
+}
+
+impl OpenLog {
+    fn activate(log: Recovered) -> Result<Self, LogFault> {
+        let (appender, keeper) = log.activate()?;
+        Ok(Self { appender, keeper })
+    }
+
+    /// Appends while recovering, when nobody prepares segments yet.
+    fn until_room<T>(&mut self, mut append: impl FnMut(&mut Appender) -> Option<T>) -> Result<T, LogFault> {
+        loop {
+            if let Some(written) = append(&mut self.appender) {
+                return Ok(written);
+            }
+            self.appender.publish();
+            while self.keeper.flush(self.keeper.visible())? {}
+            self.keeper.prepare()?;
+        }
+    }
+}
+
+/// Open logs, and what the stages go on with.
+pub struct Resumed {
+    /// Inputs, runs and outputs.
+    pub logs: [OpenLog; 3],
+    /// All names of the inputs log.
+    pub names: NameTables,
+    /// Cuts up to the last tick; the next one, if it is known.
+    pub cut: CutState,
+    /// Receipts since the last tick that are already in the inputs log, up to the position given.
+    pub backlog: Option<(Tail, u64)>,
+    /// Hysteresis states by symbol id.
+    pub states: States,
+    /// Runs without outcome, in order.
+    pub pending: VecDeque<Descriptor>,
+    /// Latest time in any log, ns.
+    pub last_ns: i64,
+    /// What was found.
+    pub report: RecoveryReport,
+}
+
+/// Recovers the logs of `config`, opens them and brings the runs log up to where a cut stage can go on; `engine_digest` goes into
+/// its CONFIG frame.
+///
+/// # Errors
+/// Logs that cannot be read or written. None was changed by more than its recovery.
+pub fn resume(
+    config: &Config,
+    log_ids: [u64; 3],
+    time: TimeSource,
+    now_ns: i64,
+    engine_digest: &[u8; 32],
+) -> Result<Resumed, PlaneFault> {
+    let (recovered, rebuilt) = recover_logs(config, log_ids)?;
+    let mut report = RecoveryReport {
+        receipts: recovered[0].last_seq(),
+        pending_runs: rebuilt.pending.len() as u64,
+        cut_off_bytes: recovered.iter().map(|log| log.torn_bytes).sum(),
+        ..RecoveryReport::default()
+    };
+    let inputs_end = recovered[0].end();
+    let [inputs, runs, outputs] = recovered.map(OpenLog::activate);
+    let (inputs, mut runs, outputs) = (inputs?, runs?, outputs?);
+    let Rebuilt { names, mut cut, unfinished_at, backlog_from, states, mut pending, last_planned_ms, last_ns, .. } =
+        rebuilt;
+
+    let start_ns = match time {
+        TimeSource::Clock => now_ns,
+        TimeSource::Receipts => last_ns.max(0),
+    };
+    if let Some(from) = unfinished_at {
+        let before = pending.len();
+        complete_tick(config, &mut runs, (&mut cut, &names), from, start_ns, &mut pending)?;
+        report.completed_runs = (pending.len() - before) as u64;
+    }
+    if let Some(last_planned_ms) = last_planned_ms {
+        let now_ms = match time {
+            TimeSource::Clock => now_ns.max(last_ns).div_euclid(1_000_000),
+            // A capture that is appended goes on at the next tick, whenever that was.
+            TimeSource::Receipts => i64::MIN,
+        };
+        report.skipped_ticks = go_on_after(config, &mut runs, &mut cut, last_planned_ms, now_ms, start_ns)?;
+    }
+    let effective_ms = cut.next_tick().map_or(0, |tick| tick.planned_ts_ms);
+    let frame = config_frame(&config.output, engine_digest);
+    let header = Descriptor { kind: CONFIG, ts_ns: start_ns, aux: effective_ms, ..Descriptor::default() };
+    runs.until_room(|log| log.append(header, frame.as_bytes()).ok())?;
+    runs.appender.publish();
+    let files = || cutline_journal::LogFiles::new(&config.log.dir, Some(&config.log.live_dir), "inputs");
+    let backlog = match backlog_from {
+        0 => None,
+        from => Some((Tail::open_files(files(), Start::Position(from))?, inputs_end)),
+    };
+    Ok(Resumed { logs: [inputs, runs, outputs], names, cut, backlog, states, pending, last_ns, report })
+}
+
+fn recover_logs(config: &Config, log_ids: [u64; 3]) -> Result<([Recovered; 3], Rebuilt), PlaneFault> {
+    let settings = |name, capacity_bytes| LogSettings {
+        name,
+        data: config.log.dir.clone(),
+        live: config.log.live_dir.clone(),
+        segment_bytes: config.log.segment_bytes,
+        live_segments: config.log.live_segments as usize,
+        capacity_bytes,
+        durable: config.publish.durability == Durability::Durable,
+    };
+    let inputs = recover(settings("inputs", config.log.capacity_bytes.unwrap_or(0)), log_ids[0])?;
+    let mut runs = recover(settings("runs", 0), log_ids[1])?;
+    let mut outputs = recover(settings("outputs", 0), log_ids[2])?;
+    let config_of = |frame: &[u8]| {
+        let config = read_config_frame(frame).ok()?.0;
+        Some((symbols_of(&config), run_kind_of(&config)))
+    };
+    let rebuilt = rebuild(&inputs, &mut runs, &mut outputs, config.output.symbols.max as usize, config_of)?;
+    Ok(([inputs, runs, outputs], rebuilt))
+}
+
+/// Starts the runs that the last tick has and that were not written, from the symbol `from` on.
+fn complete_tick(
+    config: &Config,
+    runs: &mut OpenLog,
+    (cut, names): (&mut CutState, &NameTables),
+    from: usize,
+    start_ns: i64,
+    pending: &mut VecDeque<Descriptor>,
+) -> Result<(), LogFault> {
+    let kind = run_kind_of(&config.output);
+    let mut counts = Vec::new();
+    for index in from..cut.in_set() {
+        if let Some((run, symbol, id)) = cut.run(index, kind, names, &mut counts) {
+            pending.push_back(runs.until_room(|log| append_run(log, &run, symbol, id, &counts, start_ns))?);
+        }
+    }
+    cut.close(None);
+    Ok(())
+}
+
+/// Finds the tick to go on with and records those that are skipped; says how many they are.
+fn go_on_after(
+    config: &Config,
+    runs: &mut OpenLog,
+    cut: &mut CutState,
+    last_planned_ms: i64,
+    now_ms: i64,
+    start_ns: i64,
+) -> Result<u64, LogFault> {
+    let cadence = cadence_of(&config.output);
+    let resume = cadence.resume(last_planned_ms, now_ms, catch_up_of(&config.output));
+    if let Some(skipped) = resume.skipped {
+        let header = Descriptor {
+            kind: TICKS_SKIPPED,
+            ts_ns: start_ns,
+            ts_ms: skipped.first_planned_ms,
+            aux: skipped.last_planned_ms,
+            ..Descriptor::default()
+        };
+        runs.until_room(|log| log.append(header, &skipped.ticks.to_le_bytes()).ok())?;
+    }
+    if let Some(planned_ts_ms) = resume.next_planned_ms {
+        cut.expect(Tick { planned_ts_ms, engine_timestamp_ms: cadence.engine_timestamp(planned_ts_ms) });
+    }
+    Ok(resume.skipped.map_or(0, |skipped| skipped.ticks))
+}

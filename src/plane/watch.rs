@@ -1,0 +1,203 @@
+//! What the cold path does while stages run: keeps the clock near real time, sets gauges, takes notices, and says why the pipeline
+//! is not ready. A few times a second, from one thread.
+
+use std::sync::{Arc, PoisonError};
+
+use cutline_journal::{LogFault, LogFiles, Start, Tail, Watermarks};
+use cutline_shm::cnc::CncWriter;
+use cutline_shm::counters::Counter;
+use cutline_shm::status::State;
+
+use super::backlog::Backlog;
+use super::clock::Clock;
+use super::counters as table;
+use super::fault::PlaneFault;
+use super::gate::PublishGate;
+use super::notice::Notice;
+use super::observe;
+use super::readiness::{KeeperFault, Observed, Readiness};
+use super::settings::to_usize;
+use super::topology::StageId;
+use crate::config::Log;
+
+/// Where the inputs log may not go on.
+struct Capacity {
+    /// `log.capacity_bytes`.
+    bytes: u64,
+    /// From this position on the longest receipt does not fit any more.
+    full_from: u64,
+    /// Polls in which the sequencer was held back, and how many there were at the last look.
+    blocked: (Counter, u64),
+}
+
+impl Capacity {
+    /// Whether receipts have been held back for want of room since the last look.
+    fn is_reached(&mut self, visible: u64) -> bool {
+        let before = std::mem::replace(&mut self.blocked.1, self.blocked.0.get());
+        self.blocked.1 > before && visible >= self.full_from
+    }
+}
+
+/// See the module.
+pub struct Watch {
+    cnc: Arc<CncWriter>,
+    clock: Clock,
+    gate: PublishGate,
+    readiness: Readiness,
+    notices: Vec<rtrb::Consumer<Notice>>,
+    backlogs: [Backlog; 3],
+    capacity: Option<Capacity>,
+    clock_difference: Counter,
+    publish_blocked: Counter,
+    reason: String,
+    stopping: bool,
+}
+
+impl Watch {
+    /// Watches the logs of `log`, which are open; notices come from `notices`.
+    ///
+    /// # Errors
+    /// The cnc file is full, or a log's head is gone.
+    pub fn new(
+        log: &Log,
+        line_max_bytes: u64,
+        cnc: &Arc<CncWriter>,
+        clock: Clock,
+        gate: PublishGate,
+        notices: Vec<rtrb::Consumer<Notice>>,
+    ) -> Result<Self, PlaneFault> {
+        let now_ns = clock.now_ns();
+        let watch = |name| -> Result<Backlog, PlaneFault> {
+            let files = LogFiles::new(&log.dir, Some(&log.live_dir), name);
+            let watermarks = Watermarks::open(&files)?.ok_or_else(|| {
+                PlaneFault::Io(format!("the {name} log's head is gone from {}", log.live_dir.display()))
+            })?;
+            Ok(Backlog::new(watermarks, name, cnc, now_ns)?)
+        };
+        let capacity = match log.capacity_bytes {
+            None => None,
+            Some(bytes) => {
+                let files = LogFiles::new(&log.dir, Some(&log.live_dir), "inputs");
+                let begin = Tail::open_files(files, Start::Oldest)?.position();
+                let frame_max = crate::ingest::draft_max_bytes(to_usize(line_max_bytes));
+                Some(Capacity {
+                    bytes,
+                    full_from: (begin + bytes).saturating_sub(frame_max as u64),
+                    blocked: (observe::stage(cnc, StageId::Sequence.as_str(), false)?.blocked, 0),
+                })
+            }
+        };
+        Ok(Self {
+            backlogs: [watch("inputs")?, watch("runs")?, watch("outputs")?],
+            clock_difference: cnc.counter(&table::CLOCK_AHEAD, "")?,
+            publish_blocked: cnc.counter(&table::PUBLISH_BLOCKED_TIME, "")?,
+            cnc: Arc::clone(cnc),
+            clock,
+            gate,
+            readiness: Readiness::default(),
+            notices,
+            capacity,
+            reason: String::new(),
+            stopping: false,
+        })
+    }
+
+    /// Where the keeper tells its faults.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn keeper_report(&self) -> Result<KeeperReport, PlaneFault> {
+        let (cnc, told) = (Arc::clone(&self.cnc), Arc::clone(&self.readiness.keeper));
+        Ok(KeeperReport { failures: cnc.counter(&table::APPEND_FAILURES, "")?, cnc, clock: self.clock.clone(), told })
+    }
+
+    /// Keeps the clock near real time, and gauges and state current; `say` gets each line that people should read.
+    pub fn tend(&mut self, max_step_ns: i64, mut say: impl FnMut(&str)) {
+        let ahead_ns = self.clock.slew(max_step_ns);
+        let now_ns = self.clock.now_ns();
+        self.clock_difference.set(ahead_ns.unsigned_abs());
+        self.cnc.beat(now_ns);
+        self.backlogs.iter_mut().for_each(|backlog| backlog.look(now_ns));
+        for notices in &mut self.notices {
+            while let Ok(notice) = notices.pop() {
+                self.readiness.note(&notice);
+                if let Notice::Feed(fault) = notice {
+                    say(&fault.to_string());
+                }
+            }
+        }
+        let blocked_ns = self.gate.blocked_ns(now_ns);
+        self.publish_blocked.set(blocked_ns.unsigned_abs());
+        let visible = self.backlogs[0].visible();
+        let at_capacity_bytes =
+            self.capacity.as_mut().and_then(|capacity| capacity.is_reached(visible).then_some(capacity.bytes));
+        let reason = self.readiness.reason(Observed {
+            clock_step_ns: self.clock.step_ns(),
+            publish_blocked_ns: if self.gate.is_closed(now_ns) { blocked_ns } else { 0 },
+            at_capacity_bytes,
+        });
+        if reason != self.reason {
+            say(&if reason.is_empty() { "ready again".to_owned() } else { format!("not ready: {reason}") });
+            if !reason.is_empty() {
+                self.cnc.record_error(now_ns, &reason);
+            }
+            self.reason = reason;
+            self.tell_state();
+        }
+    }
+
+    /// Why the pipeline is not ready, as of the last [`Watch::tend`]; empty if it is.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The stages run from here on.
+    pub fn running(&self) {
+        self.tell_state();
+    }
+
+    /// The pipeline was asked to come to an end.
+    pub fn stopping(&mut self) {
+        self.stopping = true;
+        self.tell_state();
+    }
+
+    /// The pipeline was dropped where it stood.
+    pub fn aborted(&self) {
+        let text = format!("stopped without draining; {}", self.reason);
+        self.cnc.set_state(State::Failed, &text, self.clock.now_ns());
+    }
+
+    /// The logs were closed.
+    pub fn stopped(&mut self) {
+        let now_ns = self.clock.now_ns();
+        self.backlogs.iter_mut().for_each(|backlog| backlog.look(now_ns));
+        self.cnc.set_state(State::Stopped, "stopped cleanly", now_ns);
+    }
+
+    fn tell_state(&self) {
+        let state = if self.stopping { State::Draining } else { State::Running };
+        self.cnc.set_state(state, &self.reason, self.clock.now_ns());
+    }
+}
+
+/// The keeper's faults, on their way to the cnc file and to the [`Watch`].
+pub struct KeeperReport {
+    cnc: Arc<CncWriter>,
+    clock: Clock,
+    failures: Counter,
+    told: KeeperFault,
+}
+
+impl KeeperReport {
+    /// A fault has appeared, or is gone.
+    pub fn tell(&self, fault: Option<&LogFault>) {
+        let text = fault.map(|fault| format!("log: {fault}"));
+        if let Some(text) = &text {
+            self.failures.add(1);
+            self.cnc.record_error(self.clock.now_ns(), text);
+        }
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
