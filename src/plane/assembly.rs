@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutline_journal::disk::Disk;
 use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_ring::{bytes, spsc};
 use cutline_shm::cnc::CncWriter;
@@ -20,7 +21,7 @@ use super::notice::{self, Notice, Notifier};
 use super::observe::{ObservedCut, ObservedIngest, ObservedInvoke, ObservedPublish, ObservedSequence};
 use super::places;
 pub use super::resume::RecoveryReport;
-use super::resume::{OpenLog, Resumed, resume};
+use super::resume::{LogPlace, OpenLog, Resumed, resume};
 use super::settings::{cadence_of, ingest_settings, limits_of, ms_to_ns, retry_of, run_kind_of, to_usize};
 use super::stage::Stage;
 use super::topology::{StageId, Topology};
@@ -51,6 +52,8 @@ pub struct Surroundings<'a> {
     pub log_ids: [u64; 3],
     /// Makes the engine.
     pub engines: &'a EngineFactory,
+    /// Where log files lie: [`cutline_journal::disk::os_disk`], or a simulated one.
+    pub disk: Arc<dyn Disk>,
 }
 
 /// See the module.
@@ -84,13 +87,14 @@ impl Assembly {
         let now_ns = around.clock.now_ns();
         let cnc = Arc::new(CncWriter::create(&config.log.live_dir.join(CNC_FILE), now_ns)?);
         let engine = (around.engines)(&config.output.engine).map_err(PlaneFault::Engine)?;
-        let resumed = resume(config, around.log_ids, around.time, now_ns, &engine.digest())?;
+        let place = LogPlace { config, disk: around.disk };
+        let resumed = resume(&place, around.log_ids, around.time, now_ns, &engine.digest())?;
         let recovery = resumed.report;
 
         let gate = PublishGate::new(ms_to_ns(config.publish.blocked_max_ms));
         let (notifiers, notices) = notifiers();
         let clock = around.clock;
-        let watch = Watch::new(&config.log, config.ingest.line_max_bytes, &cnc, clock.clone(), gate.clone(), notices)?;
+        let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), notices)?;
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
         let (stages, keeper) = joint.stages(around.feeds, engine, resumed, notifiers)?;
         Ok(Self { topology, stages, keeper, watch, cnc, clock, recovery, owner })

@@ -2,10 +2,12 @@
 //! is done, before the first stage runs. Cold.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use cutline_journal::disk::Disk;
 use cutline_journal::keeper::LogKeeper;
 use cutline_journal::recover::{LogSettings, Recovered, recover};
-use cutline_journal::{Appender, Descriptor, LogFault, Start, Tail};
+use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Start, Tail};
 
 use super::fault::PlaneFault;
 use super::rebuild::{Rebuilt, rebuild};
@@ -31,6 +33,37 @@ pub struct RecoveryReport {
     pub skipped_ticks: u64,
     /// Bytes of incomplete or unfounded frames that were cut off, over all logs.
     pub cut_off_bytes: u64,
+}
+
+/// Where a pipeline's logs lie.
+pub struct LogPlace<'a> {
+    /// Says in which folders, and how they are kept.
+    pub config: &'a Config,
+    /// What the disk files are reached through.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl LogPlace<'_> {
+    /// The files of one log.
+    #[must_use]
+    pub fn files(&self, name: &str) -> LogFiles {
+        let log = &self.config.log;
+        LogFiles::new(&log.dir, Some(&log.live_dir), name).through(Arc::clone(&self.disk))
+    }
+
+    fn settings(&self, name: &'static str, capacity_bytes: u64) -> LogSettings {
+        let log = &self.config.log;
+        LogSettings {
+            name,
+            data: log.dir.clone(),
+            live: log.live_dir.clone(),
+            segment_bytes: log.segment_bytes,
+            live_segments: log.live_segments as usize,
+            capacity_bytes,
+            durable: self.config.publish.durability == Durability::Durable,
+            disk: Arc::clone(&self.disk),
+        }
+    }
 }
 
 /// A log with its writer and its keeper.
@@ -80,19 +113,20 @@ pub struct Resumed {
     pub report: RecoveryReport,
 }
 
-/// Recovers the logs of `config`, opens them and brings the runs log up to where a cut stage can go on; `engine_digest` goes into
+/// Recovers the logs at `place`, opens them and brings the runs log up to where a cut stage can go on; `engine_digest` goes into
 /// its CONFIG frame.
 ///
 /// # Errors
 /// Logs that cannot be read or written. None was changed by more than its recovery.
 pub fn resume(
-    config: &Config,
+    place: &LogPlace<'_>,
     log_ids: [u64; 3],
     time: TimeSource,
     now_ns: i64,
     engine_digest: &[u8; 32],
 ) -> Result<Resumed, PlaneFault> {
-    let (recovered, rebuilt) = recover_logs(config, log_ids)?;
+    let config = place.config;
+    let (recovered, rebuilt) = recover_logs(place, log_ids)?;
     let mut report = RecoveryReport {
         receipts: recovered[0].last_seq(),
         pending_runs: rebuilt.pending.len() as u64,
@@ -127,27 +161,18 @@ pub fn resume(
     let header = Descriptor { kind: CONFIG, ts_ns: start_ns, aux: effective_ms, ..Descriptor::default() };
     runs.until_room(|log| log.append(header, frame.as_bytes()).ok())?;
     runs.appender.publish();
-    let files = || cutline_journal::LogFiles::new(&config.log.dir, Some(&config.log.live_dir), "inputs");
     let backlog = match backlog_from {
         0 => None,
-        from => Some((Tail::open_files(files(), Start::Position(from))?, inputs_end)),
+        from => Some((Tail::open_files(place.files("inputs"), Start::Position(from))?, inputs_end)),
     };
     Ok(Resumed { logs: [inputs, runs, outputs], names, cut, backlog, states, pending, last_ns, report })
 }
 
-fn recover_logs(config: &Config, log_ids: [u64; 3]) -> Result<([Recovered; 3], Rebuilt), PlaneFault> {
-    let settings = |name, capacity_bytes| LogSettings {
-        name,
-        data: config.log.dir.clone(),
-        live: config.log.live_dir.clone(),
-        segment_bytes: config.log.segment_bytes,
-        live_segments: config.log.live_segments as usize,
-        capacity_bytes,
-        durable: config.publish.durability == Durability::Durable,
-    };
-    let inputs = recover(settings("inputs", config.log.capacity_bytes.unwrap_or(0)), log_ids[0])?;
-    let mut runs = recover(settings("runs", 0), log_ids[1])?;
-    let mut outputs = recover(settings("outputs", 0), log_ids[2])?;
+fn recover_logs(place: &LogPlace<'_>, log_ids: [u64; 3]) -> Result<([Recovered; 3], Rebuilt), PlaneFault> {
+    let config = place.config;
+    let inputs = recover(place.settings("inputs", config.log.capacity_bytes.unwrap_or(0)), log_ids[0])?;
+    let mut runs = recover(place.settings("runs", 0), log_ids[1])?;
+    let mut outputs = recover(place.settings("outputs", 0), log_ids[2])?;
     let config_of = |frame: &[u8]| {
         let config = read_config_frame(frame).ok()?.0;
         Some((symbols_of(&config), run_kind_of(&config)))

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use cutline_journal::{LogFault, LogFiles, Start, Tail, Watermarks};
+use cutline_journal::{LogFault, Start, Tail, Watermarks};
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::counters::Counter;
 use cutline_shm::status::State;
@@ -16,9 +16,9 @@ use super::gate::PublishGate;
 use super::notice::Notice;
 use super::observe;
 use super::readiness::{KeeperFault, Observed, Readiness};
+use super::resume::LogPlace;
 use super::settings::to_usize;
 use super::topology::StageId;
-use crate::config::Log;
 
 /// Where the inputs log may not go on.
 struct Capacity {
@@ -54,13 +54,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches the logs of `log`, which are open; notices come from `notices`.
+    /// Watches the logs at `place`, which are open; notices come from `notices`.
     ///
     /// # Errors
     /// The cnc file is full, or a log's head is gone.
     pub fn new(
-        log: &Log,
-        line_max_bytes: u64,
+        place: &LogPlace<'_>,
         cnc: &Arc<CncWriter>,
         clock: Clock,
         gate: PublishGate,
@@ -68,18 +67,17 @@ impl Watch {
     ) -> Result<Self, PlaneFault> {
         let now_ns = clock.now_ns();
         let watch = |name| -> Result<Backlog, PlaneFault> {
-            let files = LogFiles::new(&log.dir, Some(&log.live_dir), name);
-            let watermarks = Watermarks::open(&files)?.ok_or_else(|| {
-                PlaneFault::Io(format!("the {name} log's head is gone from {}", log.live_dir.display()))
+            let watermarks = Watermarks::open(&place.files(name))?.ok_or_else(|| {
+                let live = place.config.log.live_dir.display();
+                PlaneFault::Io(format!("the {name} log's head is gone from {live}"))
             })?;
             Ok(Backlog::new(watermarks, name, cnc, now_ns)?)
         };
-        let capacity = match log.capacity_bytes {
+        let capacity = match place.config.log.capacity_bytes {
             None => None,
             Some(bytes) => {
-                let files = LogFiles::new(&log.dir, Some(&log.live_dir), "inputs");
-                let begin = Tail::open_files(files, Start::Oldest)?.position();
-                let frame_max = crate::ingest::draft_max_bytes(to_usize(line_max_bytes));
+                let begin = Tail::open_files(place.files("inputs"), Start::Oldest)?.position();
+                let frame_max = crate::ingest::draft_max_bytes(to_usize(place.config.ingest.line_max_bytes));
                 Some(Capacity {
                     bytes,
                     full_from: (begin + bytes).saturating_sub(frame_max as u64),

@@ -13,6 +13,7 @@ use cutline::invoke::engine::Engine;
 use cutline::plane::clock::Clock;
 use cutline::plane::pipeline::{Pipeline, Surroundings};
 use cutline::sequence::stage::TimeSource;
+use cutline_journal::disk::os_disk;
 use cutline_journal::{LogFiles, Watermarks};
 use cutline_ring::idle::Idle;
 use tempfile::TempDir;
@@ -157,6 +158,7 @@ impl Plant {
             clock: Clock::start(),
             log_ids: [1, 2, 3],
             engines: &engines,
+            disk: os_disk(),
         };
         let pipeline = Pipeline::open(&config, around).expect("a pipeline");
         let logs = LOGS.map(|name| {

@@ -11,6 +11,7 @@ use cutline::plane::counters::INPUTS_RECEIPTS;
 use cutline::plane::pipeline::{CNC_FILE, Pipeline, Surroundings};
 use cutline::replay::verify::{Verified, verify};
 use cutline::sequence::stage::TimeSource;
+use cutline_journal::disk::os_disk;
 use cutline_journal::{LogFiles, Watermarks};
 use cutline_shm::reader::CncReader;
 
@@ -68,8 +69,14 @@ impl Plant {
         let (config, _) = Config::from_text("bench", &text).map_err(Failure::machine)?;
         let clock = Clock::start();
         let feeds = vec![blueprint.feed];
-        let around =
-            Surroundings { feeds, time: blueprint.time, clock: clock.clone(), log_ids: log_ids(), engines: &engines };
+        let around = Surroundings {
+            feeds,
+            time: blueprint.time,
+            clock: clock.clone(),
+            log_ids: log_ids(),
+            engines: &engines,
+            disk: os_disk(),
+        };
         let pipeline = Pipeline::open(&config, around).map_err(Failure::machine)?;
         let cnc = CncReader::open(&place.live.join(CNC_FILE)).map_err(Failure::machine)?;
         let watermarks = |name| {
