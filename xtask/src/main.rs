@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test`, `cargo xtask soak` and `cargo xtask docs`.
+//! Development commands: `cargo xtask test`, `soak`, `docs` and `rules`.
 //!
 //! Called by people and by `.ci/run`; never by the product, and no crate depends on it. Suites and their time budgets
 //! are data (`tests/suites.toml`), so that adding a suite touches no code here.
@@ -7,6 +7,7 @@
 
 mod docs;
 mod process;
+mod rules;
 mod suites;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   test [NAME...]  run every suite of tests/suites.toml, or the named ones; ends with a table
   soak [NAME...]  the same with the long runs of its [[soak]] table, for when nobody waits
   docs            run every `sh run` block of README.md and docs/, and check that relative links lead somewhere
+  rules           check what docs/determinism.md promises of the source; --write takes added layouts into tests/layouts
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         Some((command, names)) if command == "test" => suites::run_table(&root, Table::Suites, names),
         Some((command, names)) if command == "soak" => suites::run_table(&root, Table::Soaks, names),
         Some((command, [])) if command == "docs" => docs::check(&root),
+        Some((command, [])) if command == "rules" => rules::check(&root, false),
+        Some((command, [write])) if command == "rules" && write == "--write" => rules::check(&root, true),
         _ => Err(USAGE.to_string()),
     };
     match done {
