@@ -27,6 +27,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Recompute every run from the logs and compare it with what was published.
     Verify(Verify),
+    /// Tell why a run is what it is: its cut, what was selected and what was not, its outcome and what to do about it.
+    Explain(Explain),
     /// Print a log as canonical JSON lines.
     Dump(Dump),
     /// Follow the published events from another process.
@@ -102,6 +104,18 @@ pub struct Verify {
     /// Fail if any outcome had to be taken as recorded.
     #[arg(long)]
     pub strict: bool,
+}
+
+#[derive(Args)]
+pub struct Explain {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// The run's id, or so many of its first digits that no other run's id begins like it.
+    pub run_id: String,
+    /// One canonical JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A log, or a view over logs.

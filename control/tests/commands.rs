@@ -17,8 +17,8 @@ const LOGS: i32 = 1;
 const USAGE: i32 = 2;
 const MACHINE: i32 = 3;
 
-const COMMANDS: [&str; 10] =
-    ["demo", "run", "backfill", "verify", "dump", "tail", "check", "stat", "generate", "completions"];
+const COMMANDS: [&str; 11] =
+    ["demo", "run", "backfill", "verify", "explain", "dump", "tail", "check", "stat", "generate", "completions"];
 
 fn contains_all(said: &str, parts: &[&str]) {
     for part in parts {
@@ -81,7 +81,13 @@ fn what_is_no_data_directory_is_named() {
     let (absent, empty, file) = (place.path("absent"), place.path("empty"), place.file("file", "text"));
     std::fs::create_dir(&empty).unwrap();
     for data in [&absent, &empty, &file] {
-        for command in [&["verify", data][..], &["dump", data, "inputs"], &["dump", data, "runs"], &["stat", data]] {
+        for command in [
+            &["verify", data][..],
+            &["dump", data, "inputs"],
+            &["dump", data, "runs"],
+            &["stat", data],
+            &["explain", data, "0"],
+        ] {
             contains_all(&fails(USAGE, command), &[data, "data directory"]);
         }
         contains_all(&fails(USAGE, &["tail", data, "--no-follow"]), &[data, "data directory"]);

@@ -5,6 +5,7 @@ pub mod capture;
 mod check;
 mod demo;
 mod dump;
+mod explain;
 pub mod generate;
 mod live;
 mod room;
@@ -69,6 +70,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Run(args) => live::run(&args),
         Command::Backfill(args) => backfill::backfill(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Dump(args) => dump::dump(&args),
         Command::Tail(args) => tail::tail(&args),
         Command::Check(args) => check::check(&args),
@@ -103,6 +105,14 @@ pub fn engines(config: &cutline::config::Engine) -> Result<Box<dyn Engine>, Stri
 pub fn log_ids() -> [u64; 3] {
     // The standard library seeds each of these from the operating system's randomness. 0 stands for "no log".
     std::array::from_fn(|_| RandomState::new().hash_one(0) | 1)
+}
+
+/// A value as canonical JSON.
+pub fn canonical(value: &serde_json::Value) -> String {
+    let mut line = Vec::new();
+    // What serde_json writes is JSON, and its numbers are finite.
+    let _ = cutline::model::canonical::canonicalize(&value.to_string(), &mut line);
+    String::from_utf8(line).unwrap_or_default()
 }
 
 /// Prints a line. Nobody has to read it.
