@@ -30,6 +30,7 @@ pub mod recover;
 mod seek;
 mod segment;
 mod settings;
+pub mod sim;
 mod source;
 pub mod tail;
 pub mod watermarks;

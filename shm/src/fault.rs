@@ -77,7 +77,9 @@ pub struct RegionFault {
 }
 
 impl RegionFault {
-    pub(crate) fn new(path: &Path, step: RegionStep, cause: RegionCause) -> Self {
+    /// What went wrong with the file at `path`: for whoever pretends that it did, too.
+    #[must_use]
+    pub fn new(path: &Path, step: RegionStep, cause: RegionCause) -> Self {
         Self { path: path.to_path_buf(), step, cause }
     }
 

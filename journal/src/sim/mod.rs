@@ -1,0 +1,209 @@
+//! A disk in memory on which every fault can be made to happen, by seed, and whose power can be lost at any step.
+//!
+//! ```text
+//! Disk calls ──► page cache ──sync_data, sync_dir──► medium
+//!                    │                                  │
+//!                    └─ restarted(): all of it          └─ power_lost(seed): all of it, and of the cache any sectors,
+//!                       (a process died)                   names and lengths, in any order (the machine died)
+//! ```
+//!
+//! Used by the journal's tests and by the simulator behind `cutline sim`, which is part of the product: so it is always
+//! compiled, not behind a feature. No other code names it, and [`crate::disk::OsDisk`] never comes here. Any thread; one lock.
+//! It reads no clock and no random source but its seed: the same calls have the same answers.
+//!
+//! Memory copies of segments are real files in real memory also with a simulated disk; only whether there is room for them is
+//! decided here. After [`SimDisk::power_lost`] whoever simulates removes their folder.
+
+mod faults;
+mod node;
+mod state;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cutline_shm::region::{Region, RegionCause, RegionFault, RegionStep};
+
+pub use self::faults::Faults;
+use self::state::State;
+use crate::disk::{Access, Disk, DiskFile};
+
+/// A simulated disk; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+impl SimDisk {
+    /// An empty disk that is mounted at `root`. `seed` decides which calls the faults hit.
+    #[must_use]
+    pub fn new(root: &Path, seed: u64) -> Self {
+        Self::of(State::new(root, seed))
+    }
+
+    fn of(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked did so outside: no call here leaves a half-made state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on these faults happen.
+    pub fn set_faults(&self, faults: Faults) {
+        self.state().faults = faults;
+    }
+
+    /// Calls so far that could change something: each is a place where the power can be lost.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.state().steps
+    }
+
+    /// When so many steps are done, every further one fails and changes nothing; reads go on.
+    pub fn stop_at(&self, steps: u64) {
+        self.state().stop_at = Some(steps);
+    }
+
+    /// Whether a step was refused or will be.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let state = self.state();
+        state.stop_at.is_some_and(|at| state.steps >= at)
+    }
+
+    /// Another disk, as this one is found after a process died: everything is in the page cache. Its steps begin at 0, it
+    /// does not stop, and it has no faults.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let mut state = self.state().clone();
+        state.restart();
+        Self::of(state)
+    }
+
+    /// Another disk, as this one may be found after a power loss: everything that was flushed, and of the rest whatever
+    /// `seed` says: any sectors of 512 bytes, any names, any lengths. Steps and faults as with [`SimDisk::restarted`].
+    #[must_use]
+    pub fn power_lost(&self, seed: u64) -> Self {
+        let disk = self.restarted();
+        disk.state().lose_power(seed);
+        disk
+    }
+
+    /// Nanoseconds that slow flushes have taken since this was asked last: nobody slept, the caller's clock has to move.
+    #[must_use]
+    pub fn take_waited_ns(&self) -> u64 {
+        std::mem::take(&mut self.state().waited_ns)
+    }
+
+    /// The last steps, for the message of whatever failed.
+    #[must_use]
+    pub fn trace(&self) -> Vec<String> {
+        self.state().trace.iter().cloned().collect()
+    }
+
+    /// Bits on the medium go wrong: those of `mask` in the byte at `offset`. False if there is no such byte.
+    pub fn flip(&self, path: &Path, offset: u64, mask: u8) -> bool {
+        let mut state = self.state();
+        let Some(node) = state.node_of(path).filter(|node| offset < node.bytes().len() as u64) else { return false };
+        node.flip(crate::layout::to_usize(offset), mask);
+        true
+    }
+
+    /// All files and what they hold, by name.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        self.state().files().map(|(path, bytes)| (path.to_owned(), bytes.to_vec())).collect()
+    }
+
+    /// Writes all files to a folder of the real disk, for tools that read one.
+    ///
+    /// # Errors
+    /// The real disk's.
+    pub fn export(&self, folder: &Path) -> io::Result<()> {
+        let state = self.state();
+        for (path, bytes) in state.files() {
+            let to = folder.join(path.strip_prefix(state.root()).unwrap_or(path));
+            if let Some(dir) = to.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            std::fs::write(to, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let node = self.state().open(path, access)?;
+        Ok(Box::new(SimFile { disk: self.clone(), path: path.to_owned(), node }))
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.state().create_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.state().list(dir)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.state().remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.state().sync_dir(dir)
+    }
+
+    fn create_region(&self, path: &Path, len_bytes: usize) -> Result<Region, RegionFault> {
+        let mut state = self.state();
+        let chance = state.faults.memory_one_in;
+        if state.random.one_in(chance) {
+            let full = RegionCause::Full { wanted_bytes: len_bytes as u64, free_bytes: Some(0) };
+            return Err(RegionFault::new(path, RegionStep::Allocate, full));
+        }
+        Region::create_new(path, len_bytes)
+    }
+}
+
+/// An open file of a [`SimDisk`]; it stays open when its name is removed.
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    path: PathBuf,
+    node: usize,
+}
+
+impl DiskFile for SimFile {
+    fn len_bytes(&self) -> io::Result<u64> {
+        Ok(self.disk.state().len(self.node))
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.state().read(self.node, into, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.disk.state().write(self.node, &self.path, bytes, offset)
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let len = len.max(state.len(self.node));
+        state.set_len(self.node, &self.path, len)
+    }
+
+    fn zero_range(&self, from: u64, to: u64) -> io::Result<()> {
+        self.disk.state().zero(self.node, &self.path, from, to)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.state().set_len(self.node, &self.path, len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.state().sync(self.node, &self.path)
+    }
+}
