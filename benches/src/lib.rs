@@ -11,11 +11,16 @@ mod logs;
 mod receipts;
 mod runs;
 mod texts;
+mod ticks;
 
 // The feed of `cutline generate`, the very file: it has no library of its own.
 #[path = "../../control/src/generate/mod.rs"]
 #[allow(dead_code)] // its hostile lines are not wanted here
 mod generate;
+
+// The engine of `cutline bench`, the very file.
+#[path = "../../control/src/bench/suites/null_engine.rs"]
+mod null_engine;
 
 /// What keeps a workload from being made or prepared.
 pub type Fault = Box<dyn std::error::Error>;
@@ -41,7 +46,7 @@ pub trait Workload {
 pub type Make = fn() -> Result<Box<dyn Workload>, Fault>;
 
 /// All workloads by name, in the order of an event's way.
-pub const WORKLOADS: [(&str, Make); 13] = [
+pub const WORKLOADS: [(&str, Make); 14] = [
     ("envelope_scan", texts::scan),
     ("binary_decode", texts::decode),
     ("ingest_ndjson", receipts::ingest_ndjson),
@@ -51,7 +56,8 @@ pub const WORKLOADS: [(&str, Make); 13] = [
     ("append_256", logs::append),
     ("hop", hops::one),
     ("tail_poll_256", logs::tail_poll),
-    ("tick_per_run", runs::tick),
+    ("cut_per_run", runs::cut),
+    ("tick_per_run", ticks::tick),
     ("run_id", runs::run_id),
     ("canonical_json", texts::canonical),
     ("snapshot_read", texts::snapshot),

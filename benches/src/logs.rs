@@ -12,25 +12,23 @@ use tempfile::TempDir;
 use crate::{Fault, Workload};
 
 const PAYLOAD_BYTES: usize = 256;
-const SEGMENT_BYTES: u64 = 4 << 20;
+/// Bytes of a segment, where a workload has no other wish.
+pub const SEGMENT_BYTES: u64 = 4 << 20;
 const SEGMENTS: usize = 3;
 /// So many that all segments are written and none more is needed.
 const OPS: u64 = 36_000;
 const NAME: &str = "inputs";
 const MEMORY: &str = "/dev/shm";
 
-/// What a log of its own lies in; to be dropped after its appender. Fields are dropped in this order: the folder last.
+/// A log of its own. Fields are dropped in this order: the folder last.
 pub struct Log {
-    _keeper: LogKeeper,
-    folder: TempDir,
+    pub appender: Appender,
+    pub keeper: LogKeeper,
+    pub folder: TempDir,
 }
 
 impl Log {
-    /// An empty log.
-    ///
-    /// # Errors
-    /// What the machine refuses.
-    pub fn create() -> Result<(Appender, Self), Fault> {
+    pub fn create(segment_bytes: u64) -> Result<Self, Fault> {
         let memory = Path::new(MEMORY);
         let folder = if memory.is_dir() { TempDir::new_in(memory)? } else { TempDir::new()? };
         let (data, live) = (folder.path().join("data"), folder.path().join("live"));
@@ -42,28 +40,28 @@ impl Log {
             name: NAME,
             data,
             live,
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes,
             live_segments: SEGMENTS,
             capacity_bytes: 0,
             durable: false,
             disk: cutline_journal::disk::os_disk(),
         };
-        let (appender, _keeper) = recover(settings, 1).and_then(Recovered::activate)?;
-        Ok((appender, Self { _keeper, folder }))
+        let (appender, keeper) = recover(settings, 1).and_then(Recovered::activate)?;
+        Ok(Self { appender, keeper, folder })
+    }
+
+    fn append_all(&mut self) -> u64 {
+        let payload = [0x5a; PAYLOAD_BYTES];
+        let mut right = 0;
+        for number in 0..OPS {
+            let header = Descriptor { kind: 1, aux: number.cast_signed(), ..Descriptor::default() };
+            right += u64::from(self.appender.append(header, black_box(&payload)).is_ok());
+        }
+        right
     }
 }
 
-fn append_all(appender: &mut Appender) -> u64 {
-    let payload = [0x5a; PAYLOAD_BYTES];
-    let mut right = 0;
-    for number in 0..OPS {
-        let header = Descriptor { kind: 1, aux: number.cast_signed(), ..Descriptor::default() };
-        right += u64::from(appender.append(header, black_box(&payload)).is_ok());
-    }
-    right
-}
-
-struct Append(Option<(Appender, Log)>);
+struct Append(Option<Log>);
 
 /// A record appended and checksummed.
 pub fn append() -> Result<Box<dyn Workload>, Fault> {
@@ -78,26 +76,25 @@ impl Workload for Append {
     fn prepare(&mut self) -> Result<(), Fault> {
         // The old one first: its memory is wanted again.
         self.0 = None;
-        self.0 = Some(Log::create()?);
+        self.0 = Some(Log::create(SEGMENT_BYTES)?);
         Ok(())
     }
 
     fn round(&mut self) -> u64 {
-        self.0.as_mut().map_or(0, |(appender, _)| append_all(appender))
+        self.0.as_mut().map_or(0, Log::append_all)
     }
 }
 
 struct Poll {
-    _appender: Appender,
     log: Log,
     tail: Option<Tail>,
 }
 
 /// A frame found, checked and read.
 pub fn tail_poll() -> Result<Box<dyn Workload>, Fault> {
-    let (mut appender, log) = Log::create()?;
-    append_all(&mut appender);
-    Ok(Box::new(Poll { _appender: appender, log, tail: None }))
+    let mut log = Log::create(SEGMENT_BYTES)?;
+    log.append_all();
+    Ok(Box::new(Poll { log, tail: None }))
 }
 
 impl Workload for Poll {

@@ -8,10 +8,12 @@ use cutline::sequence::names::NameTables;
 use cutline::sequence::stage::{SequenceCounts, SequenceObserver, SequenceStage, TimeSource};
 use cutline::sequence::tally::Tally;
 use cutline_journal::Descriptor;
+use cutline_journal::keeper::LogKeeper;
 use cutline_ring::{bytes as bytes_ring, spsc};
+use tempfile::TempDir;
 
 use crate::lines::{LINES, lines, records};
-use crate::logs::Log;
+use crate::logs::{Log, SEGMENT_BYTES};
 use crate::{Fault, Workload};
 
 /// How often the feed is sent, so that what is done once per connection does not count.
@@ -99,7 +101,7 @@ struct Sequence {
     bytes: Vec<u8>,
     stage: Option<(SequenceStage, spsc::Consumer<Descriptor>)>,
     /// Behind the stage: its log's appender goes first.
-    log: Option<Log>,
+    log: Option<(LogKeeper, TempDir)>,
 }
 
 /// A binary record's draft given its names, time and number, appended to the inputs log, and its descriptor handed on.
@@ -120,12 +122,12 @@ impl Workload for Sequence {
                 return Err(format!("the drafts of a round do not fit the {link}").into());
             }
         }
-        let (appender, log) = Log::create()?;
+        let Log { appender, keeper, folder } = Log::create(SEGMENT_BYTES)?;
         let (cut, cuts) = spsc::channel(CUTS);
         let names = NameTables::new(1 << 16);
         let observer = Box::new(Unobserved);
         let stage = SequenceStage::new(drafts, appender, cut, names, TimeSource::Clock, 0, observer);
-        (self.stage, self.log) = (Some((stage, cuts)), Some(log));
+        (self.stage, self.log) = (Some((stage, cuts)), Some((keeper, folder)));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What a tick costs per symbol: the run's identity, and the whole decision for 10,000 of them.
+//! What a decision costs per symbol: the run's identity, and all of it for 10,000 of them.
 
 use std::hint::black_box;
 
@@ -48,7 +48,7 @@ struct Ticks {
 }
 
 /// A receipt of each symbol taken in, and a tick that decides a run for each.
-pub fn tick() -> Result<Box<dyn Workload>, Fault> {
+pub fn cut() -> Result<Box<dyn Workload>, Fault> {
     let mut names = NameTables::new(SYMBOLS as usize);
     for number in 0..SYMBOLS {
         names.define(NAME_SYMBOL, &format!("S{number:05}USDT"));
