@@ -164,7 +164,8 @@ impl HalfPipeline {
             self.now_ns += CYCLE_NS;
             let stages: [&mut dyn Stage; 3] = [&mut self.cut, &mut self.invoke, &mut self.publish];
             // Not lazily: every stage has its turn.
-            if stages.map(|stage| stage.poll(self.now_ns)).iter().all(|progress| !matches!(progress, Progress::Did(_))) {
+            if stages.map(|stage| stage.poll(self.now_ns)).iter().all(|progress| !matches!(progress, Progress::Did(_)))
+            {
                 return;
             }
         }

@@ -1,14 +1,12 @@
 //! What the cut stage knows between ticks, as a pure value: the same receipts and ticks give the same runs, live, in
 //! recovery and in replay.
 
-use std::io::Write as _;
-
 use cutline_journal::Descriptor;
 
-use crate::model::canonical;
 use crate::model::frames::{RunHeader, TickBody};
 use crate::model::receipt::{EVENT_TYPES, SNAPSHOT};
-use crate::model::run_id::{EngineMode, RunId};
+use crate::model::run_id::{EngineMode, TickIds};
+use crate::model::{canonical, decimal};
 use crate::sequence::names::{EVENT_TYPE_MAX_BYTES, NameTables};
 
 const KNOWN_TYPES: usize = EVENT_TYPES.len();
@@ -89,6 +87,8 @@ pub struct CutState {
     last_seq: u64,
     next: Option<Tick>,
     last: Option<Tick>,
+    /// The ids of the tick that is being decided, and what they are made of.
+    ids: Option<((i64, u64, EngineMode), TickIds)>,
 }
 
 const NO_SYMBOL: u32 = u32::MAX;
@@ -97,7 +97,16 @@ impl CutState {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(set: SymbolSet) -> Self {
-        Self { symbols: Vec::new(), order: Vec::new(), by_id: Vec::new(), set, last_seq: 0, next: None, last: None }
+        Self {
+            symbols: Vec::new(),
+            order: Vec::new(),
+            by_id: Vec::new(),
+            set,
+            last_seq: 0,
+            next: None,
+            last: None,
+            ids: None,
+        }
     }
 
     /// Says which tick comes next. To be said before the receipts of its cut are taken in: it decides which SnapshotInputs
@@ -229,10 +238,15 @@ impl CutState {
         if cut_start > cut_end {
             return None;
         }
+        let of = (tick.engine_timestamp_ms, cut_end, kind.mode);
+        let ids = match &mut self.ids {
+            Some((known, ids)) if *known == of => ids,
+            ids => &mut ids.insert((of, TickIds::new(of.0, of.1, of.2))).1,
+        };
         counts.clear();
         write_counts(symbol, names, counts);
         let run = RunHeader {
-            run_id: RunId::of(&symbol.name, tick.engine_timestamp_ms, cut_end, kind.mode).0,
+            run_id: ids.of(&symbol.name).0,
             engine_timestamp_ms: tick.engine_timestamp_ms,
             planned_ts_ms: tick.planned_ts_ms,
             cut_start,
@@ -289,8 +303,7 @@ fn write_count(name: &str, count: u32, out: &mut Vec<u8>) {
         }
         canonical::string(name, out);
         out.push(b':');
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{count}");
+        decimal::push(count.into(), out);
     }
 }
 

@@ -4,10 +4,7 @@ use cutline_journal::Frame;
 
 use super::engine::{Engine, EngineFault, EngineFaultKind};
 use super::output::{check_decision, check_regime_output};
-use crate::model::binary;
-use crate::model::envelope::{self, Scratch};
 use crate::model::frames::Failure;
-use crate::model::receipt::BINARY;
 use crate::model::run_id::EngineMode;
 use crate::model::snapshot::Snapshot;
 
@@ -54,7 +51,7 @@ impl Answer {
 }
 
 /// An empty buffer whose first pages are there already, so that no lane faults them in.
-fn touched(capacity: usize) -> Vec<u8> {
+pub(super) fn touched(capacity: usize) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(capacity);
     buffer.resize(capacity.min(TOUCHED_MAX_BYTES), 0);
     buffer.clear();
@@ -83,31 +80,33 @@ impl Call<'_> {
     ///
     /// # Errors
     /// The engine's fault, or what is wrong with its answer; `answer` is then empty.
-    pub fn make(&self, engine: &mut dyn Engine, scratch: &mut Scratch, answer: &mut Answer) -> Result<(), EngineFault> {
+    pub fn make(&self, engine: &mut dyn Engine, answer: &mut Answer) -> Result<(), EngineFault> {
         answer.clear();
-        let made = self.try_make(engine, scratch, answer);
+        let made = self.try_make(engine, answer);
         if made.is_err() {
             answer.clear();
         }
         made
     }
 
-    fn try_make(&self, engine: &mut dyn Engine, scratch: &mut Scratch, answer: &mut Answer) -> Result<(), EngineFault> {
-        let envelope = match self.receipt.header.flags & BINARY {
-            0 => envelope::scan(self.receipt.payload, scratch),
-            _ => binary::decode(self.receipt.payload, scratch),
-        };
-        let normalized = envelope.map_err(|_| unreadable())?.normalized.as_bytes();
+    fn try_make(&self, engine: &mut dyn Engine, answer: &mut Answer) -> Result<(), EngineFault> {
+        let receipt = &self.receipt;
         let snapshot =
-            Snapshot::from_normalized(self.symbol, self.engine_timestamp_ms, normalized).map_err(|_| unreadable())?;
+            Snapshot::of_receipt(self.symbol, self.engine_timestamp_ms, receipt.header.flags, receipt.payload);
+        let called = self.ask(engine, &snapshot, answer);
+        // What an engine says about fields that it could not be given counts for nothing.
+        snapshot.fault().map_or(called, |_| Err(unreadable()))
+    }
+
+    fn ask(&self, engine: &mut dyn Engine, snapshot: &Snapshot<'_>, answer: &mut Answer) -> Result<(), EngineFault> {
         match self.mode {
             EngineMode::Truth => {
-                engine.run(&snapshot, &mut answer.output)?;
+                engine.run(snapshot, &mut answer.output)?;
                 within(answer.output.len(), self.limits.output_max_bytes, "output")?;
                 check_regime_output(&answer.output, self.symbol, self.engine_timestamp_ms)
             }
             EngineMode::Hysteresis => {
-                engine.run_with_hysteresis(&snapshot, self.state, &mut answer.decision, &mut answer.state)?;
+                engine.run_with_hysteresis(snapshot, self.state, &mut answer.decision, &mut answer.state)?;
                 within(answer.decision.len(), self.limits.output_max_bytes, "output")?;
                 within(answer.state.len(), self.limits.state_max_bytes, "state")?;
                 let selected = check_decision(&answer.decision, self.symbol, self.engine_timestamp_ms)?;
@@ -118,7 +117,7 @@ impl Call<'_> {
     }
 }
 
-/// Never seen: what is stored was read when it was received, and this is the same reading of the same bytes.
+/// Never seen: what is stored was read when it was received, and its checksum holds.
 fn unreadable() -> EngineFault {
     EngineFault::new(EngineFaultKind::EngineUnavailable, "stored SnapshotInputs cannot be read")
 }

@@ -5,7 +5,7 @@
 //! keys the last counts. An accepted output always has a canonical form, also inside its event.
 
 use super::engine::{EngineFault, EngineFaultKind};
-use crate::model::json::{self, Elements, Kind, Members, RawValue};
+use crate::model::json::{self, Elements, Fault, Kind, Members, Place, RawValue};
 
 /// Containers around an output in its event: the event and its payload. [`json::DEPTH_MAX`] counts from there.
 const DEPTH_IN_EVENT: u32 = 2;
@@ -79,6 +79,9 @@ fn regime_output(text: &str, symbol: &str, what: &str, depth: u32) -> Result<i64
     expect(&regime, Kind::String, what, names[2])?;
     finite(&confidence, what, names[3])?;
     for (list, name) in lists.iter().zip(&names[4..]) {
+        if list.text == "[]" {
+            continue;
+        }
         expect(list, Kind::Array, what, name)?;
         let mut elements = Elements::open(list.text).or_else(|fault| syntax(what, fault))?;
         while let Some(element) = elements.next().or_else(|fault| syntax(what, fault))? {
@@ -101,18 +104,31 @@ fn members<'a, const N: usize>(
     what: &str,
     depth: u32,
 ) -> Result<[RawValue<'a>; N], EngineFault> {
-    let mut found = [RawValue { kind: Kind::Null, text: "", has_escapes: false }; N];
-    let mut members = Members::open_within(text, depth).or_else(|fault| syntax(what, fault))?;
-    while let Some(member) = members.next().or_else(|fault| syntax(what, fault))? {
-        if let Some(at) = names.iter().position(|name| member.key.is(name)) {
-            found[at] = member.value;
+    let mut found = [None; N];
+    find(text, names, &mut found, depth).or_else(|fault| syntax(what, fault))?;
+    let mut values = [RawValue { kind: Kind::Null, text: "", has_escapes: false }; N];
+    for ((value, place), name) in values.iter_mut().zip(found).zip(names) {
+        let Some(place) = place else { return invalid(what, format_args!("{name} is not there")) };
+        *value = place.value(text);
+    }
+    Ok(values)
+}
+
+/// Validates an object and finds where the values of `names` stand.
+fn find(text: &str, names: &[&str], found: &mut [Option<Place>], depth: u32) -> Result<(), Fault> {
+    let mut members = Members::open_within(text, depth)?;
+    while let Some((key, value)) = members.next_places()? {
+        let key = key.key(text);
+        let at = if key.has_escapes {
+            names.iter().position(|name| key.is(name))
+        } else {
+            names.iter().position(|name| name.len() == key.raw.len() && *name == key.raw)
+        };
+        if let Some(at) = at {
+            found[at] = Some(value);
         }
     }
-    // No value that the scanner yields is empty text.
-    match names.iter().zip(&found).find(|(_, value)| value.text.is_empty()) {
-        Some((name, _)) => invalid(what, format_args!("{name} is not there")),
-        None => Ok(found),
-    }
+    Ok(())
 }
 
 fn expect(value: &RawValue<'_>, kind: Kind, what: &str, name: &str) -> Result<(), EngineFault> {
@@ -132,14 +148,45 @@ fn expect(value: &RawValue<'_>, kind: Kind, what: &str, name: &str) -> Result<()
 
 fn finite(value: &RawValue<'_>, what: &str, name: &str) -> Result<(), EngineFault> {
     expect(value, Kind::Number, what, name)?;
-    match value.text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(()),
-        _ => invalid(what, format_args!("{name} is beyond the range of a double")),
+    if may_overflow(value.text) && !value.text.parse().is_ok_and(|number: f64| number.is_finite()) {
+        return invalid(what, format_args!("{name} is beyond the range of a double"));
     }
+    Ok(())
+}
+
+/// A number whose text has fewer bytes and no exponent is below 10^308.
+const OVERFLOW_MIN_BYTES: usize = 309;
+
+/// False only if no number in the text, in strings or outside, can be beyond the range of a double.
+fn may_overflow(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // An exponent follows a digit. Every pair is looked at, whatever is found: that is several pairs at once.
+    let exponents = bytes
+        .iter()
+        .zip(bytes.get(1..).unwrap_or_default())
+        .fold(false, |found, (digit, exponent)| found | (digit.is_ascii_digit() & matches!(exponent, b'e' | b'E')));
+    exponents || bytes.len() >= OVERFLOW_MIN_BYTES && has_long_run_of_digits(bytes)
+}
+
+/// False only if no [`OVERFLOW_MIN_BYTES`] digits follow each other.
+fn has_long_run_of_digits(bytes: &[u8]) -> bool {
+    // Looked at are so many bytes that of every such run three are.
+    const LOOKS: usize = 3;
+    let mut digits = 0;
+    for byte in bytes.iter().step_by(OVERFLOW_MIN_BYTES / LOOKS) {
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+        if digits == LOOKS {
+            return true;
+        }
+    }
+    false
 }
 
 /// Refuses floats like `1e999` anywhere, also under keys of the engine's own: nothing with one has a canonical form.
 fn finite_numbers(validated: &str, what: &str) -> Result<(), EngineFault> {
+    if !may_overflow(validated) {
+        return Ok(());
+    }
     let mut rest = validated;
     while let Some(at) = rest.find(|char: char| char == '"' || char == '-' || char.is_ascii_digit()) {
         let token = &rest[at..];
@@ -175,10 +222,12 @@ fn string_bytes(token: &str) -> usize {
     token.len()
 }
 
-fn syntax<T>(what: &str, fault: json::Fault) -> Result<T, EngineFault> {
+#[cold]
+fn syntax<T>(what: &str, fault: Fault) -> Result<T, EngineFault> {
     invalid(what, format_args!("{fault}"))
 }
 
+#[cold]
 fn invalid<T>(what: &str, why: core::fmt::Arguments<'_>) -> Result<T, EngineFault> {
     Err(EngineFault::new(EngineFaultKind::EngineOutputInvalid, format!("{what}: {why}")))
 }
@@ -248,6 +297,19 @@ mod tests {
             assert_ne!(bad, OUTPUT);
             assert_eq!(check(&bad).unwrap_err(), detail, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_number_too_large_is_found_at_any_place_and_of_any_length() {
+        let beyond = format!("{}.0", "9".repeat(309));
+        for before in 0..400 {
+            let with = |number: &str| OUTPUT.replace("{\"s", &format!("{{\"{}\":[-{number}],\"s", "x".repeat(before)));
+            assert!(check(&with(&beyond)).unwrap_err().contains("beyond the range"), "{before}");
+            assert!(check(&with("1E309")).unwrap_err().contains("beyond the range"), "{before}");
+            assert_eq!(check(&with(&beyond[1..])), Ok(()), "{before}");
+            assert_eq!(check(&with(&"9".repeat(400))), Ok(()), "an integer of any size");
+        }
+        assert!(check(&OUTPUT.replace("0.5", &beyond)).unwrap_err().contains("confidence is beyond the range"));
     }
 
     #[test]

@@ -2,20 +2,23 @@
 //!
 //! ```text
 //! descriptor: seq = sequence of the STARTED frame, symbol, ts_ms = first call, ts_ns = completed,
-//!             source = bytes of output or error detail, aux = bytes of decision << 32 | bytes of state
-//! payload:    RunHeader ‖ symbol ‖ counts ‖ output or detail ‖ decision ‖ state
+//!             position = bytes of head, source = bytes of output or error detail,
+//!             aux = bytes of decision << 32 | bytes of state
+//! payload:    head (RunHeader ‖ symbol ‖ counts) ‖ output or detail ‖ decision ‖ state
 //! ```
 
 use cutline_journal::Descriptor;
 use cutline_ring::bytes::{Consumer, Producer};
 
-use crate::model::frames::{Failure, RunFrame, RunHeader};
+use crate::model::frames::RunHeader;
 
 /// A finished run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunResult<'a> {
-    /// Run, symbol and counts; `body` is the output, or the error detail if the run failed.
-    pub frame: RunFrame<'a>,
+    /// RunHeader ‖ symbol ‖ counts, as every frame of the run begins.
+    pub head: &'a [u8],
+    /// The output, or the error detail if the run failed.
+    pub body: &'a [u8],
     /// HysteresisDecision, empty in truth mode or after a failure.
     pub decision: &'a [u8],
     /// New state, empty in truth mode or after a failure.
@@ -34,8 +37,7 @@ impl<'a> RunResult<'a> {
     /// Writes the result; false if the ring is full.
     #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // all lengths are within configured limits
     pub fn push(&self, ring: &mut Producer<Descriptor>) -> bool {
-        let run = bytemuck::bytes_of(&self.frame.run);
-        let parts = [run, self.frame.symbol.as_bytes(), self.frame.counts, self.frame.body, self.decision, self.state];
+        let parts = [self.head, self.body, self.decision, self.state];
         let payload_len = parts.iter().map(|part| part.len()).sum();
         let Some(mut claim) = ring.claim(payload_len) else { return false };
         let mut rest = claim.payload_mut();
@@ -46,8 +48,9 @@ impl<'a> RunResult<'a> {
         }
         let header = Descriptor {
             seq: self.started_seq,
+            position: self.head.len() as u64,
             symbol: self.symbol_id,
-            source: self.frame.body.len() as u32,
+            source: self.body.len() as u32,
             ts_ms: self.started_ts_ms,
             ts_ns: self.completed_ns,
             aux: ((self.decision.len() as i64) << 32) | self.state.len() as i64,
@@ -58,16 +61,18 @@ impl<'a> RunResult<'a> {
     }
 
     /// The result at the ring's head.
+    ///
+    /// # Panics
+    /// If the record was not written by [`RunResult::push`] (a programmer's error).
     pub fn peek(ring: &'a mut Consumer<Descriptor>) -> Option<Self> {
         let (header, payload) = ring.peek()?;
-        // Written by `push` in this process: a record that does not read back is a programmer's error.
-        let mut frame = RunFrame::read(payload).expect("a result on the ring is whole");
-        let (body, rest) = frame.body.split_at(header.source as usize);
+        let (head, rest) = payload.split_at(usize::try_from(header.position).expect("length of a head"));
+        let (body, rest) = rest.split_at(header.source as usize);
         let (decision, rest) = rest.split_at(usize::try_from(header.aux >> 32).expect("length of a decision"));
         let state = &rest[..(header.aux & 0xffff_ffff) as usize];
-        frame.body = body;
         Some(Self {
-            frame,
+            head,
+            body,
             decision,
             state,
             started_seq: header.seq,
@@ -77,10 +82,13 @@ impl<'a> RunResult<'a> {
         })
     }
 
-    /// Why the run failed, if it did.
+    /// The run.
+    ///
+    /// # Panics
+    /// If the head is shorter than a run's header (a programmer's error).
     #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
-        Failure::from_number(self.frame.run.failure)
+    pub fn run(&self) -> RunHeader {
+        bytemuck::pod_read_unaligned(&self.head[..size_of::<RunHeader>()])
     }
 
     /// Largest payload of a result, bytes.

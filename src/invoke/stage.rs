@@ -11,12 +11,13 @@ use std::collections::VecDeque;
 use cutline_journal::{Descriptor, LogFault, Lookup};
 use cutline_ring::{bytes, spsc};
 
-use super::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, SHUTDOWN_DETAIL, failure_of};
+use super::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, SHUTDOWN_DETAIL, failure_of, touched};
 use super::engine::{Engine, EngineFault};
 use super::result::RunResult;
 use super::retry::RetryPolicy;
-use crate::model::envelope::Scratch;
-use crate::model::frames::{Failure, RunFrame};
+use crate::cut::state::COUNTS_MAX_BYTES;
+use crate::model::frames::{Failure, RunFrame, RunHeader};
+use crate::model::receipt::NAME_MAX_BYTES;
 use crate::model::run_id::EngineMode;
 use crate::plane::stage::{Progress, Stage};
 use crate::sequence::stage::TimeSource;
@@ -72,6 +73,16 @@ const CALLS_MAX: usize = 16;
 /// An engine whose calls take longer than this on average gets one call per poll, so that the lane's other stages get their turn.
 const CALL_SLOW_NS: i64 = 100_000;
 
+/// Buffers of a run, used again by a later one.
+struct Buffers {
+    /// RunHeader ‖ symbol ‖ counts: its STARTED frame's payload, once it was read.
+    head: Vec<u8>,
+    answer: Answer,
+}
+
+/// Longest payload of a STARTED frame, bytes.
+const HEAD_MAX_BYTES: usize = size_of::<RunHeader>() + NAME_MAX_BYTES + COUNTS_MAX_BYTES;
+
 /// A run that is being worked on.
 struct Current {
     started: Descriptor,
@@ -81,7 +92,7 @@ struct Current {
     /// When the next call is due; `None` once the run is over.
     due_ns: Option<i64>,
     failure: Option<(Failure, EngineDetail)>,
-    answer: Answer,
+    buffers: Buffers,
 }
 
 /// The detail of a failure: one of ours, or the engine's.
@@ -109,12 +120,11 @@ pub struct InvokeStage {
     pending: VecDeque<Descriptor>,
     /// Runs in order; all but the last are over.
     line: VecDeque<Current>,
-    /// Buffers of runs that were handed on.
-    answers: Vec<Answer>,
+    /// Those of runs that were handed on.
+    buffers: Vec<Buffers>,
     /// Calls that the next poll may make, and when the last one made how many.
     calls: usize,
     called: (i64, i64),
-    scratch: Scratch,
     stop_at_ns: Option<i64>,
     done: bool,
     counts: InvokeCounts,
@@ -132,7 +142,8 @@ impl InvokeStage {
         pending: VecDeque<Descriptor>,
         observer: Box<dyn InvokeObserver>,
     ) -> Self {
-        let answers = (0..CALLS_MAX).map(|_| Answer::new(settings.limits)).collect();
+        let buffers = || Buffers { head: touched(HEAD_MAX_BYTES), answer: Answer::new(settings.limits) };
+        let buffers = std::iter::repeat_with(buffers).take(CALLS_MAX).collect();
         Self {
             links,
             engine,
@@ -140,10 +151,9 @@ impl InvokeStage {
             states,
             pending,
             line: VecDeque::with_capacity(CALLS_MAX),
-            answers,
+            buffers,
             calls: 1,
             called: (0, 0),
-            scratch: Scratch::new(),
             stop_at_ns: None,
             done: false,
             counts: InvokeCounts::default(),
@@ -151,12 +161,13 @@ impl InvokeStage {
         }
     }
 
-    fn begin(&self, started: Descriptor, answer: Answer, now_ns: i64) -> Current {
+    fn begin(&self, started: Descriptor, mut buffers: Buffers, now_ns: i64) -> Current {
         let start_ns = match self.settings.time {
             TimeSource::Clock => now_ns,
             TimeSource::Receipts => started.aux.saturating_mul(1_000_000),
         };
         let attempts = u32::from(started.flags);
+        buffers.head.clear();
         Current {
             started,
             attempts,
@@ -164,8 +175,17 @@ impl InvokeStage {
             last_call_ns: start_ns,
             due_ns: Some(start_ns),
             failure: None,
-            answer,
+            buffers,
         }
+    }
+
+    /// Reads the run's STARTED frame, unless that was done before.
+    fn read_started(&mut self, current: &mut Current) -> Result<(), LogFault> {
+        if current.buffers.head.is_empty() {
+            let frame = self.links.runs_log.frame(current.started.position)?;
+            current.buffers.head.extend_from_slice(frame.payload);
+        }
+        Ok(())
     }
 
     /// Makes the call that is due.
@@ -175,8 +195,9 @@ impl InvokeStage {
             (TimeSource::Receipts, Some(due_ns)) => due_ns,
             _ => now_ns,
         };
-        let frame = self.links.runs_log.frame(current.started.position)?;
-        let run = RunFrame::read(frame.payload).expect("STARTED frames are whole: recovery has looked");
+        self.read_started(current)?;
+        let Buffers { head, answer } = &mut current.buffers;
+        let run = RunFrame::read(head).expect("STARTED frames are whole: recovery has looked");
         let selected = match run.run.snapshot_position {
             0 => None,
             position => Some(self.links.inputs.frame(position)?),
@@ -202,11 +223,11 @@ impl InvokeStage {
             state: &self.states[index],
             limits: self.settings.limits,
         };
-        match call.make(&mut *self.engine, &mut self.scratch, &mut current.answer) {
+        match call.make(&mut *self.engine, answer) {
             Ok(()) => {
                 current.failure = None;
                 if self.settings.mode == EngineMode::Hysteresis {
-                    keep(&mut self.states[index], &current.answer.state);
+                    keep(&mut self.states[index], &answer.state);
                 }
             }
             Err(fault) => {
@@ -219,23 +240,21 @@ impl InvokeStage {
     }
 
     /// Hands the finished run on; false if there is no room.
-    fn hand_on(&mut self, current: &Current, now_ns: i64) -> Result<bool, LogFault> {
+    fn hand_on(&mut self, current: &mut Current, now_ns: i64) -> Result<bool, LogFault> {
+        // A run that a stop cut short may not have been read yet.
+        self.read_started(current)?;
         let completed_ns = match self.settings.time {
             TimeSource::Clock => now_ns,
             TimeSource::Receipts => current.last_call_ns,
         };
-        let frame = self.links.runs_log.frame(current.started.position)?;
-        let mut run = RunFrame::read(frame.payload).expect("STARTED frames are whole: recovery has looked");
-        run.run.attempts = current.attempts.max(1);
-        run.run.failure = current.failure.as_ref().map_or(0, |(failure, _)| *failure as u8);
-        run.body = match &current.failure {
-            None => &current.answer.output,
-            Some((_, detail)) => detail.text().as_bytes(),
-        };
+        let Buffers { head, answer } = &mut current.buffers;
+        let failure = current.failure.as_ref();
+        conclude(head, current.attempts.max(1), failure.map_or(0, |(failure, _)| *failure as u8));
         let result = RunResult {
-            frame: run,
-            decision: &current.answer.decision,
-            state: &current.answer.state,
+            head,
+            body: failure.map_or(&*answer.output, |(_, detail)| detail.text().as_bytes()),
+            decision: &answer.decision,
+            state: &answer.state,
             started_seq: current.started.seq,
             symbol_id: current.started.symbol,
             started_ts_ms: current.first_call_ns.div_euclid(1_000_000),
@@ -247,10 +266,10 @@ impl InvokeStage {
     /// Hands on what earlier polls have finished: so the time of completion is the clock's after the call.
     fn hand_on_finished(&mut self, now_ns: i64, did: &mut u32) -> Result<Progress, LogFault> {
         while self.line.front().is_some_and(|front| front.due_ns.is_none()) {
-            let Some(finished) = self.line.pop_front() else { break };
-            let handed_on = self.hand_on(&finished, now_ns);
+            let Some(mut finished) = self.line.pop_front() else { break };
+            let handed_on = self.hand_on(&mut finished, now_ns);
             if let Ok(true) = handed_on {
-                self.answers.push(finished.answer);
+                self.buffers.push(finished.buffers);
                 *did += 1;
                 continue;
             }
@@ -264,12 +283,12 @@ impl InvokeStage {
     fn call_due(&mut self, now_ns: i64, did: &mut u32) -> Result<(), LogFault> {
         for _ in 0..self.calls {
             if self.line.back().is_none_or(|last| last.due_ns.is_none()) {
-                let Some(answer) = self.answers.pop() else { return Ok(()) };
+                let Some(buffers) = self.buffers.pop() else { return Ok(()) };
                 let Some(started) = self.pending.pop_front().or_else(|| self.links.runs.pop()) else {
-                    self.answers.push(answer);
+                    self.buffers.push(buffers);
                     return Ok(());
                 };
-                let run = self.begin(started, answer, now_ns);
+                let run = self.begin(started, buffers, now_ns);
                 self.line.push_back(run);
             }
             let Some(mut current) = self.line.pop_back() else { return Ok(()) };
@@ -286,7 +305,7 @@ impl InvokeStage {
     /// Makes the run's next call, or ends it; false if it has to wait.
     fn work_on(&mut self, current: &mut Current, now_ns: i64) -> Result<bool, LogFault> {
         if self.stop_at_ns.is_some_and(|stop_at_ns| now_ns >= stop_at_ns) {
-            current.answer.clear();
+            current.buffers.answer.clear();
             current.failure = Some((Failure::Shutdown, EngineDetail::Ours(SHUTDOWN_DETAIL)));
             current.due_ns = None;
             return Ok(true);
@@ -306,6 +325,13 @@ impl InvokeStage {
             self.calls = if slow { 1 } else { (2 * self.calls).min(CALLS_MAX) };
         }
     }
+}
+
+/// Writes into a run's head how it ended.
+fn conclude(head: &mut [u8], attempts: u32, failure: u8) {
+    let header = &mut head[..size_of::<RunHeader>()];
+    let run = RunHeader { attempts, failure, ..bytemuck::pod_read_unaligned(header) };
+    header.copy_from_slice(bytemuck::bytes_of(&run));
 }
 
 /// Replaces a symbol's state. Whenever it outgrows its room it gets twice as much as it needs, the first time too, so that

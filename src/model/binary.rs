@@ -172,6 +172,15 @@ pub fn decode<'a>(record: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope
     Ok(envelope)
 }
 
+/// `normalized` of a record that was an event when it was received, found by its header.
+///
+/// # Errors
+/// A [`Fault`](json::Fault) if the record is none after all.
+pub(super) fn normalized_of(record: &[u8]) -> Result<&str, json::Fault> {
+    let sections = split(record).map_err(|_| json::Fault { what: "no binary record", at: 0 })?;
+    json::text(sections.normalized)
+}
+
 fn looks_like_object(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     text.first() == Some(&b'{') && text.last() == Some(&b'}')

@@ -11,6 +11,7 @@
 //! `tests/vectors/canonical.jsonl`, made by Python itself, holds it to that. Pure; any thread; cold: [`canonicalize`] allocates per object
 //! and recurses at most [`DEPTH_MAX`](super::json::DEPTH_MAX) deep. The small writers allocate only what `out` needs to grow.
 
+use super::decimal;
 use super::json::{Elements, Fault, Kind, Members, Piece, RawStr, RawValue};
 use core::fmt::{self, Write as _};
 use std::borrow::Cow;
@@ -153,8 +154,14 @@ pub fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 fn escaped(text: &str, out: &mut Vec<u8>) {
+    let is_special = |byte: u8| !matches!(byte, b' '..=b'~') | matches!(byte, b'"' | b'\\');
+    // Mostly nothing is special; to look at every byte, whatever is found, is to look at several at once.
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\')) {
+    while let Some(at) = rest.bytes().position(is_special) {
         // The byte found is ASCII or begins a character, so both splits are at boundaries.
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain.as_bytes());
@@ -190,8 +197,10 @@ fn escape(char: char, out: &mut Vec<u8>) {
 
 /// Appends an integer.
 pub fn i64(value: i64, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{value}");
+    if value < 0 {
+        out.push(b'-');
+    }
+    decimal::push(value.unsigned_abs(), out);
 }
 
 /// Appends a float as Python's `repr` does.
@@ -298,6 +307,15 @@ mod tests {
             ("{\"c\":3,\"a\":1,\"c\":4}", "{\"a\":1,\"c\":4}"),
         ] {
             assert_eq!(canonical(raw), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn integers_are_whole() {
+        for value in [0, -1, 10, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            i64(value, &mut out);
+            assert_eq!(out, value.to_string().as_bytes());
         }
     }
 

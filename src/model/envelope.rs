@@ -220,6 +220,21 @@ pub fn scan<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>
     })
 }
 
+/// `normalized` of a line that was an envelope when it was received. Only what it takes to find it is looked at again.
+///
+/// # Errors
+/// A [`Fault`] if the line is none after all.
+pub(super) fn normalized_of(line: &[u8]) -> Result<&str, Fault> {
+    let mut members = Members::open(json::text(line)?)?;
+    let mut last = None;
+    while let Some(member) = members.next()? {
+        if member.key.is(Field::Normalized.name()) {
+            last = Some(member.value.text);
+        }
+    }
+    last.ok_or(Fault { what: "no normalized", at: 0 })
+}
+
 /// The code of an event type; [`EVENT_TYPE_UNKNOWN`] outside the vocabulary.
 #[must_use]
 pub fn event_type_code(name: &str) -> u16 {

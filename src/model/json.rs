@@ -66,7 +66,7 @@ pub struct RawValue<'a> {
 
 /// Where a validated value or key stands in its text: cheaper to keep than its source, of which few are wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// As in [`RawValue`]; a key is a string.
     pub kind: Kind,
     pub has_escapes: bool,
@@ -77,14 +77,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn value<'a>(&self, text: &'a str) -> RawValue<'a> {
+    #[inline]
+    pub(crate) fn value<'a>(&self, text: &'a str) -> RawValue<'a> {
         // A place lies between ASCII characters of its text, so there is always something to get.
         let text = text.get(self.start..self.end).unwrap_or_default();
         RawValue { kind: self.kind, text, has_escapes: self.has_escapes }
     }
 
     /// The inside of a key.
-    pub(super) fn key<'a>(&self, text: &'a str) -> RawStr<'a> {
+    #[inline]
+    pub(crate) fn key<'a>(&self, text: &'a str) -> RawStr<'a> {
         RawStr { raw: text.get(self.start + 1..self.end - 1).unwrap_or_default(), has_escapes: self.has_escapes }
     }
 }
@@ -269,10 +271,25 @@ impl<'a> Members<'a> {
     /// The first [`Fault`] of the text.
     #[allow(clippy::should_implement_trait)] // an Iterator would yield Option<Result>, which `?` cannot take apart
     pub fn next(&mut self) -> Result<Option<Member<'a>>, Fault> {
-        let found = self.next_place::<Refused>().or_else(|_| self.next_place::<Fault>());
-        // A broken member is not passed by: the next call must not go on there.
-        let found = found.inspect_err(|_| self.progress = Progress::Done)?;
+        let found = self.next_places()?;
         Ok(found.map(|(key, value)| Member { key: key.key(self.text), value: value.value(self.text) }))
+    }
+
+    /// As [`Members::next`], for who wants few of the members: where key and value stand in the text.
+    #[inline(always)]
+    pub(crate) fn next_places(&mut self) -> Result<Option<(Place, Place)>, Fault> {
+        match self.next_place::<Refused>() {
+            Ok(found) => Ok(found),
+            Err(_) => self.next_fault(),
+        }
+    }
+
+    /// What is wrong where nothing was read.
+    #[cold]
+    #[inline(never)]
+    fn next_fault(&mut self) -> Result<Option<(Place, Place)>, Fault> {
+        // A broken member is not passed by: the next call must not go on there.
+        self.next_place::<Fault>().inspect_err(|_| self.progress = Progress::Done)
     }
 
     /// Where the next member's key and value stand. After a refusal nothing has moved.
@@ -310,11 +327,20 @@ impl<'a> Elements<'a> {
     /// The first [`Fault`] of the text.
     #[allow(clippy::should_implement_trait)] // as above
     pub fn next(&mut self) -> Result<Option<RawValue<'a>>, Fault> {
-        let found = self.next_place::<Refused>().or_else(|_| self.next_place::<Fault>());
-        let found = found.inspect_err(|_| self.progress = Progress::Done)?;
+        let found = match self.next_place::<Refused>() {
+            Ok(found) => found,
+            Err(_) => self.next_fault()?,
+        };
         Ok(found.map(|value| value.value(self.text)))
     }
 
+    #[cold]
+    #[inline(never)]
+    fn next_fault(&mut self) -> Result<Option<Place>, Fault> {
+        self.next_place::<Fault>().inspect_err(|_| self.progress = Progress::Done)
+    }
+
+    #[inline(always)]
     fn next_place<E: Refusal>(&mut self) -> Result<Option<Place>, E> {
         if self.progress == Progress::Done {
             return Ok(None);

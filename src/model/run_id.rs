@@ -4,6 +4,8 @@
 
 use core::fmt;
 use core::str::FromStr;
+
+use super::decimal::{DIGITS_MAX, decimal};
 use sha2::{Digest, Sha256};
 
 /// Which of the engine's two calls a run makes.
@@ -76,23 +78,54 @@ pub struct RunId(pub [u8; 32]);
 /// Hex digits of a run id.
 pub const RUN_ID_HEX_BYTES: usize = 64;
 
+/// What the ids of a tick's runs have in common: everything but the symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TickIds {
+    /// `|engine_timestamp_ms|cut_end_ingest_seq|engine_mode`.
+    text: [u8; TICK_TEXT_MAX],
+    len: usize,
+}
+
+/// Two integers with a sign each, three separators and the longer mode.
+const TICK_TEXT_MAX: usize = 3 + 2 * (1 + DIGITS_MAX) + EngineMode::Hysteresis.name().len();
+
+impl TickIds {
+    /// For the runs at `engine_timestamp_ms` over cuts that end with `cut_end_ingest_seq`.
+    #[must_use]
+    pub fn new(engine_timestamp_ms: i64, cut_end_ingest_seq: u64, mode: EngineMode) -> Self {
+        let mut ids = Self { text: [0; TICK_TEXT_MAX], len: 0 };
+        let mut digits = [0; DIGITS_MAX];
+        ids.push(b"|");
+        if engine_timestamp_ms < 0 {
+            ids.push(b"-");
+        }
+        ids.push(decimal(engine_timestamp_ms.unsigned_abs(), &mut digits));
+        ids.push(b"|");
+        ids.push(decimal(cut_end_ingest_seq, &mut digits));
+        ids.push(b"|");
+        ids.push(mode.name().as_bytes());
+        ids
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let end = self.len + part.len();
+        self.text[self.len..end].copy_from_slice(part);
+        self.len = end;
+    }
+
+    /// The id of the run of `symbol`.
+    #[must_use]
+    pub fn of(&self, symbol: &str) -> RunId {
+        let tick = &self.text[..self.len];
+        RunId(Sha256::new_with_prefix(symbol).chain_update(tick).finalize().into())
+    }
+}
+
 impl RunId {
     /// The id of the run of `symbol` at `engine_timestamp_ms` over a cut that ends with `cut_end_ingest_seq`.
     #[must_use]
     pub fn of(symbol: &str, engine_timestamp_ms: i64, cut_end_ingest_seq: u64, mode: EngineMode) -> Self {
-        let mut hash = Sha256::new();
-        let mut digits = [0; DIGITS_MAX];
-        hash.update(symbol.as_bytes());
-        hash.update(b"|");
-        if engine_timestamp_ms < 0 {
-            hash.update(b"-");
-        }
-        hash.update(decimal(engine_timestamp_ms.unsigned_abs(), &mut digits));
-        hash.update(b"|");
-        hash.update(decimal(cut_end_ingest_seq, &mut digits));
-        hash.update(b"|");
-        hash.update(mode.name().as_bytes());
-        Self(hash.finalize().into())
+        TickIds::new(engine_timestamp_ms, cut_end_ingest_seq, mode).of(symbol)
     }
 
     /// The text form as ASCII bytes.
@@ -157,24 +190,6 @@ const fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Digits of `u64::MAX`.
-const DIGITS_MAX: usize = 20;
-
-/// `value` in decimal, at the end of `buffer`.
-fn decimal(mut value: u64, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
-    let mut start = DIGITS_MAX;
-    loop {
-        start -= 1;
-        #[allow(clippy::cast_possible_truncation)] // below 10
-        let digit = (value % 10) as u8;
-        buffer[start] = b'0' + digit;
-        value /= 10;
-        if value == 0 {
-            return &buffer[start..];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,14 +210,6 @@ mod tests {
             let expected = case["run_id"].as_str().unwrap();
             assert_eq!(id.to_string(), expected, "{line}");
             assert_eq!(expected.parse(), Ok(id));
-        }
-    }
-
-    #[test]
-    fn decimals_are_complete() {
-        let mut buffer = [0; DIGITS_MAX];
-        for value in [0, 9, 10, 1_767_225_600_000, u64::MAX] {
-            assert_eq!(decimal(value, &mut buffer), value.to_string().as_bytes());
         }
     }
 

@@ -1,10 +1,16 @@
 //! What an engine sees: symbol, timestamp and twenty-five fields, each with its JSON or *missing*.
 //!
-//! A [`Snapshot`] borrows from the selected `SnapshotInputs` receipt and from nothing else. Pure; any thread; building it
-//! allocates nothing. It never fabricates: a field that the event does not carry is [`Field::Missing`], which is not null.
+//! A [`Snapshot`] borrows from the selected `SnapshotInputs` receipt and from nothing else. Pure; any thread; nothing here
+//! allocates. It never fabricates: a field that the event does not carry is [`Field::Missing`], which is not null.
+//!
+//! Fields are read when the first one is asked for, all of them at once and only once: an engine that asks for none pays nothing.
+
+use core::cell::OnceCell;
 
 use super::canonical::{self, CanonicalError};
-use super::json::{self, Fault, Kind, Members};
+use super::json::{self, Fault, Kind, Members, RawStr};
+use super::receipt::BINARY;
+use super::{binary, envelope};
 
 /// A sub-object of a `SnapshotInputs` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +69,37 @@ impl Section {
         }
     }
 
+    /// The section with this key.
+    #[inline]
+    fn named(key: RawStr<'_>) -> Option<Self> {
+        if key.has_escapes {
+            return Self::ALL.into_iter().find(|section| key.is(section.name()));
+        }
+        let key = key.raw.as_bytes();
+        Some(match key.len() {
+            4 if key == b"flow" => Self::Flow,
+            6 if key == b"market" => Self::Market,
+            7 if key == b"context" => Self::Context,
+            11 if key == b"derivatives" => Self::Derivatives,
+            _ => return None,
+        })
+    }
+
+    /// Where the field with this key stands among [`Section::fields`].
+    #[inline]
+    fn position(self, key: RawStr<'_>) -> Option<usize> {
+        if key.has_escapes {
+            return self.fields().iter().position(|name| key.is(name));
+        }
+        let key = key.raw.as_bytes();
+        let last = key.last();
+        // Length and last letter leave hardly one to compare with.
+        self.fields()
+            .iter()
+            .map(|name| name.as_bytes())
+            .position(|name| name.len() == key.len() && name.last() == last && name == key)
+    }
+
     /// Where its fields begin in a snapshot's table.
     const fn start(self) -> usize {
         match self {
@@ -87,24 +124,40 @@ pub enum Field<'a> {
 /// JSON form of [`Field::Missing`]: the engine contract's own marker.
 pub const MISSING_JSON: &str = "{\"__xray_missing__\":true}";
 
+/// Every field of a snapshot, in the order of [`Section::ALL`] and [`Section::fields`].
+type Fields<'a> = [Field<'a>; FIELDS];
+
+const ALL_MISSING: Fields<'static> = [Field::Missing; FIELDS];
+
 /// The input of one engine call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot<'a> {
     /// The instrument.
     pub symbol: &'a str,
     /// The run's engine timestamp, ms.
     pub timestamp_ms: i64,
-    fields: [Field<'a>; FIELDS],
+    source: Source<'a>,
+    /// Filled when the first field is asked for.
+    fields: OnceCell<Result<Fields<'a>, Fault>>,
+}
+
+/// What fields are read from.
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    /// The raw JSON object.
+    Normalized(&'a [u8]),
+    /// A receipt that holds it: its frame's flags and payload.
+    Receipt(u8, &'a [u8]),
 }
 
 impl<'a> Snapshot<'a> {
     /// A snapshot of an event that carries nothing.
     #[must_use]
     pub const fn empty(symbol: &'a str, timestamp_ms: i64) -> Self {
-        Self { symbol, timestamp_ms, fields: [Field::Missing; FIELDS] }
+        Self::of(symbol, timestamp_ms, Source::Normalized(b"{}"))
     }
 
-    /// The snapshot in `normalized`, the raw JSON object of the selected event.
+    /// The snapshot in `normalized`, the raw JSON object of the selected event, read at once.
     ///
     /// Of duplicate keys the last wins, whole sub-objects included. A sub-object that is absent or no object leaves its fields
     /// missing; keys that the contract does not know are dropped.
@@ -112,32 +165,41 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// A [`Fault`] if the bytes are not one JSON object, which cannot happen to an event that was stored as a v1 envelope.
     pub fn from_normalized(symbol: &'a str, timestamp_ms: i64, normalized: &'a [u8]) -> Result<Self, Fault> {
-        let mut snapshot = Self::empty(symbol, timestamp_ms);
-        let mut members = Members::open(json::text(normalized)?)?;
-        while let Some(member) = members.next()? {
-            let Some(section) = Section::ALL.into_iter().find(|section| member.key.is(section.name())) else {
-                continue;
-            };
-            // A later sub-object replaces an earlier one as a whole.
-            let fields = snapshot.section_mut(section);
-            fields.fill(Field::Missing);
-            if member.value.kind == Kind::Object {
-                read_section(section, member.value.text, fields)?;
-            }
+        let snapshot = Self::of(symbol, timestamp_ms, Source::Normalized(normalized));
+        match snapshot.read() {
+            Ok(_) => Ok(snapshot),
+            Err(fault) => Err(fault),
         }
-        Ok(snapshot)
+    }
+
+    /// The snapshot in a stored SnapshotInputs, `flags` and `payload` its frame's. Nothing is read yet; see [`Snapshot::fault`].
+    #[must_use]
+    pub const fn of_receipt(symbol: &'a str, timestamp_ms: i64, flags: u8, payload: &'a [u8]) -> Self {
+        Self::of(symbol, timestamp_ms, Source::Receipt(flags, payload))
+    }
+
+    const fn of(symbol: &'a str, timestamp_ms: i64, source: Source<'a>) -> Self {
+        Self { symbol, timestamp_ms, source, fields: OnceCell::new() }
+    }
+
+    /// What kept the fields from being read when one was asked for: then all of them were said to be missing. Whoever made the
+    /// snapshot of a receipt has to look before anything is believed that was made from it.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.fields.get()?.as_ref().err().copied()
+    }
+
+    #[inline]
+    fn read(&self) -> Result<&Fields<'a>, Fault> {
+        self.fields.get_or_init(|| self.source.read()).as_ref().map_err(|fault| *fault)
     }
 
     /// The fields of a section, in the order of [`Section::fields`].
     #[must_use]
     pub fn section(&self, section: Section) -> &[Field<'a>] {
+        let fields = self.read().unwrap_or(&ALL_MISSING);
         let start = section.start();
-        &self.fields[start..start + section.fields().len()]
-    }
-
-    fn section_mut(&mut self, section: Section) -> &mut [Field<'a>] {
-        let start = section.start();
-        &mut self.fields[start..start + section.fields().len()]
+        &fields[start..start + section.fields().len()]
     }
 
     /// One field; `None` if the contract has no field of this name there.
@@ -210,12 +272,35 @@ impl<'a> Snapshot<'a> {
     }
 }
 
+impl<'a> Source<'a> {
+    #[inline(never)]
+    fn read(self) -> Result<Fields<'a>, Fault> {
+        let normalized = match self {
+            Self::Normalized(bytes) => json::text(bytes)?,
+            Self::Receipt(flags, record) if flags & BINARY != 0 => binary::normalized_of(record)?,
+            Self::Receipt(_, line) => envelope::normalized_of(line)?,
+        };
+        let mut fields = ALL_MISSING;
+        let mut members = Members::open(normalized)?;
+        while let Some((key, value)) = members.next_places()? {
+            let Some(section) = Section::named(key.key(normalized)) else { continue };
+            let start = section.start();
+            let of_section = &mut fields[start..start + section.fields().len()];
+            // A later sub-object replaces an earlier one as a whole.
+            of_section.fill(Field::Missing);
+            if value.kind == Kind::Object {
+                read_section(section, value.value(normalized).text, of_section)?;
+            }
+        }
+        Ok(fields)
+    }
+}
+
 fn read_section<'a>(section: Section, text: &'a str, fields: &mut [Field<'a>]) -> Result<(), Fault> {
     let mut members = Members::open(text)?;
-    while let Some(member) = members.next()? {
-        let known = section.fields().iter().zip(fields.iter_mut()).find(|(name, _)| member.key.is(name));
-        if let Some((_, field)) = known {
-            *field = Field::Json(member.value.text);
+    while let Some((key, value)) = members.next_places()? {
+        if let Some(at) = section.position(key.key(text)) {
+            fields[at] = Field::Json(value.value(text).text);
         }
     }
     Ok(())
@@ -227,6 +312,56 @@ mod tests {
 
     fn of(normalized: &str) -> Snapshot<'_> {
         Snapshot::from_normalized("BTCUSDT", 180_000, normalized.as_bytes()).unwrap()
+    }
+
+    /// How many fields are not missing.
+    fn present(snapshot: &Snapshot<'_>) -> usize {
+        let fields = Section::ALL.iter().flat_map(|section| snapshot.section(*section));
+        fields.filter(|field| **field != Field::Missing).count()
+    }
+
+    #[test]
+    fn every_field_is_found_by_its_own_name_and_no_other() {
+        for section in Section::ALL {
+            for (at, name) in section.fields().iter().enumerate() {
+                let event = format!(r#"{{"{}":{{"{name}":1}}}}"#, section.name());
+                let snapshot = of(&event);
+                assert_eq!(snapshot.section(section)[at], Field::Json("1"), "{name}");
+                assert_eq!(present(&snapshot), 1, "{name}");
+                for cut in 0..name.len() {
+                    let event =
+                        format!(r#"{{"{}":{{"{}":1}}}}"#, section.name(), [&name[..cut], &name[cut + 1..]].concat());
+                    // The one field whose name is another's with a letter less.
+                    assert_eq!(
+                        present(&of(&event)),
+                        usize::from(section.fields().contains(&&*[&name[..cut], &name[cut + 1..]].concat()))
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stored_receipt_is_read_when_a_field_is_asked_for() {
+        let line = |normalized: &str| {
+            format!(
+                r#"{{"schema":"raw_market_event","schema_version":"1","event_type":"SnapshotInputs","source_id":"v","symbol":"S","exchange_ts_ms":null,"recv_ts_ms":1,"raw_payload":"\"normalized\":","normalized":{{}},"normalized":{normalized}}}"#
+            )
+        };
+        let event = line(r#"{"timestamp_ms":1,"flow":{"cvd":1}}"#);
+        let mut record = Vec::new();
+        binary::encode_from_json(event.as_bytes(), &mut envelope::Scratch::new(), &mut record).unwrap();
+        for (flags, payload) in [(0, event.as_bytes()), (BINARY, &record)] {
+            let snapshot = Snapshot::of_receipt("S", 1, flags, payload);
+            assert_eq!(snapshot.number(Section::Flow, "cvd"), Some(1.0));
+            assert_eq!((present(&snapshot), snapshot.fault()), (1, None));
+        }
+        for (flags, payload) in [(0, &b"{}"[..]), (0, b"[]"), (BINARY, &record[..70]), (0, line("7").as_bytes())] {
+            let snapshot = Snapshot::of_receipt("S", 1, flags, payload);
+            assert_eq!(snapshot.fault(), None, "nothing was asked for");
+            assert_eq!(snapshot.number(Section::Flow, "cvd"), None);
+            assert!(snapshot.fault().is_some());
+        }
     }
 
     #[test]
@@ -280,7 +415,8 @@ mod tests {
             assert!(snapshot.section(Section::Flow).iter().all(|field| *field == Field::Missing), "{flow}");
             assert_eq!(snapshot.number(Section::Context, "rs_vs_btc"), Some(1.0));
         }
-        assert_eq!(of("{}"), Snapshot::empty("BTCUSDT", 180_000));
+        assert_eq!(present(&of("{}")), 0);
+        assert_eq!(present(&Snapshot::empty("BTCUSDT", 180_000)), 0);
     }
 
     #[test]
@@ -288,7 +424,7 @@ mod tests {
         let snapshot = of(r#"{"flow":{"cvd":1,"cvd_slope":2},"flow":{"cvd":3,"cvd":4}}"#);
         assert_eq!(snapshot.number(Section::Flow, "cvd"), Some(4.0));
         assert_eq!(snapshot.field(Section::Flow, "cvd_slope"), Some(Field::Missing));
-        assert_eq!(of(r#"{"flow":{"cvd":1},"flow":null}"#), Snapshot::empty("BTCUSDT", 180_000));
+        assert_eq!(present(&of(r#"{"flow":{"cvd":1},"flow":null}"#)), 0);
         assert_eq!(of(r#"{"flow":null,"flow":{"cvd":1}}"#).number(Section::Flow, "cvd"), Some(1.0));
     }
 
@@ -297,9 +433,7 @@ mod tests {
         let snapshot =
             of(r#"{"\u0066low":{"cv\u0064":1,"extra":2},"cvd":9,"market":{"cvd":3,"Price":1}, "more":{"cvd":5}}"#);
         assert_eq!(snapshot.number(Section::Flow, "cvd"), Some(1.0));
-        let present =
-            Section::ALL.iter().flat_map(|section| snapshot.section(*section)).filter(|f| **f != Field::Missing);
-        assert_eq!(present.count(), 1);
+        assert_eq!(present(&snapshot), 1);
     }
 
     #[test]

@@ -72,12 +72,12 @@ impl PublishStage {
             TimeSource::Clock => now_ns.max(result.completed_ns),
             TimeSource::Receipts => result.completed_ns,
         };
-        if !append_outcome(&mut self.outputs, &result, published_ns, &self.engine_digest) {
+        let run = result.run();
+        if !append_outcome(&mut self.outputs, &result, &run, published_ns, &self.engine_digest) {
             return Some(false);
         }
-        let run = result.frame.run;
         self.counts.events[0] += 1;
-        match result.failure() {
+        match Failure::from_number(run.failure) {
             Some(failure) => {
                 self.counts.failed[failure as usize - 1] += 1;
                 self.counts.events[2] += 1;
@@ -97,23 +97,23 @@ impl PublishStage {
 }
 
 /// Appends everything that a run leaves in the outputs log; false if there is no room now.
-pub(crate) fn append_outcome(
+fn append_outcome(
     outputs: &mut Appender,
     result: &RunResult<'_>,
+    run: &RunHeader,
     published_ns: i64,
     engine_digest: &[u8; 32],
 ) -> bool {
-    let frame = &result.frame;
-    let head = size_of::<RunHeader>() + frame.symbol.len() + frame.counts.len();
-    let failure = result.failure();
-    let has_decision = failure.is_none() && !result.decision.is_empty();
-    let outcome_body: &[u8] = if failure.is_some() { frame.body } else { &[] };
-    let group_bytes = Descriptor::frame_bytes(head)
-        + Descriptor::frame_bytes(head + frame.body.len())
-        + Descriptor::frame_bytes(head + outcome_body.len())
+    let RunResult { head, body, decision, state, .. } = *result;
+    let failed = run.failure != 0;
+    let has_decision = !failed && !decision.is_empty();
+    let outcome_body: &[u8] = if failed { body } else { &[] };
+    let group_bytes = Descriptor::frame_bytes(head.len())
+        + Descriptor::frame_bytes(head.len() + body.len())
+        + Descriptor::frame_bytes(head.len() + outcome_body.len())
         + if has_decision {
-            Descriptor::frame_bytes(head + result.decision.len())
-                + Descriptor::frame_bytes(head + engine_digest.len() + result.state.len())
+            Descriptor::frame_bytes(head.len() + decision.len())
+                + Descriptor::frame_bytes(head.len() + engine_digest.len() + state.len())
         } else {
             0
         };
@@ -121,27 +121,29 @@ pub(crate) fn append_outcome(
     let header = |kind| Descriptor {
         kind,
         ts_ns: published_ns,
-        ts_ms: frame.run.engine_timestamp_ms,
+        ts_ms: run.engine_timestamp_ms,
         symbol: result.symbol_id,
         aux: result.started_seq.cast_signed(),
         ..Descriptor::default()
     };
-    let run = bytemuck::bytes_of(&frame.run);
-    // What comes first does not yet know how the run ended.
-    let begun = RunHeader { failure: 0, ..frame.run };
-    group.push_more(header(EVENT_STARTED), &[bytemuck::bytes_of(&begun), frame.symbol.as_bytes(), frame.counts]);
-    if has_decision {
-        group.push_more(header(EVENT_HYSTERESIS), &[run, frame.symbol.as_bytes(), frame.counts, result.decision]);
-    }
-    let last_event = if failure.is_some() { EVENT_FAILED } else { EVENT_COMPLETED };
-    group.push_more(header(last_event), &[run, frame.symbol.as_bytes(), frame.counts, frame.body]);
-    let outcome = Descriptor { ts_ns: result.completed_ns, ts_ms: result.started_ts_ms, ..header(OUTCOME) };
-    let outcome_parts = [run, frame.symbol.as_bytes(), frame.counts, outcome_body];
-    if has_decision {
-        group.push_more(outcome, &outcome_parts);
-        group.push(header(STATE), &[run, frame.symbol.as_bytes(), frame.counts, engine_digest, result.state]);
+    if failed {
+        // What comes first does not yet know how the run ended.
+        let begun = RunHeader { failure: 0, ..*run };
+        group.push_more(header(EVENT_STARTED), &[bytemuck::bytes_of(&begun), &head[size_of::<RunHeader>()..]]);
     } else {
-        group.push(outcome, &outcome_parts);
+        group.push_more(header(EVENT_STARTED), &[head]);
+    }
+    if has_decision {
+        group.push_more(header(EVENT_HYSTERESIS), &[head, decision]);
+    }
+    let last_event = if failed { EVENT_FAILED } else { EVENT_COMPLETED };
+    group.push_more(header(last_event), &[head, body]);
+    let outcome = Descriptor { ts_ns: result.completed_ns, ts_ms: result.started_ts_ms, ..header(OUTCOME) };
+    if has_decision {
+        group.push_more(outcome, &[head, outcome_body]);
+        group.push(header(STATE), &[head, engine_digest, state]);
+    } else {
+        group.push(outcome, &[head, outcome_body]);
     }
     group.commit();
     true

@@ -13,7 +13,6 @@ use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
 use crate::invoke::call::{Answer, Call, MISSING_DETAIL, failure_of};
 use crate::invoke::engine::Engine;
 use crate::invoke::stage::States;
-use crate::model::envelope::Scratch;
 use crate::model::frames::{
     CONFIG, EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, NAME, OUTCOME, RunFrame,
     RunHeader, STARTED, STATE, TICK, TickBody,
@@ -99,7 +98,6 @@ struct Replay<'a> {
     in_force: Option<InForce>,
     engines: &'a EngineFactory,
     states: States,
-    scratch: Scratch,
     answer: Answer,
     counts: Vec<u8>,
     next_symbol: usize,
@@ -124,7 +122,6 @@ pub fn verify(data: &Path, engines: &EngineFactory, mut progress: impl FnMut(u64
         in_force: None,
         engines,
         states: States::new(),
-        scratch: Scratch::new(),
         answer: Answer::default(),
         counts: Vec::new(),
         next_symbol: 0,
@@ -300,7 +297,7 @@ impl Replay<'_> {
             state: &self.states[index],
             limits: limits_of(&in_force.config.engine),
         };
-        match call.make(&mut *in_force.engine, &mut self.scratch, &mut self.answer) {
+        match call.make(&mut *in_force.engine, &mut self.answer) {
             Ok(()) => Ok(None),
             Err(fault) => {
                 detail.push_str(fault.detail());
