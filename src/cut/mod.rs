@@ -1,5 +1,6 @@
 //! When a tick is and what it covers: the decisions of the cut stage.
 
 pub mod cadence;
+pub mod counts;
 pub mod stage;
 pub mod state;

@@ -5,13 +5,14 @@
 //! descriptors and watermarks ─► CutState ─► tick due? ─► runs log: TICK, STARTED … ─► runs (ring) ─► invoke
 //! ```
 
-use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Tail};
+use cutline_journal::{Appender, Descriptor, Group, LogFault, Lookup, Tail};
 use cutline_ring::spsc;
 
 use super::cadence::Cadence;
-use super::state::{COUNTS_MAX_BYTES, CutState, Late, RunKind, Tick};
+use super::counts::{COUNTS_MAX_BYTES, RUN_HEAD_MAX_BYTES};
+use super::state::{CutState, Late, RunKind, Tick};
 use crate::model::frames::{CLOCK_STEP, NAME, NAME_SOURCE, RunHeader, STARTED, TICK};
-use crate::model::receipt::{NAME_MAX_BYTES, RECEIPT};
+use crate::model::receipt::RECEIPT;
 use crate::plane::clock::Clock;
 use crate::plane::gate::PublishGate;
 use crate::plane::stage::{Progress, Stage};
@@ -187,16 +188,16 @@ impl CutStage {
             return Step::Did;
         }
         // Room first: deciding takes the symbol's cut.
-        let payload_max = size_of::<RunHeader>() + COUNTS_MAX_BYTES + NAME_MAX_BYTES;
         if !self.runs.has_room(1) {
             return Step::Blocked("runs");
         }
-        if self.runs_log.group(Descriptor::frame_bytes(payload_max)).is_err() {
+        let Ok(mut group) = self.runs_log.group(Descriptor::frame_bytes(RUN_HEAD_MAX_BYTES)) else {
             return Step::Blocked("runs log");
-        }
+        };
         if let Some((run, symbol, symbol_id)) = self.state.run(index, self.kind, &self.names, &mut self.run_counts) {
-            let written = append_run(&mut self.runs_log, &run, symbol, symbol_id, &self.run_counts, now_ns);
-            let sent = written.is_some_and(|written| self.runs.push(written).is_ok());
+            let written = push_run(&mut group, &run, symbol, symbol_id, &self.run_counts, now_ns);
+            group.commit();
+            let sent = self.runs.push(written).is_ok();
             debug_assert!(sent, "room was checked before");
             self.counts.runs += 1;
         }
@@ -308,7 +309,7 @@ enum Step {
     Empty,
 }
 
-/// Writes a run's STARTED frame.
+/// Appends a run's STARTED frame.
 pub(crate) fn append_run(
     log: &mut Appender,
     run: &RunHeader,
@@ -318,6 +319,21 @@ pub(crate) fn append_run(
     now_ns: i64,
 ) -> Option<Descriptor> {
     let payload_len = size_of::<RunHeader>() + symbol.len() + counts.len();
+    let mut group = log.group(Descriptor::frame_bytes(payload_len)).ok()?;
+    let written = push_run(&mut group, run, symbol, symbol_id, counts, now_ns);
+    group.commit();
+    Some(written)
+}
+
+/// Writes a run's STARTED frame.
+fn push_run(
+    group: &mut Group<'_>,
+    run: &RunHeader,
+    symbol: &str,
+    symbol_id: u32,
+    counts: &[u8],
+    now_ns: i64,
+) -> Descriptor {
     let header = Descriptor {
         kind: STARTED,
         ts_ns: now_ns,
@@ -326,10 +342,7 @@ pub(crate) fn append_run(
         aux: run.planned_ts_ms,
         ..Descriptor::default()
     };
-    let mut group = log.group(Descriptor::frame_bytes(payload_len)).ok()?;
-    let written = group.push(header, &[bytemuck::bytes_of(run), symbol.as_bytes(), counts]);
-    group.commit();
-    Some(written)
+    group.push(header, &[bytemuck::bytes_of(run), symbol.as_bytes(), counts])
 }
 
 impl Stage for CutStage {

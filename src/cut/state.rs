@@ -3,17 +3,11 @@
 
 use cutline_journal::Descriptor;
 
+use super::counts::Counts;
 use crate::model::frames::{RunHeader, TickBody};
-use crate::model::receipt::{EVENT_TYPES, SNAPSHOT};
+use crate::model::receipt::SNAPSHOT;
 use crate::model::run_id::{EngineMode, TickIds};
-use crate::model::{canonical, decimal};
-use crate::sequence::names::{EVENT_TYPE_MAX_BYTES, NameTables};
-
-const KNOWN_TYPES: usize = EVENT_TYPES.len();
-/// Most event types outside the known vocabulary that one cut of one symbol counts.
-pub const OTHER_TYPES_MAX: usize = 16;
-/// Longest canonical JSON of a cut's counts, bytes: every name fully escaped, with its count.
-pub const COUNTS_MAX_BYTES: usize = OTHER_TYPES_MAX * (6 * EVENT_TYPE_MAX_BYTES + 16) + KNOWN_TYPES * 32;
+use crate::sequence::names::NameTables;
 
 /// A tick that was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +31,15 @@ impl SymbolSet {
     fn holds(&self, name: &str) -> bool {
         match self {
             Self::Seen => true,
-            Self::List(list) => list.iter().any(|listed| listed == name),
+            Self::List(sorted) => sorted.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok(),
         }
+    }
+
+    fn sorted(mut self) -> Self {
+        if let Self::List(list) = &mut self {
+            list.sort_unstable();
+        }
+        self
     }
 }
 
@@ -51,17 +52,15 @@ pub struct RunKind {
     pub cut_kind: u8,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SymbolState {
     name: Box<str>,
     id: u32,
     in_set: bool,
     /// First sequence that the next cut covers.
     next_start: u64,
-    /// Events since the last cut, by known type.
-    known: [u32; KNOWN_TYPES],
-    /// The same for other types: code and count, few and in order of appearance.
-    other: Vec<(u16, u32)>,
+    /// Events since the last cut, by type.
+    counts: Counts,
     /// The selected SnapshotInputs of the coming tick so far: its position in the inputs log.
     candidate: u64,
 }
@@ -79,12 +78,16 @@ pub struct Late {
 #[derive(Debug)]
 pub struct CutState {
     symbols: Vec<SymbolState>,
-    /// Indexes into `symbols`, in byte order of the names.
+    /// Indexes into `symbols` of those in the set, in byte order of the names.
     order: Vec<u32>,
+    /// Those that came since, in the order they came.
+    unordered: Vec<u32>,
     /// Symbol id to index, ids count from 1.
     by_id: Vec<u32>,
     set: SymbolSet,
     last_seq: u64,
+    /// No cut of a symbol in the set ends before this sequence; `None` after the set was changed.
+    cut_through: Option<u64>,
     next: Option<Tick>,
     last: Option<Tick>,
     /// The ids of the tick that is being decided, and what they are made of.
@@ -92,6 +95,9 @@ pub struct CutState {
 }
 
 const NO_SYMBOL: u32 = u32::MAX;
+/// So many new symbols are put in order at once: each by itself would move all those behind it, and all of them at the
+/// tick would delay it.
+const UNORDERED_MAX: usize = 512;
 
 impl CutState {
     /// Nothing seen yet.
@@ -100,9 +106,11 @@ impl CutState {
         Self {
             symbols: Vec::new(),
             order: Vec::new(),
+            unordered: Vec::new(),
             by_id: Vec::new(),
-            set,
+            set: set.sorted(),
             last_seq: 0,
+            cut_through: Some(0),
             next: None,
             last: None,
             ids: None,
@@ -117,20 +125,39 @@ impl CutState {
 
     /// Takes another symbol set into use, from the coming tick on.
     pub fn set_symbols(&mut self, set: SymbolSet) {
-        self.set = set;
+        self.set = set.sorted();
+        self.cut_through = None;
         self.order.clear();
+        self.unordered.clear();
         for index in 0..self.symbols.len() {
             self.symbols[index].in_set = self.set.holds(&self.symbols[index].name);
             if self.symbols[index].in_set {
-                self.insert_in_order(index);
+                self.add_to_order(index);
             }
         }
     }
 
-    fn insert_in_order(&mut self, index: usize) {
-        let name = &self.symbols[index].name;
-        let at = self.order.partition_point(|&other| self.symbols[other as usize].name < *name);
-        self.order.insert(at, u32::try_from(index).unwrap_or(NO_SYMBOL));
+    fn add_to_order(&mut self, index: usize) {
+        self.unordered.push(u32::try_from(index).unwrap_or(NO_SYMBOL));
+        if self.unordered.len() == UNORDERED_MAX {
+            self.put_in_order();
+        }
+    }
+
+    /// Merges the new symbols into the order, from its end on.
+    #[cold]
+    fn put_in_order(&mut self) {
+        let name = |&index: &u32| &self.symbols[index as usize].name;
+        self.unordered.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        let mut end = self.order.len();
+        self.order.resize(end + self.unordered.len(), NO_SYMBOL);
+        for (before, new) in self.unordered.iter().enumerate().rev() {
+            let at = self.order[..end].partition_point(|other| name(other) < name(new));
+            self.order.copy_within(at..end, at + before + 1);
+            self.order[at + before] = *new;
+            end = at;
+        }
+        self.unordered.clear();
     }
 
     /// The tick that comes next.
@@ -162,14 +189,7 @@ impl CutState {
             _ => self.first_seen(receipt, names.symbols.name(receipt.symbol)?),
         };
         let symbol = &mut self.symbols[index];
-        let code = usize::from(receipt.event_type);
-        if (1..=KNOWN_TYPES).contains(&code) {
-            symbol.known[code - 1] += 1;
-        } else if let Some((_, count)) = symbol.other.iter_mut().find(|(other, _)| *other == receipt.event_type) {
-            *count += 1;
-        } else if receipt.event_type != 0 && symbol.other.len() < OTHER_TYPES_MAX {
-            symbol.other.push((receipt.event_type, 1));
-        }
+        symbol.counts.note(receipt.event_type);
         if receipt.flags & SNAPSHOT == 0 {
             return None;
         }
@@ -194,9 +214,8 @@ impl CutState {
             id: receipt.symbol,
             in_set,
             next_start: receipt.seq,
-            // All the room it ever needs: types of their own may come long after the symbol.
-            other: Vec::with_capacity(OTHER_TYPES_MAX),
-            ..SymbolState::default()
+            counts: Counts::new(),
+            candidate: 0,
         });
         let id = receipt.symbol as usize;
         if self.by_id.len() <= id {
@@ -204,7 +223,7 @@ impl CutState {
         }
         self.by_id[id] = u32::try_from(index).unwrap_or(NO_SYMBOL);
         if in_set {
-            self.insert_in_order(index);
+            self.add_to_order(index);
         }
         index
     }
@@ -213,14 +232,21 @@ impl CutState {
     /// the set, and [`CutState::close`].
     #[must_use]
     pub fn tick_body(&self) -> TickBody {
-        let runs = self.order.iter().filter(|&&index| self.symbols[index as usize].next_start <= self.last_seq).count();
-        TickBody { cut_end: self.last_seq, runs: runs as u64, skipped_empty: (self.order.len() - runs) as u64 }
+        let runs = match self.cut_through {
+            // Whatever has arrived since is in every symbol's cut.
+            Some(through) if through < self.last_seq => self.in_set(),
+            _ => {
+                let in_set = self.order.iter().chain(&self.unordered);
+                in_set.filter(|&&index| self.symbols[index as usize].next_start <= self.last_seq).count()
+            }
+        };
+        TickBody { cut_end: self.last_seq, runs: runs as u64, skipped_empty: (self.in_set() - runs) as u64 }
     }
 
     /// Symbols in the set.
     #[must_use]
     pub fn in_set(&self) -> usize {
-        self.order.len()
+        self.order.len() + self.unordered.len()
     }
 
     /// The run of the `index`-th symbol in byte order, with its name and id; its counts are written to `counts` as canonical
@@ -233,6 +259,9 @@ impl CutState {
         counts: &mut Vec<u8>,
     ) -> Option<(RunHeader, &str, u32)> {
         let tick = self.next?;
+        if !self.unordered.is_empty() {
+            self.put_in_order();
+        }
         let symbol = &mut self.symbols[*self.order.get(index)? as usize];
         let (cut_start, cut_end) = (symbol.next_start, self.last_seq);
         if cut_start > cut_end {
@@ -244,7 +273,7 @@ impl CutState {
             ids => &mut ids.insert((of, TickIds::new(of.0, of.1, of.2))).1,
         };
         counts.clear();
-        write_counts(symbol, names, counts);
+        symbol.counts.write(names, counts);
         let run = RunHeader {
             run_id: ids.of(&symbol.name).0,
             engine_timestamp_ms: tick.engine_timestamp_ms,
@@ -261,74 +290,99 @@ impl CutState {
         };
         symbol.next_start = cut_end + 1;
         symbol.candidate = 0;
-        symbol.known = [0; KNOWN_TYPES];
-        symbol.other.clear();
+        symbol.counts.clear();
         Some((run, &symbol.name, symbol.id))
     }
 
     /// Ends the tick; `next` comes after it.
     pub fn close(&mut self, next: Option<Tick>) {
+        self.cut_through = Some(self.last_seq);
         self.last = self.next;
         self.next = next;
     }
 }
 
-fn write_counts(symbol: &SymbolState, names: &NameTables, out: &mut Vec<u8>) {
-    // Byte order of the known names, so that the object is canonical without sorting.
-    const SORTED: [usize; KNOWN_TYPES] = sorted_types();
-    out.push(b'{');
-    if symbol.other.is_empty() {
-        for index in SORTED {
-            write_count(EVENT_TYPES[index], symbol.known[index], out);
-        }
-    } else {
-        let mut all = [("", 0); KNOWN_TYPES + OTHER_TYPES_MAX];
-        let known = EVENT_TYPES.iter().copied().zip(symbol.known);
-        let other = symbol.other.iter().filter_map(|&(code, count)| Some((names.event_type(code)?, count)));
-        for (slot, counted) in all.iter_mut().zip(known.chain(other)) {
-            *slot = counted;
-        }
-        all.sort_unstable();
-        for (name, count) in all {
-            write_count(name, count, out);
-        }
-    }
-    out.push(b'}');
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::frames::NAME_SYMBOL;
 
-fn write_count(name: &str, count: u32, out: &mut Vec<u8>) {
-    if count > 0 {
-        if out.last() != Some(&b'{') {
-            out.push(b',');
-        }
-        canonical::string(name, out);
-        out.push(b':');
-        decimal::push(count.into(), out);
-    }
-}
+    const KIND: RunKind = RunKind { mode: EngineMode::Truth, cut_kind: 1 };
 
-const fn sorted_types() -> [usize; KNOWN_TYPES] {
-    let mut sorted = [0; KNOWN_TYPES];
-    let mut at = 0;
-    while at < KNOWN_TYPES {
-        let mut slot = at;
-        while slot > 0 && less(EVENT_TYPES[at].as_bytes(), EVENT_TYPES[sorted[slot - 1]].as_bytes()) {
-            sorted[slot] = sorted[slot - 1];
-            slot -= 1;
-        }
-        sorted[slot] = at;
-        at += 1;
+    struct Cut {
+        state: CutState,
+        names: NameTables,
+        seq: u64,
+        tick_ms: i64,
     }
-    sorted
-}
 
-const fn less(a: &[u8], b: &[u8]) -> bool {
-    let mut at = 0;
-    while at < a.len() && at < b.len() {
-        if a[at] != b[at] {
-            return a[at] < b[at];
+    impl Cut {
+        fn new(set: SymbolSet) -> Self {
+            let mut state = CutState::new(set);
+            state.expect(Tick { planned_ts_ms: 0, engine_timestamp_ms: 0 });
+            Self { state, names: NameTables::new(usize::MAX), seq: 0, tick_ms: 0 }
         }
-        at += 1;
+
+        fn receive(&mut self, symbol: &str) {
+            if self.names.symbols.get(symbol).is_none() {
+                self.names.define(NAME_SYMBOL, symbol);
+            }
+            let symbol = self.names.symbols.get(symbol).unwrap();
+            self.seq += 1;
+            let receipt = Descriptor { seq: self.seq, symbol, event_type: 1, ..Descriptor::default() };
+            assert_eq!(self.state.receipt(&receipt, &self.names), None);
+        }
+
+        /// The tick's runs as symbol and first sequence; the tick must have said how many there are.
+        fn tick(&mut self) -> Vec<(String, u64)> {
+            let (body, mut counts) = (self.state.tick_body(), Vec::new());
+            let mut runs = Vec::new();
+            for index in 0..self.state.in_set() {
+                if let Some((run, symbol, _)) = self.state.run(index, KIND, &self.names, &mut counts) {
+                    runs.push((symbol.to_owned(), run.cut_start));
+                }
+            }
+            let skipped_empty = (self.state.in_set() - runs.len()) as u64;
+            assert_eq!(body, TickBody { cut_end: self.seq, runs: runs.len() as u64, skipped_empty });
+            self.tick_ms += 1;
+            self.state.close(Some(Tick { planned_ts_ms: self.tick_ms, engine_timestamp_ms: self.tick_ms }));
+            runs
+        }
     }
-    a.len() < b.len()
+
+    #[test]
+    fn runs_are_in_byte_order_however_many_symbols_come_in_whatever_order() {
+        let mut cut = Cut::new(SymbolSet::Seen);
+        let mut expected: Vec<String> = Vec::new();
+        for round in 0..4_u32 {
+            for number in 0..UNORDERED_MAX as u32 {
+                let symbol = format!("S{}", number.wrapping_mul(2_654_435_761) ^ round);
+                cut.receive(&symbol);
+                expected.push(symbol);
+                // Once in the middle of what is not in order yet.
+                if round == 2 && number == 100 {
+                    expected.sort();
+                    assert!(cut.tick().iter().map(|(symbol, _)| symbol).eq(&expected));
+                }
+            }
+        }
+        expected.sort();
+        assert!(cut.tick().iter().map(|(symbol, _)| symbol).eq(&expected));
+    }
+
+    #[test]
+    fn a_tick_says_how_many_runs_it_has_also_when_nothing_came_or_the_set_was_changed() {
+        let mut cut = Cut::new(SymbolSet::List(vec!["C".to_owned(), "A".to_owned()]));
+        let runs =
+            |runs: &[(&str, u64)]| runs.iter().map(|&(symbol, start)| (symbol.to_owned(), start)).collect::<Vec<_>>();
+        assert_eq!(cut.tick(), runs(&[]));
+        ["B", "C", "A"].iter().for_each(|symbol| cut.receive(symbol));
+        assert_eq!(cut.tick(), runs(&[("A", 3), ("C", 2)]));
+        assert_eq!(cut.tick(), runs(&[]), "nothing came from anyone");
+        cut.receive("B");
+        assert_eq!(cut.tick(), runs(&[("A", 4), ("C", 4)]), "something came from someone");
+        cut.state.set_symbols(SymbolSet::Seen);
+        assert_eq!(cut.tick(), runs(&[("B", 1)]), "its first cut");
+        assert_eq!(cut.tick(), runs(&[]));
+    }
 }

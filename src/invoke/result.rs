@@ -94,9 +94,7 @@ impl<'a> RunResult<'a> {
     /// Largest payload of a result, bytes.
     #[must_use]
     pub const fn max_bytes(output_max_bytes: usize, state_max_bytes: usize) -> usize {
-        size_of::<RunHeader>()
-            + crate::model::receipt::NAME_MAX_BYTES
-            + crate::cut::state::COUNTS_MAX_BYTES
+        crate::cut::counts::RUN_HEAD_MAX_BYTES
             + 2 * output_max_bytes
             + super::engine::DETAIL_MAX_BYTES
             + state_max_bytes

@@ -15,9 +15,8 @@ use super::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, SHUTDOWN_DETAIL, f
 use super::engine::{Engine, EngineFault};
 use super::result::RunResult;
 use super::retry::RetryPolicy;
-use crate::cut::state::COUNTS_MAX_BYTES;
+use crate::cut::counts::RUN_HEAD_MAX_BYTES;
 use crate::model::frames::{Failure, RunFrame, RunHeader};
-use crate::model::receipt::NAME_MAX_BYTES;
 use crate::model::run_id::EngineMode;
 use crate::plane::stage::{Progress, Stage};
 use crate::sequence::stage::TimeSource;
@@ -80,9 +79,6 @@ struct Buffers {
     answer: Answer,
 }
 
-/// Longest payload of a STARTED frame, bytes.
-const HEAD_MAX_BYTES: usize = size_of::<RunHeader>() + NAME_MAX_BYTES + COUNTS_MAX_BYTES;
-
 /// A run that is being worked on.
 struct Current {
     started: Descriptor,
@@ -142,7 +138,7 @@ impl InvokeStage {
         pending: VecDeque<Descriptor>,
         observer: Box<dyn InvokeObserver>,
     ) -> Self {
-        let buffers = || Buffers { head: touched(HEAD_MAX_BYTES), answer: Answer::new(settings.limits) };
+        let buffers = || Buffers { head: touched(RUN_HEAD_MAX_BYTES), answer: Answer::new(settings.limits) };
         let buffers = std::iter::repeat_with(buffers).take(CALLS_MAX).collect();
         Self {
             links,

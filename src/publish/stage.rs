@@ -9,6 +9,7 @@
 use cutline_journal::{Appender, Descriptor};
 use cutline_ring::bytes;
 
+use crate::cut::counts::RUN_HEAD_MAX_BYTES;
 use crate::invoke::result::RunResult;
 use crate::model::frames::{EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, OUTCOME, STATE};
 use crate::model::frames::{Failure, RunHeader};
@@ -152,10 +153,9 @@ fn append_outcome(
 /// Largest group that a run leaves in the outputs log, bytes.
 #[must_use]
 pub const fn outcome_max_bytes(output_max_bytes: usize, state_max_bytes: usize) -> usize {
-    let head = size_of::<RunHeader>() + crate::model::receipt::NAME_MAX_BYTES + crate::cut::state::COUNTS_MAX_BYTES;
-    3 * Descriptor::frame_bytes(head)
-        + 2 * Descriptor::frame_bytes(head + output_max_bytes)
-        + Descriptor::frame_bytes(head + 32 + state_max_bytes)
+    3 * Descriptor::frame_bytes(RUN_HEAD_MAX_BYTES)
+        + 2 * Descriptor::frame_bytes(RUN_HEAD_MAX_BYTES + output_max_bytes)
+        + Descriptor::frame_bytes(RUN_HEAD_MAX_BYTES + 32 + state_max_bytes)
 }
 
 impl Stage for PublishStage {
