@@ -38,6 +38,40 @@ impl Workload for Hop {
     }
 }
 
+/// Values made visible together and taken in one go.
+const BATCH: u64 = 64;
+
+struct Batches(Hop);
+
+/// The same, many at a time.
+pub fn batched() -> Result<Box<dyn Workload>, Fault> {
+    let (tx, rx) = spsc::channel(SLOTS);
+    Ok(Box::new(Batches(Hop { tx, rx })))
+}
+
+impl Workload for Batches {
+    fn ops(&self) -> u64 {
+        OPS / BATCH * BATCH
+    }
+
+    fn round(&mut self) -> u64 {
+        let Self(Hop { tx, rx }) = self;
+        let (mut next, mut right) = (0, 0);
+        while next < OPS / BATCH * BATCH {
+            let batch = next..next + BATCH;
+            let message = |seq| black_box(Descriptor { seq, ..Descriptor::default() });
+            let sent = tx.push_batch(batch.clone().map(message)) as u64 == BATCH;
+            let run = rx.peek_run(BATCH as usize);
+            let came = run.iter().zip(batch).filter(|(descriptor, seq)| black_box(descriptor).seq == *seq).count();
+            let taken = run.len();
+            rx.advance(taken);
+            right += if sent { came as u64 } else { 0 };
+            next += BATCH;
+        }
+        right
+    }
+}
+
 struct BytesHop {
     tx: bytes_ring::Producer<Descriptor>,
     rx: bytes_ring::Consumer<Descriptor>,

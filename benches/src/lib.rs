@@ -46,7 +46,7 @@ pub trait Workload {
 pub type Make = fn() -> Result<Box<dyn Workload>, Fault>;
 
 /// All workloads by name, in the order of an event's way.
-pub const WORKLOADS: [(&str, Make); 14] = [
+pub const WORKLOADS: [(&str, Make); 15] = [
     ("envelope_scan", texts::scan),
     ("binary_decode", texts::decode),
     ("ingest_ndjson", receipts::ingest_ndjson),
@@ -55,6 +55,7 @@ pub const WORKLOADS: [(&str, Make); 14] = [
     ("sequence", receipts::sequence),
     ("append_256", logs::append),
     ("hop", hops::one),
+    ("hop_batched", hops::batched),
     ("tail_poll_256", logs::tail_poll),
     ("cut_per_run", runs::cut),
     ("tick_per_run", ticks::tick),

@@ -16,11 +16,12 @@
 //! hold anything, stale commit words of earlier laps among it; so before a record is committed the word *after* it is
 //! zeroed. By induction the word at the tail is always 0, a claim always keeps one line free for the next zero, and no
 //! shared tail is needed. A padding and its record become visible by one store, the padding's, so a claim that is
-//! dropped leaves nothing behind.
+//! dropped leaves nothing behind. Any number of records do too: [`Claim::write`] holds back the first commit word, which
+//! [`Producer::publish`] stores.
 //!
 //! | edge | store | load | what it carries |
 //! |---|---|---|---|
-//! | E1 | commit word, [`Claim::commit`] | commit word, [`Consumer::peek`] | header, payload, and the zero in the word that follows |
+//! | E1 | the commit word held back, [`Producer::publish`] | commit word, [`Consumer::peek`] | headers, payloads, the commit words behind it, and the zero in the word that follows |
 //! | E2 | consumer's cursor, [`Consumer::advance`], or a look at an empty ring | [`Producer::claim`], [`Producer::free_bytes`] on need | the record has been read and may be overwritten |
 //! | E3 | drop of the producer | [`Consumer::is_disconnected`] | every record ever committed |
 //! | E4 | drop of the consumer | [`Producer::is_disconnected`] | the consumer's final cursor |
@@ -33,7 +34,7 @@ use crate::{
     cursor::{ConsumerEnd, ProducerEnd, ends},
     demote,
     line::{LINE_BYTES, assert_is_one_line},
-    lines::Lines,
+    lines::Memory,
     sync::{Edge, Ordering, edge},
 };
 
@@ -64,9 +65,9 @@ pub fn channel<T: Line>(capacity_bytes: usize) -> (Producer<T>, Consumer<T>) {
         capacity_bytes.is_power_of_two() && (CAPACITY_MIN_BYTES..=CAPACITY_MAX_BYTES).contains(&capacity_bytes),
         "bytes ring capacity must be a power of two from {CAPACITY_MIN_BYTES} to {CAPACITY_MAX_BYTES} bytes, not {capacity_bytes}"
     );
-    let (producer, consumer) = ends(Lines::new(capacity_bytes / LINE_BYTES), capacity_bytes as u64, 0);
+    let (producer, consumer) = ends(Memory::new(capacity_bytes / LINE_BYTES), capacity_bytes as u64, 0);
     (
-        Producer { end: producer, last: 0..0, _header: PhantomData },
+        Producer { end: producer, published: 0, held_back: 0, last: 0..0, _header: PhantomData },
         Consumer { end: consumer, peeked: 0, _header: PhantomData },
     )
 }
@@ -83,11 +84,14 @@ fn room_to_end(position: u64, capacity: u64) -> u64 {
     capacity - (position & (capacity - 1))
 }
 
-/// The end that writes records.
+/// The end that writes records. What was written and not published becomes visible when it is dropped.
 #[derive(Debug)]
 pub struct Producer<T: Line> {
     end: ProducerEnd,
-    /// Lines of the record committed last.
+    /// Where the commit word that is held back belongs: the tail, if none is.
+    published: u64,
+    held_back: u32,
+    /// Lines of the record written last.
     last: Range<u64>,
     _header: PhantomData<T>,
 }
@@ -95,7 +99,8 @@ pub struct Producer<T: Line> {
 impl<T: Line> Producer<T> {
     /// Space for a record of at most `payload_max` bytes, to be filled in place and committed; `None` if the consumer
     /// has not freed enough yet (what it has read may count as occupied for up to a quarter of the capacity, until it
-    /// publishes its cursor; a consumer that finds the ring empty always does).
+    /// publishes its cursor; a consumer that finds the ring empty always does). Then all that was written before is
+    /// published.
     ///
     /// # Panics
     ///
@@ -110,6 +115,7 @@ impl<T: Line> Producer<T> {
         let padding = if record_bytes > room { room } else { 0 };
         // One line more than is written: the zero that follows must not hit what the consumer has not read.
         if !self.end.has_room(padding + record_bytes + LINE) {
+            self.publish();
             return None;
         }
         Some(Claim { producer: self, padding, payload_max })
@@ -132,7 +138,16 @@ impl<T: Line> Producer<T> {
         Ok(())
     }
 
-    /// Sends the record committed last towards the consumer, where the processor can; see
+    /// Makes everything visible that was written: one store.
+    #[inline]
+    pub fn publish(&mut self) {
+        if self.published != self.end.tail() {
+            self.end.lines().word(self.published / LINE).store(self.held_back, E1.release); // E1 release
+            self.published = self.end.tail();
+        }
+    }
+
+    /// Sends the record written last towards the consumer, where the processor can; see
     /// [`spsc::Producer::demote_last`](crate::spsc::Producer::demote_last).
     #[inline]
     pub fn demote_last(&self) {
@@ -172,6 +187,12 @@ impl<T: Line> Producer<T> {
     }
 }
 
+impl<T: Line> Drop for Producer<T> {
+    fn drop(&mut self) {
+        self.publish();
+    }
+}
+
 /// Space for one record, visible to nobody until [`commit`](Claim::commit). Dropping it gives the space back.
 #[derive(Debug)]
 #[must_use = "a claim that is not committed sends nothing"]
@@ -181,7 +202,7 @@ pub struct Claim<'a, T: Line> {
     payload_max: usize,
 }
 
-impl<T: Line> Claim<'_, T> {
+impl<'a, T: Line> Claim<'a, T> {
     /// The `payload_max` bytes that were asked for. They hold leftovers of earlier records until they are written.
     #[inline]
     pub fn payload_mut(&mut self) -> &mut [u8] {
@@ -192,31 +213,51 @@ impl<T: Line> Claim<'_, T> {
         unsafe { self.producer.end.lines().payload_mut(payload / LINE, self.payload_max) }
     }
 
-    /// Makes the record visible: `header` (all but its word 0) and the first `payload_len` bytes of the payload.
+    /// Makes the record visible, along with what was written before: `header` (all but its word 0) and the first
+    /// `payload_len` bytes of the payload.
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn commit(self, header: T, payload_len: usize) {
+        self.write(header, payload_len).publish();
+    }
+
+    /// Finishes the record, to be made visible by [`Producer::publish`] together with what else is written before it. For a
+    /// producer that has many at hand.
     ///
     /// # Panics
     ///
     /// If `payload_len` is above the claimed `payload_max`, which is a mistake in the program.
     #[inline]
-    pub fn commit(self, header: T, payload_len: usize) {
+    pub fn write(self, header: T, payload_len: usize) -> &'a mut Producer<T> {
         assert!(payload_len <= self.payload_max, "commit of {payload_len} bytes in a claim of {}", self.payload_max);
         let record = self.record();
         let record_bytes = stride(payload_len);
-        let end = &mut self.producer.end;
-        let (tail, lines) = (end.tail(), end.lines());
+        let (padding, producer) = (self.padding, self.producer);
+        let tail = producer.end.tail();
+        let lines = producer.end.lines();
+        // All of these words are ordered before the one held back by its release; nobody looks here before.
         if cfg!(not(weaken = "bytes_zero_next")) {
-            // Ordered before the commit by its release; nobody looks here before.
             lines.word((record + record_bytes) / LINE).store(0, Ordering::Relaxed);
         }
         // SAFETY: the header's line is part of the claimed range, for which see `payload_mut`.
         unsafe { lines.write_body(record / LINE, &header) };
-        lines.word(record / LINE).store((LINE_BYTES + payload_len) as u32, E1.release); // E1 release
-        if self.padding > 0 {
-            // The consumer waits here, not at the record: this store shows both.
-            lines.word(tail / LINE).store(PADDING | self.padding as u32, E1.release); // E1 release
+        let mut first = (LINE_BYTES + payload_len) as u32;
+        if padding > 0 {
+            lines.word(record / LINE).store(first, Ordering::Relaxed);
+            // The consumer waits here, not at the record: this word shows both.
+            first = PADDING | padding as u32;
         }
-        end.advance(self.padding + record_bytes);
-        self.producer.last = record / LINE..(record + record_bytes) / LINE;
+        if tail == producer.published {
+            producer.held_back = first;
+        } else {
+            lines.word(tail / LINE).store(first, Ordering::Relaxed);
+        }
+        producer.end.advance(padding + record_bytes);
+        producer.last = record / LINE..(record + record_bytes) / LINE;
+        producer
     }
 
     /// Position of the record's header.

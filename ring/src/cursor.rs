@@ -25,7 +25,7 @@ use core::fmt;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    lines::Lines,
+    lines::{Lines, Memory},
     sync::{Arc, AtomicU32, AtomicU64, Edge, edge},
 };
 
@@ -38,7 +38,7 @@ struct Shared {
     consumed: CachePadded<AtomicU64>,
     producer_gone: CachePadded<AtomicU32>,
     consumer_gone: CachePadded<AtomicU32>,
-    lines: Lines,
+    memory: Memory,
 }
 
 /// Adjacent lines are fetched in pairs on x86-64, so a cursor line has 128 bytes to itself.
@@ -48,22 +48,26 @@ const _: () = {
     assert!(align_of::<CachePadded<AtomicU64>>() == 128);
 };
 
-/// Both ends over `lines`, with `capacity` in the ring's own unit and both cursors at `start`.
-pub(crate) fn ends(lines: Lines, capacity: u64, start: u64) -> (ProducerEnd, ConsumerEnd) {
+/// Both ends over `memory`, with `capacity` in the ring's own unit and both cursors at `start`.
+pub(crate) fn ends(memory: Memory, capacity: u64, start: u64) -> (ProducerEnd, ConsumerEnd) {
     let shared = Arc::new(Shared {
         consumed: CachePadded::new(AtomicU64::new(start)),
         producer_gone: CachePadded::new(AtomicU32::new(0)),
         consumer_gone: CachePadded::new(AtomicU32::new(0)),
-        lines,
+        memory,
     });
-    let producer = ProducerEnd { shared: Arc::clone(&shared), capacity, tail: start, freed: start };
-    let consumer = ConsumerEnd { shared, capacity, batch: (capacity / 4).max(1), head: start, published: start };
+    // SAFETY: each end holds the memory for as long as it holds these.
+    let lines = unsafe { shared.memory.lines() };
+    let producer = ProducerEnd { shared: Arc::clone(&shared), lines, capacity, tail: start, freed: start };
+    let batch = (capacity / 4).max(1);
+    let consumer = ConsumerEnd { shared, lines, capacity, batch, head: start, published: start };
     (producer, consumer)
 }
 
 /// The producer's cursor and its copy of the consumer's.
 pub(crate) struct ProducerEnd {
     shared: Arc<Shared>,
+    lines: Lines,
     capacity: u64,
     tail: u64,
     freed: u64,
@@ -72,7 +76,7 @@ pub(crate) struct ProducerEnd {
 impl ProducerEnd {
     #[inline]
     pub(crate) fn lines(&self) -> &Lines {
-        &self.shared.lines
+        &self.lines
     }
 
     #[inline]
@@ -100,6 +104,13 @@ impl ProducerEnd {
             self.refresh();
             self.room() >= needed
         }
+    }
+
+    /// The free units as far as they are known; looks at the shared cursor only when that is less than `wanted`.
+    #[inline]
+    pub(crate) fn room_for(&mut self, wanted: u64) -> u64 {
+        self.has_room(wanted);
+        self.room()
     }
 
     /// The free units, freshly looked up.
@@ -145,6 +156,7 @@ impl fmt::Debug for ProducerEnd {
 /// The consumer's cursor and what of it the producer has been told.
 pub(crate) struct ConsumerEnd {
     shared: Arc<Shared>,
+    lines: Lines,
     capacity: u64,
     batch: u64,
     head: u64,
@@ -154,7 +166,7 @@ pub(crate) struct ConsumerEnd {
 impl ConsumerEnd {
     #[inline]
     pub(crate) fn lines(&self) -> &Lines {
-        &self.shared.lines
+        &self.lines
     }
 
     #[inline]

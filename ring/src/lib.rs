@@ -6,6 +6,8 @@
 //! * [`demote`]: the hint that sends a line towards the core that waits for it.
 //! * [`ticks`]: the processor's counter, from which lanes tell the time.
 //!
+//! Both take batches: what was written becomes visible by one store (`publish`), and costs the other side one wait.
+//!
 //! Each end belongs to one thread at a time (`Send`, and every operation that moves a cursor takes `&mut self`). No
 //! operation of a ring waits, allocates, makes a syscall or reads a clock: a full or an empty ring is a value the
 //! caller handles. All memory is allocated and touched when the channel is made.

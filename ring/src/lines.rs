@@ -8,12 +8,12 @@
 //!       +--------+-------------------------------------------------------------+
 //! ```
 //!
-//! Both ends hold the lines (through an `Arc`) and use them from their own threads. This file knows nothing of a
-//! protocol: who may touch a body, and when, is the caller's promise (the `unsafe` methods); line numbers wrap here,
-//! so no access is ever out of bounds. It never waits and never allocates after [`Lines::new`]. `lines_loom.rs` is
-//! the same interface for the model checker.
+//! Both ends hold the [`Memory`] (through an `Arc`) and a [`Lines`] each, its address and size, so that a batch needs no
+//! look through the `Arc` per line. This file knows nothing of a protocol: who may touch a body, and when, is the
+//! caller's promise (the `unsafe` methods); line numbers wrap here, so no access is ever out of bounds. It never waits and
+//! never allocates after [`Memory::new`]. `lines_loom.rs` is the same interface for the model checker.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use crate::{
     demote,
@@ -39,23 +39,26 @@ const _: () = {
     assert!(core::mem::offset_of!(Slot, body) == WORD_BYTES);
 };
 
-/// A power-of-two number of lines. Held as a raw pointer, because no reference to the whole may exist while a side
-/// holds a `&mut [u8]` into its part.
+/// Owner of a power-of-two number of lines.
+pub(crate) struct Memory(Lines);
+
+/// Where the lines are. Raw, because no reference to the whole may exist while a side holds a `&mut [u8]` into its part.
+#[derive(Clone, Copy)]
 pub(crate) struct Lines {
     base: NonNull<Slot>,
-    count: usize,
+    /// Lines less one.
+    mask: usize,
 }
 
 // SAFETY: every byte of a slot is either an atomic or inside an `UnsafeCell` that is reached only through the unsafe
-// methods below, whose callers promise that the two sides never touch the same body at the same time; the allocation
-// has one owner.
+// methods below, whose callers promise that the two sides never touch the same body at the same time.
 unsafe impl Send for Lines {}
-// SAFETY: as above.
-unsafe impl Sync for Lines {}
+// SAFETY: as above; the allocation has one owner and is only freed by its drop.
+unsafe impl Sync for Memory {}
 
-impl Lines {
+impl Memory {
     /// `count` lines (a power of two) of zeros, every page touched so that the first lap takes no page fault.
-    pub(crate) fn new(count: usize) -> Lines {
+    pub(crate) fn new(count: usize) -> Memory {
         assert!(count.is_power_of_two(), "a ring has a power of two of lines");
         let slots: Box<[Slot]> =
             (0..count).map(|_| Slot { word: AtomicU32::new(0), body: UnsafeCell::new([0; BODY_BYTES]) }).collect();
@@ -64,20 +67,40 @@ impl Lines {
             slot.word.store(0, Ordering::Relaxed);
         }
         let base = NonNull::from(Box::leak(slots)).cast::<Slot>();
-        Lines { base, count }
+        Memory(Lines { base, mask: count - 1 })
     }
 
+    /// Where the lines are.
+    ///
+    /// # Safety
+    ///
+    /// Nothing of what is returned may be used after the memory is dropped.
+    pub(crate) unsafe fn lines(&self) -> Lines {
+        self.0
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let slots = NonNull::slice_from_raw_parts(self.0.base, self.0.mask + 1);
+        // SAFETY: this is the box that `new` leaked, with its length; both ends are gone when the last `Arc` drops
+        // this, and their `Lines` with them.
+        drop(unsafe { Box::from_raw(slots.as_ptr()) });
+    }
+}
+
+impl Lines {
     #[inline]
     fn slot(&self, line: u64) -> *mut Slot {
-        let index = line as usize & (self.count - 1);
-        // SAFETY: the mask keeps `index` below `count`, the number of slots in the allocation.
+        let index = line as usize & self.mask;
+        // SAFETY: the mask keeps `index` below the number of slots in the allocation.
         unsafe { self.base.as_ptr().add(index) }
     }
 
     /// Word 0 of a line, for either side.
     #[inline]
     pub(crate) fn word(&self, line: u64) -> &AtomicU32 {
-        // SAFETY: the slot lives as long as `self`, and this borrows only its atomic word. Payload bytes written over
+        // SAFETY: the memory lives (promised to `Memory::lines`), and this borrows only its atomic word. Payload bytes written over
         // a word are written while no side loads it (the promise of `payload_mut`).
         unsafe { &(*self.slot(line)).word }
     }
@@ -103,6 +126,26 @@ impl Lines {
         value
     }
 
+    /// The values in `count` lines, in place, words as they are. They must not run over the last line of the memory.
+    ///
+    /// # Safety
+    ///
+    /// The lines' last write must happen before this call, words included, and nothing may write them while the slice
+    /// lives.
+    #[inline]
+    pub(crate) unsafe fn values<T: Line>(&self, line: u64, count: usize) -> &[T] {
+        debug_assert!(self.is_contiguous(line, count * LINE_BYTES));
+        // SAFETY: in bounds and contiguous, a slot has the size and alignment of `T`, all its bytes are initialised, any
+        // bytes are a valid `T: Pod`, and the caller promises that nothing writes them meanwhile.
+        unsafe { core::slice::from_raw_parts(self.slot(line).cast::<T>(), count) }
+    }
+
+    /// Lines from this one to the last of the memory, itself included.
+    #[inline]
+    pub(crate) fn lines_to_end(&self, line: u64) -> usize {
+        self.mask + 1 - (line as usize & self.mask)
+    }
+
     /// Writes all of `value` except its word 0 to a line, whose word stays as it is.
     ///
     /// # Safety
@@ -111,11 +154,18 @@ impl Lines {
     /// the call.
     #[inline]
     pub(crate) unsafe fn write_body<T: Line>(&self, line: u64, value: &T) {
-        let from = bytemuck::bytes_of(value)[WORD_BYTES..].as_ptr();
+        let words: &[u64; LINE_BYTES / 8] = bytemuck::cast_ref(value);
         // SAFETY: the slot is in bounds; only a raw pointer to its body is made, the word is not touched.
         let to = unsafe { (*self.slot(line)).body.get() }.cast::<u8>();
-        // SAFETY: both ranges are `BODY_BYTES` long, `value` is not inside the ring, and the caller owns the body.
-        unsafe { ptr::copy_nonoverlapping(from, to, BODY_BYTES) };
+        // SAFETY: `to` has room for `BODY_BYTES`, at first the rest of word 0's eight bytes and then seven words, and the
+        // caller owns it. Word by word: a value is mostly put together just before, field by field, and a wider load than
+        // its stores would have to wait for them.
+        unsafe {
+            to.cast::<u32>().write((words[0] >> 32) as u32);
+            for (index, word) in words[1..].iter().enumerate() {
+                to.add(4 + index * 8).cast::<u64>().write(*word);
+            }
+        }
     }
 
     /// `len` bytes from the start of a line, to read. They must not run over the last line of the memory.
@@ -147,15 +197,6 @@ impl Lines {
     }
 
     fn is_contiguous(&self, line: u64, len: usize) -> bool {
-        (line as usize & (self.count - 1)) * LINE_BYTES + len <= self.count * LINE_BYTES
-    }
-}
-
-impl Drop for Lines {
-    fn drop(&mut self) {
-        let slots = NonNull::slice_from_raw_parts(self.base, self.count);
-        // SAFETY: this is the box that `new` leaked, with its length; both ends are gone when the last `Arc` drops
-        // this.
-        drop(unsafe { Box::from_raw(slots.as_ptr()) });
+        (line as usize & self.mask) * LINE_BYTES + len <= (self.mask + 1) * LINE_BYTES
     }
 }

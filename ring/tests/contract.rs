@@ -71,24 +71,81 @@ fn the_cursor_is_published_every_quarter_and_on_an_empty_ring() {
 }
 
 #[test]
-fn len_counts_what_can_be_popped() {
+fn a_run_shows_what_can_be_taken_up_to_the_end_of_the_memory() {
     let (mut tx, mut rx) = spsc::channel::<Cell>(8);
     let mut sent = 0;
     for fill in [0, 1, 5, 8, 3, 8, 7, 2] {
-        assert!(rx.is_empty());
-        for n in 0..fill {
-            assert_eq!(rx.len(), n);
-            tx.push(Cell::sent(sent)).unwrap();
-            sent += 1;
+        assert!(rx.is_empty() && rx.peek_run(8).is_empty());
+        assert_eq!(tx.push_batch((sent..).take(fill).map(Cell::sent)), fill);
+        let mut left = fill;
+        while left > 0 {
+            assert_eq!(rx.peek_run(0).len(), 0);
+            assert_eq!(rx.peek_run(1).len(), 1);
+            let taken_before = sent as usize + fill - left;
+            let run = rx.peek_run(8);
+            assert_eq!(run.len(), left.min(8 - taken_before % 8));
+            assert_eq!(run[0].unstamped(), Cell::expected(taken_before as u64));
+            // Not all of it: what was not taken is shown again.
+            let taken = run.len().div_ceil(2);
+            rx.advance(taken);
+            left -= taken;
         }
-        for n in (0..fill).rev() {
-            assert!(!rx.is_empty());
-            rx.pop().unwrap();
-            assert_eq!(rx.len(), n);
-        }
+        sent += fill as u64;
         assert_eq!(rx.pop(), None);
     }
     assert_eq!((tx.capacity(), rx.capacity()), (8, 8));
+}
+
+#[test]
+fn what_is_written_is_seen_when_published_or_the_ring_is_full_or_its_producer_goes() {
+    let (mut tx, mut rx) = spsc::channel::<Cell>(4);
+    for n in 0..4 {
+        tx.write(Cell::sent(n)).unwrap();
+        assert_eq!(rx.peek(), None);
+    }
+    assert_eq!(tx.write(Cell::sent(4)), Err(Full));
+    assert_eq!(rx.peek_run(4).len(), 4, "who is told that the ring is full may wait");
+    rx.advance(4);
+    assert_eq!(rx.peek(), None);
+    tx.write(Cell::sent(4)).unwrap();
+    tx.push(Cell::sent(5)).unwrap();
+    tx.write(Cell::sent(6)).unwrap();
+    assert_eq!([rx.pop(), rx.pop(), rx.pop()], [Some(Cell::expected(4)), Some(Cell::expected(5)), None]);
+    assert_eq!(tx.push_batch((7..20).map(Cell::sent)), 3, "as many as there is room for");
+    for n in 6..10 {
+        assert_eq!(rx.pop(), Some(Cell::expected(n)));
+    }
+    tx.write(Cell::sent(10)).unwrap();
+    drop(tx);
+    assert_eq!(rx.pop(), Some(Cell::expected(10)));
+    assert_eq!(rx.pop(), None);
+
+    let (mut tx, mut rx) = bytes::channel::<Cell>(256);
+    tx.claim(0).unwrap().write(Cell::sent(1), 0);
+    tx.claim(64).unwrap().write(Cell::sent(2), 64);
+    assert_eq!(rx.peek(), None);
+    assert!(tx.claim(0).is_none());
+    assert_eq!(rx.peek(), Some((Cell::expected(1), &[][..])), "who is told that the ring is full may wait");
+    rx.advance();
+    rx.peek().unwrap();
+    rx.advance();
+    assert_eq!(rx.peek(), None);
+    tx.claim(0).unwrap().write(Cell::sent(3), 0);
+    drop(tx);
+    assert_eq!(rx.peek(), Some((Cell::expected(3), &[][..])));
+}
+
+#[test]
+fn a_batch_that_panics_half_way_leaves_what_came_before() {
+    let (mut tx, mut rx) = spsc::channel::<Cell>(4);
+    let values = (0..4).map(|n| if n < 2 { Cell::sent(n) } else { panic!("no value {n}") });
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tx.push_batch(values)));
+    assert!(caught.is_err());
+    tx.push(Cell::sent(2)).unwrap();
+    for n in 0..3 {
+        assert_eq!(rx.pop(), Some(Cell::expected(n)));
+    }
+    assert_eq!(rx.pop(), None);
 }
 
 #[test]
@@ -207,4 +264,12 @@ fn misuse_is_refused_loudly() {
         rx.advance();
     });
     assert!(advance.contains("without a peeked record"), "{advance}");
+    let over = panics(|| {
+        let (mut tx, mut rx) = spsc::channel::<Cell>(4);
+        assert_eq!(tx.push_batch([1, 2, 3].map(Cell::sent)), 3);
+        assert_eq!(rx.peek_run(2).len(), 2);
+        rx.pop().unwrap();
+        rx.advance(2);
+    });
+    assert!(over.contains("advance over 2 values of 1"), "{over}");
 }

@@ -15,17 +15,25 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Push,
+    Write,
+    Publish,
+    PushBatch(usize),
     Peek,
     Pop,
+    Run { max: usize, take: usize },
     Free,
     HasRoom(usize),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        6 => Just(Op::Push),
+        4 => Just(Op::Push),
+        4 => Just(Op::Write),
+        1 => Just(Op::Publish),
+        2 => (0_usize..40).prop_map(Op::PushBatch),
         1 => Just(Op::Peek),
         5 => Just(Op::Pop),
+        3 => (0_usize..40, any::<usize>()).prop_map(|(max, take)| Op::Run { max, take }),
         1 => Just(Op::Free),
         1 => (0_usize..40).prop_map(Op::HasRoom),
     ];
@@ -35,8 +43,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 #[derive(Clone, Copy, Debug)]
 enum RecordOp {
     Push { len: u16 },
-    Claim { max: u16, len: u16 },
+    Claim { max: u16, len: u16, publish: bool },
     DropClaim { max: u16 },
+    Publish,
     Peek,
     Consume,
     Free,
@@ -45,7 +54,8 @@ enum RecordOp {
 fn record_ops() -> impl Strategy<Value = Vec<RecordOp>> {
     let op = prop_oneof![
         4 => any::<u16>().prop_map(|len| RecordOp::Push { len }),
-        4 => any::<(u16, u16)>().prop_map(|(max, len)| RecordOp::Claim { max, len }),
+        4 => any::<(u16, u16, bool)>().prop_map(|(max, len, publish)| RecordOp::Claim { max, len, publish }),
+        1 => Just(RecordOp::Publish),
         1 => any::<u16>().prop_map(|max| RecordOp::DropClaim { max }),
         1 => Just(RecordOp::Peek),
         7 => Just(RecordOp::Consume),
@@ -69,6 +79,8 @@ struct Records {
     head: u64,
     tail: u64,
     queue: VecDeque<Sent>,
+    /// How many of the queue have been published.
+    shown: usize,
     sent: u64,
 }
 
@@ -102,6 +114,15 @@ impl Records {
         self.queue.push_back(Sent { n: self.sent, len, start, end: self.tail });
         self.sent += 1;
     }
+
+    fn publish(&mut self) {
+        self.shown = self.queue.len();
+    }
+
+    /// What a consumer sees first.
+    fn first(&self) -> Option<Sent> {
+        self.queue.front().copied().filter(|_| self.shown > 0)
+    }
 }
 
 proptest! {
@@ -113,28 +134,54 @@ proptest! {
         let late = (capacity / 4).max(1) - 1;
         let (mut tx, mut rx) = spsc::channel::<Cell>(capacity);
         let (mut oracle_tx, mut oracle_rx) = rtrb::RingBuffer::new(capacity);
-        let mut queue = VecDeque::new();
-        let mut sent = 0;
+        let mut oracle_next = 0;
+        // Numbers of what has been written, published and taken; the next of each.
+        let (mut sent, mut published, mut taken) = (0_u64, 0_u64, 0_u64);
         for op in ops {
-            let free = capacity - queue.len();
+            let free = capacity - (sent - taken) as usize;
             match op {
-                Op::Push => match tx.push(Cell::sent(sent)) {
-                    Ok(()) => {
-                        prop_assert!(free > 0, "a push into a full ring");
-                        prop_assert!(oracle_tx.push(Cell::expected(sent)).is_ok());
-                        queue.push_back(sent);
-                        sent += 1;
+                Op::Push | Op::Write => {
+                    let pushes = matches!(op, Op::Push);
+                    let done = if pushes { tx.push(Cell::sent(sent)) } else { tx.write(Cell::sent(sent)) };
+                    prop_assert!(if done.is_ok() { free > 0 } else { free <= late }, "{done:?} with {free} of {capacity}");
+                    sent += u64::from(done.is_ok());
+                    if pushes || done == Err(Full) {
+                        published = sent;
                     }
-                    Err(Full) => prop_assert!(free <= late, "full with {free} of {capacity} free"),
-                },
-                Op::Peek => prop_assert_eq!(rx.peek(), queue.front().map(|n| Cell::expected(*n))),
+                }
+                Op::Publish => {
+                    tx.publish();
+                    published = sent;
+                }
+                Op::PushBatch(n) => {
+                    let pushed = tx.push_batch((sent..).take(n).map(Cell::sent));
+                    prop_assert!(pushed <= n.min(free) && (pushed == n || pushed + late >= free), "{pushed} of {n}, {free} free");
+                    sent += pushed as u64;
+                    published = sent;
+                }
+                Op::Peek => prop_assert_eq!(rx.peek(), (taken < published).then(|| Cell::expected(taken))),
                 Op::Pop => {
                     let popped = rx.pop();
-                    prop_assert_eq!(popped, queue.pop_front().map(Cell::expected));
+                    prop_assert_eq!(popped, (taken < published).then(|| Cell::expected(taken)));
                     prop_assert_eq!(popped, oracle_rx.pop().ok());
+                    taken += u64::from(popped.is_some());
                     if popped.is_none() {
-                        prop_assert_eq!(tx.free(), capacity, "an empty ring that was looked at is free");
+                        prop_assert_eq!(tx.free(), free, "an empty ring that was looked at is free");
                     }
+                }
+                Op::Run { max, take } => {
+                    let run = rx.peek_run(max);
+                    let to_end = capacity - taken as usize % capacity;
+                    prop_assert_eq!(run.len(), max.min(to_end).min((published - taken) as usize));
+                    for (value, n) in run.iter().zip(taken..) {
+                        prop_assert_eq!(value.unstamped(), Cell::expected(n));
+                    }
+                    let take = take % (run.len() + 1);
+                    rx.advance(take);
+                    for n in (taken..).take(take) {
+                        prop_assert_eq!(oracle_rx.pop(), Ok(Cell::expected(n)));
+                    }
+                    taken += take as u64;
                 }
                 Op::Free => {
                     let told = tx.free();
@@ -146,8 +193,11 @@ proptest! {
                     prop_assert!(told || n + late > free);
                 }
             }
-            prop_assert_eq!(rx.len(), queue.len());
-            prop_assert_eq!(rx.is_empty(), queue.is_empty());
+            while oracle_next < published {
+                prop_assert!(oracle_tx.push(Cell::expected(oracle_next)).is_ok());
+                oracle_next += 1;
+            }
+            prop_assert_eq!(rx.is_empty(), taken == published);
         }
     }
 
@@ -164,7 +214,7 @@ proptest! {
             2 => 0,
             _ => raw as usize % (limit / 6 + 1),
         };
-        let mut model = Records { capacity: capacity as u64, head: 0, tail: 0, queue: VecDeque::new(), sent: 0 };
+        let mut model = Records { capacity: capacity as u64, head: 0, tail: 0, queue: VecDeque::new(), shown: 0, sent: 0 };
         for op in ops {
             match op {
                 RecordOp::Push { len } => {
@@ -175,8 +225,9 @@ proptest! {
                     if pushed {
                         model.commit(len, len);
                     }
+                    model.publish();
                 }
-                RecordOp::Claim { max, len } => {
+                RecordOp::Claim { max, len, publish } => {
                     let max = scale(max);
                     let len = len as usize % (max + 1);
                     let fits = model.fits(max);
@@ -186,19 +237,33 @@ proptest! {
                         prop_assert_eq!(claim.payload_mut().len(), max);
                         claim.payload_mut().fill(0x40);
                         claim.payload_mut()[..len].copy_from_slice(payloads.of(model.sent, len));
-                        claim.commit(Cell::sent(model.sent), len);
+                        if publish {
+                            claim.commit(Cell::sent(model.sent), len);
+                        } else {
+                            claim.write(Cell::sent(model.sent), len);
+                        }
                         model.commit(max, len);
+                        if publish {
+                            model.publish();
+                        }
+                    } else {
+                        model.publish();
                     }
                 }
                 RecordOp::DropClaim { max } => {
                     let free = tx.free_bytes();
-                    if let Some(mut claim) = tx.claim(scale(max)) {
-                        claim.payload_mut().fill(0x40);
+                    match tx.claim(scale(max)) {
+                        Some(mut claim) => claim.payload_mut().fill(0x40),
+                        None => model.publish(),
                     }
                     prop_assert_eq!(tx.free_bytes(), free);
                 }
+                RecordOp::Publish => {
+                    tx.publish();
+                    model.publish();
+                }
                 RecordOp::Peek => {
-                    let first = model.queue.front().copied();
+                    let first = model.first();
                     let expected = first.map(|sent| (Cell::expected(sent.n), payloads.of(sent.n, sent.len)));
                     prop_assert_eq!(rx.peek(), expected);
                     if let Some(sent) = first {
@@ -206,13 +271,15 @@ proptest! {
                     }
                 }
                 RecordOp::Consume => {
-                    let first = model.queue.pop_front();
+                    let first = model.first();
                     let expected = first.map(|sent| (Cell::expected(sent.n), payloads.of(sent.n, sent.len)));
                     prop_assert_eq!(rx.peek(), expected);
                     if let Some(sent) = first {
                         rx.advance();
                         model.head = sent.end;
-                        if model.queue.is_empty() {
+                        model.queue.pop_front();
+                        model.shown -= 1;
+                        if model.shown == 0 {
                             prop_assert_eq!(rx.peek(), None);
                         }
                     }
@@ -225,6 +292,7 @@ proptest! {
                 }
             }
         }
+        tx.publish();
         while let Some(Sent { n, len, .. }) = model.queue.pop_front() {
             prop_assert_eq!(rx.peek(), Some((Cell::expected(n), payloads.of(n, len))));
             rx.advance();

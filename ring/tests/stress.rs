@@ -37,6 +37,38 @@ fn spsc_stream(capacity: usize, count: u64) {
     assert_eq!(next, count);
 }
 
+/// Batches of every length on both sides.
+fn spsc_batches(capacity: usize, count: u64) {
+    let (mut tx, mut rx) = spsc::channel::<Cell>(capacity);
+    let length = |n: u64| mix(n) % 40;
+    let producer = thread::spawn(move || {
+        let (mut idler, mut sent) = (Idler::new(Idle::Yield), 0);
+        while sent < count {
+            let batch = sent..count.min(sent + 1 + length(sent));
+            let pushed = tx.push_batch(batch.map(Cell::sent)) as u64;
+            sent += pushed;
+            idler.idle(pushed > 0);
+        }
+    });
+    let (mut idler, mut next) = (Idler::new(Idle::Yield), 0);
+    loop {
+        let gone = rx.is_disconnected();
+        let run = rx.peek_run(1 + length(next) as usize);
+        for (value, n) in run.iter().zip(next..) {
+            assert_eq!(value.unstamped(), Cell::expected(n));
+        }
+        let taken = run.len();
+        rx.advance(taken);
+        next += taken as u64;
+        if gone && taken == 0 {
+            break;
+        }
+        idler.idle(taken > 0);
+    }
+    producer.join().unwrap();
+    assert_eq!(next, count);
+}
+
 fn bytes_stream(capacity: usize, count: u64) {
     let (mut tx, mut rx) = bytes::channel::<Cell>(capacity);
     let limit = tx.payload_max_bytes();
@@ -59,7 +91,10 @@ fn bytes_stream(capacity: usize, count: u64) {
             };
             claim.payload_mut()[..len].copy_from_slice(payloads.of(n, len));
             claim.payload_mut()[len..].fill(0x40);
-            claim.commit(Cell::sent(n), len);
+            let ring = claim.write(Cell::sent(n), len);
+            if n % 5 != 0 {
+                ring.publish();
+            }
         }
     });
     let payloads = Payloads::new(limit);
@@ -93,6 +128,12 @@ fn spsc_small() {
 #[test]
 fn spsc_deep() {
     spsc_stream(1_024, 4_000_000);
+}
+
+#[test]
+fn spsc_in_batches() {
+    spsc_batches(8, 1_000_000);
+    spsc_batches(1_024, 4_000_000);
 }
 
 #[test]

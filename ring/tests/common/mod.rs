@@ -23,6 +23,11 @@ impl Cell {
         Cell { word: u32::MAX ^ n as u32, ..Cell::expected(n) }
     }
 
+    /// As a run in place shows it, less the ring's word.
+    pub fn unstamped(&self) -> Cell {
+        Cell { word: 0, ..*self }
+    }
+
     /// As received: word 0 is 0.
     pub fn expected(n: u64) -> Cell {
         let mixed = mix(n);

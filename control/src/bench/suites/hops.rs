@@ -13,6 +13,12 @@ pub const CAPACITY: usize = 1024;
 /// Messages taken or given at a time by the batched cases.
 pub const BATCH: u64 = 64;
 
+/// The message with this number.
+#[inline]
+pub fn message(seq: u64) -> Descriptor {
+    Descriptor { seq, aux: seq.cast_signed(), ..Descriptor::default() }
+}
+
 /// The sending end.
 pub trait Tx: Send + 'static {
     /// False if there is no room now.
@@ -38,7 +44,12 @@ pub trait Rx: Send + 'static {
 impl Tx for spsc::Producer<Descriptor> {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
-        self.push(Descriptor { seq, aux: seq.cast_signed(), ..Descriptor::default() }).is_ok()
+        self.push(message(seq)).is_ok()
+    }
+
+    #[inline]
+    fn send_batch(&mut self, seq: u64, count: u64) -> u64 {
+        self.push_batch((seq..seq + count).map(message)) as u64
     }
 }
 
@@ -47,18 +58,26 @@ impl Rx for spsc::Consumer<Descriptor> {
     fn receive(&mut self) -> Option<u64> {
         self.pop().map(|message| message.seq)
     }
+
+    #[inline]
+    fn receive_batch(&mut self, count: u64, mut take: impl FnMut(u64)) -> u64 {
+        let run = self.peek_run(usize::try_from(count).unwrap_or(usize::MAX));
+        run.iter().for_each(|message| take(message.seq));
+        let taken = run.len();
+        self.advance(taken);
+        taken as u64
+    }
 }
 
 impl Tx for rtrb::Producer<Descriptor> {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
-        self.push(Descriptor { seq, aux: seq.cast_signed(), ..Descriptor::default() }).is_ok()
+        self.push(message(seq)).is_ok()
     }
 
     fn send_batch(&mut self, seq: u64, count: u64) -> u64 {
         let room = self.slots().min(usize::try_from(count).unwrap_or(usize::MAX));
         let Ok(chunk) = self.write_chunk_uninit(room) else { return 0 };
-        let message = |seq: u64| Descriptor { seq, aux: seq.cast_signed(), ..Descriptor::default() };
         chunk.fill_from_iter((seq..seq + room as u64).map(message)) as u64
     }
 }
@@ -82,13 +101,27 @@ impl Rx for rtrb::Consumer<Descriptor> {
 /// Bytes behind the header of a message on the bytes ring.
 const PAYLOAD_BYTES: usize = 192;
 
+#[inline]
+fn write_record(ring: &mut bytes::Producer<Descriptor>, seq: u64) -> bool {
+    let Some(mut claim) = ring.claim(PAYLOAD_BYTES) else { return false };
+    claim.payload_mut().fill(seq as u8);
+    claim.write(Descriptor { seq, ..Descriptor::default() }, PAYLOAD_BYTES);
+    true
+}
+
 impl Tx for bytes::Producer<Descriptor> {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
-        let Some(mut claim) = self.claim(PAYLOAD_BYTES) else { return false };
-        claim.payload_mut().fill(seq as u8);
-        claim.commit(Descriptor { seq, ..Descriptor::default() }, PAYLOAD_BYTES);
-        true
+        let written = write_record(self, seq);
+        self.publish();
+        written
+    }
+
+    #[inline]
+    fn send_batch(&mut self, seq: u64, count: u64) -> u64 {
+        let written = (seq..seq + count).take_while(|&seq| write_record(self, seq)).count();
+        self.publish();
+        written as u64
     }
 }
 
