@@ -9,6 +9,8 @@
 //! 4. what lies behind the end on disk is removed,
 //! 5. memory: stale copies are removed, the current segment is made or cleared, the head is made or renewed last.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
@@ -75,6 +77,7 @@ impl Recovered {
         let size = self.settings.segment_bytes;
         let from = self.marks.promised();
         let (disk, on_disk) = (self.files.disk(), self.files.disk_bases()?);
+        self.settle_folders()?;
         let due = |base: u64| base + size > from || !on_disk.contains(&base);
         for base in self.files().all_bases()?.into_iter().filter(|&base| base < begin.base && due(base)) {
             let path = self.files.disk_segment(base);
@@ -85,6 +88,21 @@ impl Recovered {
         }
         disk.settle(&self.files.disk_segment(begin.base), &self.first_bytes(begin)?, size)?;
         disk.settle_names(self.files.disk_dir())
+    }
+
+    /// The log's folder has a name on disk, and so has the one it lies in: whoever made them may have died before they had.
+    fn settle_folders(&self) -> Result<(), LogFault> {
+        self.files.disk().settle_names(&self.settings.data)?;
+        let above = match self.settings.data.parent() {
+            Some(above) if above.as_os_str().is_empty() => Path::new("."),
+            Some(above) => above,
+            None => return Ok(()),
+        };
+        match self.files.disk().settle_names(above) {
+            // It was made by somebody else, who may write there.
+            Err(LogFault::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            settled => settled,
+        }
     }
 
     /// The bytes of the current segment before where writing goes on.

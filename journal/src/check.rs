@@ -3,6 +3,8 @@
 use crate::fault::{Corruption, LogFault};
 use crate::layout::{Mark, SEGMENT_HEADER_BYTES};
 use crate::marks::read_marks;
+use crate::segment::SegmentBytes;
+use crate::source::Source;
 use crate::tail::Tail;
 
 impl Tail {
@@ -63,10 +65,10 @@ impl Tail {
             corruption.offset += at as u64;
             return Err(LogFault::Corrupt(corruption));
         }
-        let behind = self.files.disk_bases()?.into_iter().find(|&base| base > self.base() && self.begun_on_disk(base));
-        match behind {
+        let behind = self.written_behind()?;
+        match behind.first() {
             None => Ok(()),
-            Some(base) => Err(LogFault::Corrupt(Corruption {
+            Some(&(base, _)) => Err(LogFault::Corrupt(Corruption {
                 path: self.files.disk_segment(base),
                 offset: 0,
                 position: base,
@@ -78,18 +80,22 @@ impl Tail {
 
     /// Bytes that were written behind where the log ends, as far as they show: 0 if there is nothing.
     pub(crate) fn bytes_behind(&self, end: u64) -> Result<u64, LogFault> {
-        let last = self.rest().iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
-        let mut bytes = self.position() - end + if self.at_seal() { 0 } else { last };
-        for base in self.files.disk_bases()?.into_iter().filter(|&base| base > self.base()) {
-            if self.begun_on_disk(base) {
-                bytes += self.segment_bytes();
-            }
-        }
-        Ok(bytes)
+        let here = self.position() - end + if self.at_seal() { 0 } else { written(self.rest()) };
+        Ok(here + self.written_behind()?.into_iter().map(|(_, bytes)| bytes).sum::<u64>())
     }
 
-    fn begun_on_disk(&self, base: u64) -> bool {
-        self.files.clone().on_disk().begun(base)
+    /// Disk files of later segments in which something was written, by their base, and up to where. A power loss may leave any
+    /// part of a segment, also one without its header.
+    fn written_behind(&self) -> Result<Vec<(u64, u64)>, LogFault> {
+        let mut behind = Vec::new();
+        for base in self.files.disk_bases()?.into_iter().filter(|&base| base > self.base()) {
+            let Some(segment) = Source::load_disk(&self.files, base)? else { continue };
+            let bytes = written(segment.slice(0, segment.len()).unwrap_or_default());
+            if bytes > 0 {
+                behind.push((base, bytes));
+            }
+        }
+        Ok(behind)
     }
 
     fn missing(&self, bytes: u64) -> Corruption {
@@ -105,4 +111,13 @@ impl Tail {
             what: format!("segment is missing or empty, but {bytes} bytes of it were on disk"),
         }
     }
+}
+
+/// Bytes up to the last one that is not zero.
+fn written(bytes: &[u8]) -> u64 {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let unused =
+        bytes.rchunks(ZEROS.len()).take_while(|chunk| **chunk == ZEROS[..chunk.len()]).map(<[u8]>::len).sum::<usize>();
+    let begun = &bytes[..bytes.len() - unused];
+    begun.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1)
 }

@@ -107,7 +107,11 @@ impl Keeper {
         self.logs.iter_mut().try_for_each(LogKeeper::zero_ahead)
     }
 
-    fn flush(&mut self) -> Result<(), LogFault> {
+    /// Brings what is visible now to disk, in flush order.
+    ///
+    /// # Errors
+    /// As [`LogKeeper::flush`]; logs behind the one that failed are not flushed.
+    pub fn flush(&mut self) -> Result<(), LogFault> {
         let mut outcome = Ok(());
         while self.flush_step()? {
             // Preparing goes on during a long flush, and what fails there does not stop what makes room.

@@ -150,14 +150,16 @@ impl Recovered {
                 tail.segment_bytes()
             )));
         }
-        let promised = self.marks.promised();
+        let (promised, size) = (self.marks.promised(), self.settings.segment_bytes);
         let mut end = End::of(&tail);
         // Position of a group of which not every frame has come yet: it may begin a segment, with a seal before it.
         let mut open_group = None;
         loop {
             match tail.poll() {
                 Ok(Some(frame)) if frame.more => {
-                    open_group.get_or_insert(frame.header.position);
+                    let begin = *open_group.get_or_insert(frame.header.position);
+                    // The seal before it was whole, and followers may have gone through it.
+                    end.sealed = begin / size > end.position / size;
                 }
                 Ok(Some(_)) => {
                     open_group = None;
