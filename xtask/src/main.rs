@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test`, `soak`, `docs` and `rules`.
+//! Development commands: `cargo xtask test`, `soak`, `docs`, `rules` and `guarantees`.
 //!
 //! Called by people and by `.ci/run`; never by the product, and no crate depends on it. Suites and their time budgets
 //! are data (`tests/suites.toml`), so that adding a suite touches no code here.
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod docs;
+mod guarantees;
 mod process;
 mod rules;
 mod suites;
@@ -21,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   soak [NAME...]  the same with the long runs of its [[soak]] table, for when nobody waits
   docs            run every `sh run` block of README.md and docs/, and check that relative links lead somewhere
   rules           check what docs/determinism.md promises of the source; --write takes added layouts into tests/layouts
+  guarantees      check that the tests named in docs/guarantees.md exist and, within `test`, that they ran
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some((command, [])) if command == "docs" => docs::check(&root),
         Some((command, [])) if command == "rules" => rules::check(&root, false),
         Some((command, [write])) if command == "rules" && write == "--write" => rules::check(&root, true),
+        Some((command, [])) if command == "guarantees" => guarantees::check(&root),
         _ => Err(USAGE.to_string()),
     };
     match done {

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::process::{self, Ended};
 
@@ -21,6 +21,11 @@ const OVERRUN_MAX_PERCENT: u64 = 150;
 const HANG_FACTOR: u32 = 3;
 /// The exit code by which a suite says that it could not run here (as automake and meson have it).
 const SKIPPED_EXIT_CODE: i32 = 77;
+
+/// What a suite is told of those before it in the same run: `name=passed,name=skipped,...`.
+pub const RESULTS_VARIABLE: &str = "XTASK_RESULTS";
+/// When the run began, Unix seconds.
+pub const BEGAN_VARIABLE: &str = "XTASK_BEGAN";
 
 /// Which table of `tests/suites.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,29 +76,59 @@ enum Outcome {
     Skipped(String),
 }
 
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(_) => "FAILED",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+}
+
 /// Runs all entries of a table, or those named, and prints the results. Returns whether none failed.
 ///
 /// # Errors
 /// When `tests/suites.toml` cannot be read or is wrong, or a name is not in the table.
 pub fn run_table(root: &Path, table: Table, names: &[String]) -> Result<bool, String> {
-    let path = root.join("tests/suites.toml");
-    let text = fs::read_to_string(&path).map_err(|fault| format!("{}: {fault}", path.display()))?;
-    let suites = parse(&text, table).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    let suites = read(root, table)?;
     if let Some(unknown) = names.iter().find(|name| suites.iter().all(|suite| suite.name != **name)) {
         let known: Vec<_> = suites.iter().map(|suite| suite.name.as_str()).collect();
         return Err(format!("no {} `{unknown}`; there are: {}", table.key(), known.join(", ")));
     }
+    let run_began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut rows = Vec::new();
     for suite in suites.iter().filter(|suite| names.is_empty() || names.contains(&suite.name)) {
+        let told = [(RESULTS_VARIABLE, results(&rows)), (BEGAN_VARIABLE, run_began.to_string())];
         let began = Instant::now();
-        let outcome = run(suite, root);
+        let outcome = run(suite, root, &told);
         rows.push((suite, outcome, began.elapsed()));
     }
     print_table(&rows);
     Ok(rows.iter().all(|(_, outcome, _)| !matches!(outcome, Outcome::Failed(_))))
 }
 
-fn run(suite: &Suite, root: &Path) -> Outcome {
+/// The names of all suites.
+///
+/// # Errors
+/// When `tests/suites.toml` cannot be read or is wrong.
+pub fn names(root: &Path) -> Result<Vec<String>, String> {
+    Ok(read(root, Table::Suites)?.into_iter().map(|suite| suite.name).collect())
+}
+
+fn read(root: &Path, table: Table) -> Result<Vec<Suite>, String> {
+    let path = root.join("tests/suites.toml");
+    let text = fs::read_to_string(&path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    parse(&text, table).map_err(|fault| format!("{}: {fault}", path.display()))
+}
+
+/// The value of [`RESULTS_VARIABLE`].
+fn results(rows: &[(&Suite, Outcome, Duration)]) -> String {
+    let parts = rows.iter().map(|(suite, outcome, _)| format!("{}={}", suite.name, outcome.word().to_lowercase()));
+    parts.collect::<Vec<_>>().join(",")
+}
+
+fn run(suite: &Suite, root: &Path, told: &[(&str, String)]) -> Outcome {
     let missing = suite.wants.iter().find(|program| !process::is_installed(program));
     let command = match (missing, &suite.otherwise) {
         (None, _) => &suite.command,
@@ -104,7 +139,7 @@ fn run(suite: &Suite, root: &Path) -> Outcome {
     let budget = Duration::from_secs(suite.budget_seconds);
     let began = Instant::now();
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]).current_dir(root);
+    shell.args(["-c", command]).current_dir(root).envs(told.iter().map(|(name, value)| (name, value)));
     match process::run(&mut shell, budget * HANG_FACTOR) {
         Err(fault) => Outcome::Failed(format!("cannot be started: {fault}")),
         Ok(Ended::Killed) => Outcome::Failed(format!("hung: killed after {} s", (budget * HANG_FACTOR).as_secs())),
@@ -129,16 +164,13 @@ fn print_table(rows: &[(&Suite, Outcome, Duration)]) {
     let width = rows.iter().map(|(suite, ..)| suite.name.len()).max().unwrap_or(0).max("suite".len());
     println!("\n{:width$}  {:7}  {:>8}  {:>8}", "suite", "result", "seconds", "budget");
     for (suite, outcome, took) in rows {
-        let (word, why) = match outcome {
-            Outcome::Passed => ("passed", ""),
-            Outcome::Failed(why) => ("FAILED", why.as_str()),
-            Outcome::Skipped(why) => ("skipped", why.as_str()),
+        let (count, why) = match outcome {
+            Outcome::Passed => (&mut passed, ""),
+            Outcome::Failed(why) => (&mut failed, why.as_str()),
+            Outcome::Skipped(why) => (&mut skipped, why.as_str()),
         };
-        match outcome {
-            Outcome::Passed => passed += 1,
-            Outcome::Failed(_) => failed += 1,
-            Outcome::Skipped(_) => skipped += 1,
-        }
+        *count += 1;
+        let word = outcome.word();
         let line =
             format!("{:width$}  {word:7}  {:8.1}  {:8}  {why}", suite.name, took.as_secs_f64(), suite.budget_seconds);
         println!("{}", line.trim_end());
@@ -290,10 +322,21 @@ mod tests {
     fn a_missing_program_skips_or_takes_the_other_command() {
         let mut suite = parse(&(one("a", 5) + SOAK), Table::Suites).unwrap().remove(0);
         suite.wants = vec!["no-such-program-here".into()];
-        let skipped = run(&suite, Path::new("."));
+        let skipped = run(&suite, Path::new("."), &[]);
         assert!(matches!(&skipped, Outcome::Skipped(why) if why.contains("no-such-program-here")), "{skipped:?}");
         suite.otherwise = Some("exit 3".into());
-        let failed = run(&suite, Path::new("."));
+        let failed = run(&suite, Path::new("."), &[]);
         assert!(matches!(&failed, Outcome::Failed(why) if why == "exit code 3"), "{failed:?}");
+    }
+
+    #[test]
+    fn a_suite_is_told_of_those_before_it() {
+        let suites = parse(&(one("a", 5) + &one("b", 5) + SOAK), Table::Suites).unwrap();
+        let rows =
+            [(&suites[0], Outcome::Passed, Duration::ZERO), (&suites[1], Outcome::Failed("x".into()), Duration::ZERO)];
+        assert_eq!(results(&rows), "a=passed,b=failed");
+        let mut asks = parse(&(one("c", 5) + SOAK), Table::Suites).unwrap().remove(0);
+        asks.command = format!("test \"${RESULTS_VARIABLE}\" = a=passed,b=failed");
+        assert!(matches!(run(&asks, Path::new("."), &[(RESULTS_VARIABLE, results(&rows))]), Outcome::Passed));
     }
 }
