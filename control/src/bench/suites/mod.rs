@@ -9,6 +9,7 @@ mod hops;
 pub mod ingest;
 mod log;
 mod log_load;
+mod null_engine;
 mod pipeline;
 mod plant;
 mod records;

@@ -8,7 +8,7 @@ use cutline::config::Config;
 use cutline::ingest::FeedSettings;
 use cutline::plane::clock::Clock;
 use cutline::plane::counters::INPUTS_RECEIPTS;
-use cutline::plane::pipeline::{CNC_FILE, Pipeline, Surroundings};
+use cutline::plane::pipeline::{CNC_FILE, EngineFactory, Pipeline, Surroundings};
 use cutline::replay::verify::{Verified, verify};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
@@ -63,8 +63,18 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// Opens it, and looks that its lane is where it should be.
+    /// Opens it with the scripted engine, and looks that its lane is where it should be.
     pub fn open(context: &Context, place: &Place, blueprint: Blueprint) -> Result<Self, Failure> {
+        Self::open_with(context, place, blueprint, &engines)
+    }
+
+    /// The same with the engine that `engines` makes, whatever the logs call it. Its logs are verified by [`prove_with`].
+    pub fn open_with(
+        context: &Context,
+        place: &Place,
+        blueprint: Blueprint,
+        engines: &EngineFactory,
+    ) -> Result<Self, Failure> {
         let text = config(context, place, &blueprint);
         let (config, _) = Config::from_text("bench", &text).map_err(Failure::machine)?;
         let clock = Clock::start();
@@ -74,7 +84,7 @@ impl Plant {
             time: blueprint.time,
             clock: clock.clone(),
             log_ids: log_ids(),
-            engines: &engines,
+            engines,
             disk: os_disk(),
         };
         let pipeline = Pipeline::open(&config, around).map_err(Failure::machine)?;
@@ -156,8 +166,18 @@ fn config(context: &Context, place: &Place, blueprint: &Blueprint) -> String {
 
 /// Verifies the logs of a data directory, which must hold so many receipts, and takes down how long that took.
 pub fn prove(record: &mut Record<'_>, data: &Path, receipts: u64) -> Result<Verified, Failure> {
+    prove_with(record, data, receipts, &engines)
+}
+
+/// The same for logs of [`Plant::open_with`].
+pub fn prove_with(
+    record: &mut Record<'_>,
+    data: &Path,
+    receipts: u64,
+    engines: &EngineFactory,
+) -> Result<Verified, Failure> {
     let start = now_ns();
-    let verified = verify(data, &engines, |_| {}).map_err(|fault| Failure::logs(format!("verify: {fault}")))?;
+    let verified = verify(data, engines, |_| {}).map_err(|fault| Failure::logs(format!("verify: {fault}")))?;
     record.value("verified", SECONDS, seconds_since(start));
     record.value("receipts verified", COUNT, verified.receipts as f64);
     record.value("runs verified", COUNT, verified.runs as f64);

@@ -1,4 +1,5 @@
-//! Ticks of the suite `pipeline`: from a boundary to the last output of its tick, with the scripted engine.
+//! Ticks of the suite `pipeline`: from a boundary to the last output of its tick, with an engine that does nothing, which leaves
+//! the data plane alone, and with the scripted one.
 //!
 //! The main thread, on the cold core, sends every symbol's snapshot before the boundary and spins on the outputs log after it.
 //! It reads the pipeline's own clock, so that the boundary is the instant that the cut stage waits for.
@@ -8,22 +9,45 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
+use cutline::invoke::engine::Engine;
 use cutline::model::frames::{OUTCOME, RunFrame};
+use cutline::plane::pipeline::EngineFactory;
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::{Start, Tail};
 
-use super::plant::{Blueprint, Plant, prove};
+use super::null_engine::NullEngine;
+use super::plant::{Blueprint, Plant, prove_with};
 use super::records::Snapshots;
 use crate::bench::clock::{now_ns, seconds_since};
 use crate::bench::harness::{Case, Context};
 use crate::bench::place::Segments;
 use crate::bench::record::{MISHAPS, NS, Record, Spread};
-use crate::commands::{Failure, Outcome};
+use crate::commands::{Failure, Outcome, engines};
 
-/// Symbols of a tick, and how far boundaries lie apart, ms: the snapshots of all symbols come between two of them.
-const SIZES: [(u32, i64); 3] = [(4, 500), (1_000, 500), (10_000, 2_000)];
-/// Ticks measured at full scale, after one to warm up.
-const TICKS: u64 = 5;
+/// One case.
+#[derive(Clone, Copy)]
+struct Size {
+    symbols: u32,
+    /// Distance of boundaries: the snapshots of all symbols come between two of them.
+    interval_ms: i64,
+    /// Ticks measured at full scale, after one to warm up.
+    ticks: u32,
+    /// Least scale at which the case is run, percent: a small one is for those who want to see that it works.
+    scale_min: u32,
+}
+
+/// With the engine that does nothing.
+const NULL: [Size; 5] = [
+    Size { symbols: 10, interval_ms: 500, ticks: 5, scale_min: 1 },
+    Size { symbols: 100, interval_ms: 500, ticks: 5, scale_min: 1 },
+    Size { symbols: 1_000, interval_ms: 500, ticks: 5, scale_min: 10 },
+    Size { symbols: 10_000, interval_ms: 2_000, ticks: 5, scale_min: 100 },
+    Size { symbols: 100_000, interval_ms: 5_000, ticks: 2, scale_min: 100 },
+];
+/// With the scripted engine, which reads a script and writes what it says.
+const SCRIPTED: [Size; 1] = [Size { symbols: 10_000, interval_ms: 2_000, ticks: 5, scale_min: 100 }];
+/// What a run leaves in the outputs log, bytes, roughly.
+const RUN_BYTES: u64 = 1_024;
 /// Least time before a boundary for its snapshots to be sent and taken; longer if that took longer before.
 const LEAD_MS: i64 = 250;
 /// Boundaries that may pass before the snapshots for them are in, for each tick measured. A busy machine stalls for that long.
@@ -35,18 +59,24 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// The cases.
 pub fn cases(context: &Context) -> Vec<Case> {
-    SIZES
-        .into_iter()
-        .filter(|&(symbols, _)| !context.is_too_large(symbols))
-        .map(|(symbols, interval_ms)| {
-            Case::new(format!("tick of {symbols} symbols"), move |context, record| {
-                run(context, record, symbols, interval_ms)
-            })
+    let null = NULL.map(|size| (size, "null", &null_engines as &'static EngineFactory));
+    let scripted = SCRIPTED.map(|size| (size, "scripted", &engines as &'static EngineFactory));
+    null.into_iter()
+        .chain(scripted)
+        .filter(|(size, ..)| context.scale >= size.scale_min)
+        .map(|(size, engine, engines)| {
+            let name = format!("tick of {} symbols, {engine} engine", size.symbols);
+            Case::new(name, move |context, record| run(context, record, size, engines))
         })
         .collect()
 }
 
-fn run(context: &Context, record: &mut Record<'_>, symbols: u32, interval_ms: i64) -> Outcome {
+fn null_engines(_config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
+    Ok(Box::new(NullEngine))
+}
+
+fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineFactory) -> Outcome {
+    let Size { symbols, interval_ms, .. } = size;
     if context.warm_up {
         // Each repetition has a tick to warm up of its own.
         return Ok(());
@@ -60,18 +90,18 @@ fn run(context: &Context, record: &mut Record<'_>, symbols: u32, interval_ms: i6
             format: Format::Binary,
         },
         time: TimeSource::Clock,
-        segments: Segments::DEFAULT,
+        segments: segments(symbols),
         interval_ms,
         delay_ms: 0,
     };
-    let mut plant = Plant::open(context, &place, blueprint)?;
+    let mut plant = Plant::open_with(context, &place, blueprint, engines)?;
     let cannot = |error: std::io::Error| Failure::machine(format!("cannot feed {}: {error}", socket.display()));
     let mut stream = UnixStream::connect(&socket).map_err(cannot)?;
     let mut outputs = Tail::open(&place.data, "outputs", Start::Oldest).map_err(Failure::reading)?;
     let mut snapshots = Snapshots::new(symbols)?;
     let (mut firsts, mut lasts, mut sent) = (Vec::new(), Vec::new(), 0);
     // At least one tick that counts, at any scale.
-    let ticks = 1 + (TICKS * u64::from(context.scale)).div_ceil(100).min(100);
+    let ticks = 1 + u64::from((size.ticks * context.scale).div_ceil(100).min(100));
     let (mut tick, mut missed, mut lead_ms) = (0, 0, LEAD_MS);
     while tick < ticks {
         let boundary_ms = await_time(&mut plant, interval_ms, lead_ms);
@@ -103,7 +133,15 @@ fn run(context: &Context, record: &mut Record<'_>, symbols: u32, interval_ms: i6
     record.value("boundary to last output, slowest tick", NS, last.max);
     record.value("per run, median tick", NS, last.median / f64::from(symbols));
     record.value("boundaries passed before their snapshots", MISHAPS, missed as f64);
-    prove(record, &place.data, sent).map(drop)
+    prove_with(record, &place.data, sent, engines).map(drop)
+}
+
+/// Those of the default configuration if a tick's outputs fit into memory that is ready; otherwise as many as it takes: it is the
+/// tick that is measured and not the disk.
+fn segments(symbols: u32) -> Segments {
+    let bytes = u64::from(symbols) * RUN_BYTES;
+    // Half of the memory is kept for what is read again.
+    if bytes < Segments::DEFAULT.bytes { Segments::DEFAULT } else { Segments::to_hold(4 * bytes) }
 }
 
 /// Waits until so much time is left before the next boundary, and returns that. What is sent then is of its tick alone.
