@@ -176,7 +176,7 @@ impl Read for Trickle {
     }
 }
 
-/// One draft: its descriptor but for the word that the ring keeps its stamp in, and its payload (names and line).
+/// One draft: its descriptor but for the word that the ring keeps its stamp in, and its payload (line and names).
 type Draft = (Descriptor, Vec<u8>);
 
 fn check_stage(stream: &[u8], cuts: &Cuts<'_>, format: Format) {
@@ -184,8 +184,7 @@ fn check_stage(stream: &[u8], cuts: &Cuts<'_>, format: Format) {
     let cut = run_stage(stream, chunks, cuts, format);
     let whole = run_stage(stream, vec![usize::MAX], cuts, format);
     let line = |(header, payload): &Draft| {
-        let names = cutline::model::receipt::NameLengths::unpack(header.position);
-        payload[usize::from(names.symbol) + usize::from(names.source) + usize::from(names.event_type)..].to_vec()
+        cutline::model::receipt::Draft::of(header, payload).line.to_vec()
     };
     match format {
         Format::Ndjson => {

@@ -77,8 +77,10 @@ impl LiveSegment {
     /// Fetches the lines from `offset` on for writing: a hint, whatever lies there.
     #[inline]
     pub(crate) fn prefetch(&self, offset: usize, len: usize) {
-        for line in (offset..offset + len).step_by(DESCRIPTOR_BYTES) {
+        let mut line = offset;
+        while line < offset + len {
             prefetch_for_write(self.region.as_ptr().wrapping_add(line));
+            line += DESCRIPTOR_BYTES;
         }
     }
 

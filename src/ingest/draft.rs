@@ -1,4 +1,4 @@
-//! From a line to a draft: read the envelope, write names and line into the bytes ring.
+//! From a line to a draft: read the envelope, write the line and where its names stand into the bytes ring.
 //!
 //! Runs on the ingest lane and owns the ring's producer. The layout is drawn in `model::receipt`. Room is claimed before
 //! the envelope is read, so a full ring costs nothing but the look; nothing is allocated after `new`.
@@ -11,8 +11,8 @@ use crate::model::{
     binary,
     envelope::{self, Envelope, Scratch},
     receipt::{
-        BINARY, DECODE_FAILURE, EVENT_TYPE_UNKNOWN, ErrorKind, NAME_MAX_BYTES, NameLengths, RECEIPT, SNAPSHOT,
-        TRUNCATED,
+        BINARY, DECODE_FAILURE, DraftPlaces, EVENT_TYPE_UNKNOWN, ErrorKind, NAME_MAX_BYTES, NamePlace, RECEIPT,
+        SNAPSHOT, TRUNCATED,
     },
 };
 
@@ -47,27 +47,28 @@ impl Drafter {
         now_ns: i64,
     ) -> Result<Option<ErrorKind>, Full> {
         let line = piece.bytes;
-        // The names come out of the line and are never longer than it, but for the vocabulary of binary type codes, which
-        // is not written out, and the feed's name.
+        // Names that do not stand in the line came out of it by unescaping, which makes them no longer; or it is the feed's.
         let names_max_bytes = line.len().min(3 * NAME_MAX_BYTES).max(feed.len());
         let mut claim = self.producer.claim(line.len() + names_max_bytes).ok_or(Full)?;
 
         let mut header = Descriptor { kind: RECEIPT, ts_ns: now_ns, ..Descriptor::default() };
-        let read = if piece.truncated() || !piece.whole {
-            Err((ErrorKind::DecodeError, None))
+        let mut undecoded = None;
+        let mut broken = |kind: ErrorKind, source, header: &mut Descriptor| {
+            header.flags = kind.to_flags();
+            header.event_type = DECODE_FAILURE;
+            undecoded = Some(kind);
+            Names { symbol: "", source, event_type: "" }
+        };
+        let names = if piece.truncated() || !piece.whole {
+            broken(ErrorKind::DecodeError, feed, &mut header)
         } else {
-            match format {
+            let read = match format {
                 Format::Ndjson => envelope::scan(line, &mut self.scratch),
                 Format::Binary => binary::decode(line, &mut self.scratch),
-            }
-            .map_err(|rejection| (rejection.kind, rejection.source_id))
-        };
-        let (names, undecoded) = match read {
-            Ok(envelope) => (decoded(&envelope, &mut header), None),
-            Err((kind, source)) => {
-                header.flags = kind.to_flags();
-                header.event_type = DECODE_FAILURE;
-                (Names { symbol: "", source: source.unwrap_or(feed), event_type: "" }, Some(kind))
+            };
+            match read {
+                Ok(envelope) => decoded(&envelope, &mut header),
+                Err(rejection) => broken(rejection.kind, rejection.source_id.unwrap_or(feed), &mut header),
             }
         };
         if piece.truncated() {
@@ -79,17 +80,46 @@ impl Drafter {
         }
 
         let payload = claim.payload_mut();
-        let mut end = 0;
-        for part in [names.symbol.as_bytes(), names.source.as_bytes(), names.event_type.as_bytes(), line] {
-            payload[end..end + part.len()].copy_from_slice(part);
-            end += part.len();
-        }
-        header.position = names.lengths().pack();
-        // A ring payload is far below 4 GiB: the claim has been granted.
-        header.payload_len = u32::try_from(end).unwrap_or(u32::MAX);
-        claim.commit(header, end);
+        payload[..line.len()].copy_from_slice(line);
+        let mut end = line.len();
+        let mut place = |name: &str| place_of(name, line, payload, &mut end);
+        let places = DraftPlaces {
+            line_len: small(line.len()),
+            symbol: place(names.symbol),
+            source: place(names.source),
+            event_type: place(names.event_type),
+        };
+        header.payload_len = small(end);
+        claim.commit(places.pack(header), end);
         Ok(undecoded)
     }
+}
+
+/// Where a name stands: in the line, of which it nearly always is a part, or else behind what has been written.
+fn place_of(name: &str, line: &[u8], payload: &mut [u8], end: &mut usize) -> NamePlace {
+    // The envelope's and the settings' checks make sure of this.
+    assert!(name.len() <= NAME_MAX_BYTES, "a name of {} bytes passed the checks", name.len());
+    if name.is_empty() {
+        return NamePlace::default();
+    }
+    // Only a part of the line can have an address inside of it.
+    let at = name.as_ptr().addr().wrapping_sub(line.as_ptr().addr());
+    let at = if at < line.len() { at } else { append(name, payload, end) };
+    NamePlace { at: small(at), len: name.len() as u16 }
+}
+
+#[cold]
+fn append(name: &str, payload: &mut [u8], end: &mut usize) -> usize {
+    let at = *end;
+    *end += name.len();
+    payload[at..*end].copy_from_slice(name.as_bytes());
+    at
+}
+
+/// A length in a ring's payload, which is far below 4 GiB: the claim has been granted.
+#[allow(clippy::cast_possible_truncation)]
+fn small(bytes: usize) -> u32 {
+    bytes as u32
 }
 
 fn decoded<'a>(envelope: &Envelope<'a>, header: &mut Descriptor) -> Names<'a> {
@@ -104,16 +134,5 @@ fn decoded<'a>(envelope: &Envelope<'a>, header: &mut Descriptor) -> Names<'a> {
         symbol: envelope.symbol,
         source: envelope.source_id,
         event_type: if unknown { envelope.event_type } else { "" },
-    }
-}
-
-impl Names<'_> {
-    /// Their lengths; each is at most `NAME_MAX_BYTES`, which the envelope's and the settings' checks make sure of.
-    fn lengths(&self) -> NameLengths {
-        let length = |name: &str| {
-            assert!(name.len() <= NAME_MAX_BYTES, "a name of {} bytes passed the checks", name.len());
-            u16::try_from(name.len()).unwrap_or(u16::MAX)
-        };
-        NameLengths { symbol: length(self.symbol), source: length(self.source), event_type: length(self.event_type) }
     }
 }

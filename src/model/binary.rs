@@ -158,15 +158,32 @@ struct Sections<'a> {
 ///
 /// # Errors
 /// A [`Rejection`] for a record that is not a v1 event. It is stored all the same, and the connection lives on.
+#[inline]
 pub fn decode<'a>(record: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>, Rejection<'a>> {
+    match decode_plain(record) {
+        Some(envelope) => Ok(envelope),
+        None => decode_in_full(record, scratch),
+    }
+}
+
+/// The envelope of a record in which nothing is wrong and nothing has to be read but the header: nearly all of them. Nothing is
+/// kept in memory on this way.
+#[inline(always)]
+fn decode_plain(record: &[u8]) -> Option<Envelope<'_>> {
+    let sections = split(record).ok()?;
+    let texts = Texts::at_once(&sections)?;
+    let envelope = header_envelope(&sections, &texts).ok()?;
+    (!is_read_inside(envelope.event_type_code) && is_whole(&sections)).then_some(envelope)
+}
+
+/// The same for any record, and what is wrong with it.
+#[inline(never)]
+fn decode_in_full<'a>(record: &'a [u8], scratch: &'a mut Scratch) -> Result<Envelope<'a>, Rejection<'a>> {
     let sections = split(record).map_err(|detail| Rejection::new(detail, None))?;
     let texts = Texts::of(&sections).map_err(|(detail, source_id)| Rejection::new(detail, source_id))?;
     let reject = |detail| Rejection::new(detail, texts.usable_source_id());
     let envelope = header_envelope(&sections, &texts).map_err(reject)?;
-    // What is plainly no object is not worth a guess: reading it says what it is instead.
-    let whole = looks_like_object(texts.normalized.as_bytes())
-        && (sections.extras.is_empty() || looks_like_object(sections.extras));
-    if is_read_inside(envelope.event_type_code) || !whole {
+    if is_read_inside(envelope.event_type_code) || !is_whole(&sections) {
         return check_texts(&sections, envelope, scratch.error_kind()).map_err(reject);
     }
     Ok(envelope)
@@ -181,9 +198,15 @@ pub(super) fn normalized_of(record: &[u8]) -> Result<&str, json::Fault> {
     json::text(sections.normalized)
 }
 
+/// What is plainly no object is not worth a guess: reading it says what it is instead.
+#[inline(always)]
+fn is_whole(sections: &Sections<'_>) -> bool {
+    looks_like_object(sections.normalized) && (sections.extras.is_empty() || looks_like_object(sections.extras))
+}
+
 fn looks_like_object(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    text.first() == Some(&b'{') && text.last() == Some(&b'}')
+    let is_object = |text: &[u8]| text.first() == Some(&b'{') && text.last() == Some(&b'}');
+    is_object(text) || is_object(text.trim_ascii())
 }
 
 /// Whether some stage reads `normalized` of this type.
@@ -191,6 +214,7 @@ const fn is_read_inside(event_type_code: u16) -> bool {
     matches!(event_type_code, SNAPSHOT_INPUTS | DECODE_FAILURE)
 }
 
+#[inline(always)]
 fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
     let broken = |what| Err(Detail::Record(what));
     let Some((header, body)) = record.split_first_chunk::<HEADER_BYTES>() else {
@@ -217,12 +241,19 @@ fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
         4 => Form::OddBase64,
         _ => return broken("binary record with an unknown form of raw_payload"),
     };
-    let mut rest = Some(body);
-    // Once a section is too long, the others are empty and the rest is gone.
-    let mut take = |len: u32| {
-        let split = rest.and_then(|rest| rest.split_at_checked(usize::try_from(len).ok()?));
-        rest = split.map(|(_, tail)| tail);
-        split.map_or(&[][..], |(section, _)| section)
+    let short = |at: usize| u64::from(u16_at(header, at));
+    let long = |at: usize| u64::from(u32_at(header, at));
+    let (source, symbol, type_name) = (short(at::SOURCE_LEN), short(at::SYMBOL_LEN), short(at::TYPE_LEN));
+    let (payload, normalized, extras) = (long(at::PAYLOAD_LEN), long(at::NORMALIZED_LEN), long(at::EXTRAS_LEN));
+    if source + symbol + type_name + payload + normalized + extras != body.len() as u64 {
+        return broken("binary record whose sections do not add up to its length");
+    }
+    let mut rest = body;
+    // All of them together are the body, so none is longer than the rest.
+    let mut take = |len: u64| {
+        let (section, behind) = rest.split_at(rest.len().min(len as usize));
+        rest = behind;
+        section
     };
     let sections = Sections {
         flags,
@@ -232,16 +263,13 @@ fn split(record: &[u8]) -> Result<Sections<'_>, Detail> {
         recv_ts_ms: i64_at(header, at::RECV_TS_MS),
         snapshot_ts_ms: i64_at(header, at::SNAPSHOT_TS_MS),
         body,
-        source: take(u16_at(header, at::SOURCE_LEN).into()),
-        symbol: take(u16_at(header, at::SYMBOL_LEN).into()),
-        type_name: take(u16_at(header, at::TYPE_LEN).into()),
-        payload: take(u32_at(header, at::PAYLOAD_LEN)),
-        normalized: take(u32_at(header, at::NORMALIZED_LEN)),
-        extras: take(u32_at(header, at::EXTRAS_LEN)),
+        source: take(source),
+        symbol: take(symbol),
+        type_name: take(type_name),
+        payload: take(payload),
+        normalized: take(normalized),
+        extras: take(extras),
     };
-    if rest.is_none_or(|rest| !rest.is_empty()) {
-        return broken("binary record whose sections do not add up to its length");
-    }
     let stray = |flag: u8, value: i64| flags & flag == 0 && value != 0;
     if stray(HAS_EXCHANGE_TS, sections.exchange_ts_ms) || stray(HAS_SNAPSHOT_TS, sections.snapshot_ts_ms) {
         return broken("binary record with a timestamp but not its flag");
@@ -259,14 +287,25 @@ struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    /// The error comes with the source, if it is usable.
+    /// All of them by as few passes as can be: one, or two where the payload may be anything. `None` if something is not UTF-8 or a
+    /// character lies across two sections.
+    #[inline(always)]
+    fn at_once(sections: &Sections<'a>) -> Option<Self> {
+        let names_len = sections.source.len() + sections.symbol.len() + sections.type_name.len();
+        let behind_at = names_len + sections.payload.len();
+        let (names, behind) = if sections.form == Form::Bytes {
+            (json::utf8(sections.body.get(..names_len)?).ok()?, json::utf8(sections.body.get(behind_at..)?).ok()?)
+        } else {
+            let body = json::utf8(sections.body).ok()?;
+            (body.get(..names_len)?, body.get(behind_at..)?)
+        };
+        let (source, names) = names.split_at_checked(sections.source.len())?;
+        let (symbol, type_name) = names.split_at_checked(sections.symbol.len())?;
+        Some(Self { source, symbol, type_name, normalized: behind.get(..sections.normalized.len())? })
+    }
+
+    /// One after the other. The error comes with the source, if it is usable.
     fn of(sections: &Sections<'a>) -> Result<Self, (Detail, Option<&'a str>)> {
-        // Mostly everything is text: one pass.
-        if sections.form != Form::Bytes
-            && let Some(texts) = json::utf8(sections.body).ok().and_then(|body| Self::cut(sections, body))
-        {
-            return Ok(texts);
-        }
         let source = utf8(Field::SourceId.name(), sections.source).map_err(|detail| (detail, None))?;
         let usable = name(Field::SourceId, source).ok();
         let utf8 = |what: &'static str, bytes| utf8(what, bytes).map_err(|detail| (detail, usable));
@@ -283,22 +322,13 @@ impl<'a> Texts<'a> {
         Ok(texts)
     }
 
-    /// `None` if a character lies across two sections.
-    fn cut(sections: &Sections<'_>, body: &'a str) -> Option<Self> {
-        let (source, rest) = body.split_at_checked(sections.source.len())?;
-        let (symbol, rest) = rest.split_at_checked(sections.symbol.len())?;
-        let (type_name, rest) = rest.split_at_checked(sections.type_name.len())?;
-        let (_, rest) = rest.split_at_checked(sections.payload.len())?;
-        let (normalized, _) = rest.split_at_checked(sections.normalized.len())?;
-        Some(Self { source, symbol, type_name, normalized })
-    }
-
     fn usable_source_id(&self) -> Option<&'a str> {
         name(Field::SourceId, self.source).ok()
     }
 }
 
 /// What the header and the names say. Of `normalized` only that it is there.
+#[inline(always)]
 fn header_envelope<'a>(sections: &Sections<'a>, texts: &Texts<'a>) -> Result<Envelope<'a>, Detail> {
     let (event_type, event_type_code) = event_type(sections.event_type, texts.type_name)?;
     let source_id = name(Field::SourceId, texts.source)?;
@@ -348,6 +378,7 @@ fn utf8<'a>(section: &'static str, bytes: &'a [u8]) -> Result<&'a str, Detail> {
     json::utf8(bytes).map_err(|fault| Detail::Section(section, fault))
 }
 
+#[inline]
 fn name(field: Field, text: &str) -> Result<&str, Detail> {
     match text.len() {
         0 => Err(Detail::Field(field, Problem::Empty)),
@@ -356,6 +387,7 @@ fn name(field: Field, text: &str) -> Result<&str, Detail> {
     }
 }
 
+#[inline(always)]
 fn event_type(code: u16, inline: &str) -> Result<(&str, u16), Detail> {
     if code == 0 {
         let name = name(Field::EventType, inline)?;

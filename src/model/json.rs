@@ -204,11 +204,15 @@ pub fn text(line: &[u8]) -> Result<&str, Fault> {
 }
 
 /// Text as bytes, if it is UTF-8.
+#[inline]
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     // The fast check says yes or no, the other one where.
-    simdutf8::basic::from_utf8(bytes)
-        .or_else(|_| core::str::from_utf8(bytes))
-        .map_err(|error| Fault { what: "invalid UTF-8", at: error.valid_up_to() })
+    simdutf8::basic::from_utf8(bytes).or_else(|_| utf8_or_where_not(bytes))
+}
+
+#[cold]
+fn utf8_or_where_not(bytes: &[u8]) -> Result<&str, Fault> {
+    core::str::from_utf8(bytes).map_err(|error| Fault { what: "invalid UTF-8", at: error.valid_up_to() })
 }
 
 /// One member of an object.

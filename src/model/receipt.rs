@@ -2,8 +2,12 @@
 //!
 //! Constants and bit-packing only; used by ingest, sequence, cut, replay and dump.
 //!
-//! *Draft* (bytes ring, ingest → sequence): the descriptor's `position` packs the lengths of three names, and the payload
-//! is `symbol ‖ source ‖ event type ‖ line`. The sequencer interns the names and appends the line alone to the inputs log.
+//! *Draft* (bytes ring, ingest → sequence): the payload is the line, which nearly always holds the three names too, and behind it
+//! those names that it does not hold as they are (with escapes, or the feed's own). Where each stands is packed into fields of the
+//! descriptor that only the sequencer gives their meaning ([`DraftPlaces`]). It interns the names and appends the line alone to the
+//! inputs log.
+
+use cutline_journal::Descriptor;
 
 /// Frame kind of a receipt in the inputs log and on the ingest ring.
 pub const RECEIPT: u8 = 1;
@@ -93,28 +97,121 @@ impl ErrorKind {
     }
 }
 
-/// Lengths of the three names in front of the line in a draft's payload, bytes, each at most [`NAME_MAX_BYTES`].
+/// A name in a draft's payload: its first byte and its length, at most [`NAME_MAX_BYTES`]; both are 0 if there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NameLengths {
-    /// Symbol, 0 for an undecoded receipt.
-    pub symbol: u16,
-    /// Source id; the feed's name for an undecoded receipt whose source is not known.
-    pub source: u16,
-    /// Event type, 0 when its code says it all.
-    pub event_type: u16,
+pub struct NamePlace {
+    /// Offset in the payload, bytes.
+    pub at: u32,
+    /// Length, bytes.
+    pub len: u16,
 }
 
-impl NameLengths {
-    /// Packs into the draft descriptor's `position`.
+/// Where everything stands in a draft's payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DraftPlaces {
+    /// Length of the line, which comes first, bytes.
+    pub line_len: u32,
+    /// Symbol; none for an undecoded receipt.
+    pub symbol: NamePlace,
+    /// Source id; the feed's name for an undecoded receipt whose source is not known.
+    pub source: NamePlace,
+    /// Event type; none when its code says it all.
+    pub event_type: NamePlace,
+}
+
+impl DraftPlaces {
+    /// Packs into the fields of a draft's descriptor: lengths of the names into `position`, where they begin into `symbol`,
+    /// `source` and the upper half of `seq`, and the line's length into its lower half.
     #[must_use]
-    pub const fn pack(self) -> u64 {
-        self.symbol as u64 | (self.source as u64) << 16 | (self.event_type as u64) << 32
+    pub fn pack(self, header: Descriptor) -> Descriptor {
+        let lengths = [self.symbol.len, self.source.len, self.event_type.len];
+        Descriptor {
+            seq: u64::from(self.line_len) | u64::from(self.event_type.at) << 32,
+            position: lengths.iter().rev().fold(0, |packed, &len| packed << 16 | u64::from(len)),
+            symbol: self.symbol.at,
+            source: self.source.at,
+            ..header
+        }
     }
 
-    /// Unpacks what [`NameLengths::pack`] made.
+    /// Unpacks what [`DraftPlaces::pack`] made.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)] // the casts cut the packed fields apart
-    pub const fn unpack(packed: u64) -> Self {
-        Self { symbol: packed as u16, source: (packed >> 16) as u16, event_type: (packed >> 32) as u16 }
+    pub fn unpack(header: &Descriptor) -> Self {
+        let lengths = header.position;
+        Self {
+            line_len: header.seq as u32,
+            symbol: NamePlace { at: header.symbol, len: lengths as u16 },
+            source: NamePlace { at: header.source, len: (lengths >> 16) as u16 },
+            event_type: NamePlace { at: (header.seq >> 32) as u32, len: (lengths >> 32) as u16 },
+        }
+    }
+}
+
+/// A draft taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draft<'a> {
+    /// The bytes to be kept.
+    pub line: &'a [u8],
+    /// Symbol, empty if there is none; UTF-8, as the two below.
+    pub symbol: &'a [u8],
+    /// Source.
+    pub source: &'a [u8],
+    /// Event type, empty if its code says it all.
+    pub event_type: &'a [u8],
+}
+
+impl<'a> Draft<'a> {
+    /// The draft with this header and payload. What does not fit the payload is empty, which is the harmless reading of what
+    /// ingest never writes.
+    #[inline]
+    #[must_use]
+    pub fn of(header: &Descriptor, payload: &'a [u8]) -> Self {
+        let places = DraftPlaces::unpack(header);
+        let part = |at: u32, len: usize| {
+            let at = at as usize;
+            payload.get(at..at + len).unwrap_or_default()
+        };
+        let name = |place: NamePlace| part(place.at, usize::from(place.len));
+        Self {
+            line: part(0, places.line_len as usize),
+            symbol: name(places.symbol),
+            source: name(places.source),
+            event_type: name(places.event_type),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_comes_apart_as_it_was_put_together() {
+        let places = DraftPlaces {
+            line_len: 7,
+            symbol: NamePlace { at: 1, len: 2 },
+            source: NamePlace { at: 7, len: 3 },
+            event_type: NamePlace { at: 6, len: 1 },
+        };
+        let header = places.pack(Descriptor {
+            kind: RECEIPT,
+            flags: BINARY,
+            event_type: 3,
+            ts_ns: 4,
+            ts_ms: 5,
+            aux: 6,
+            ..Descriptor::default()
+        });
+        assert_eq!((header.kind, header.flags, header.event_type), (RECEIPT, BINARY, 3));
+        assert_eq!((header.ts_ns, header.ts_ms, header.aux), (4, 5, 6));
+        assert_eq!(DraftPlaces::unpack(&header), places);
+        let draft = Draft::of(&header, b"0123456abc");
+        assert_eq!(draft, Draft { line: b"0123456", symbol: b"12", source: b"abc", event_type: b"6" });
+        let largest = NamePlace { at: u32::MAX, len: u16::MAX };
+        let places = DraftPlaces { line_len: u32::MAX, symbol: largest, source: largest, event_type: largest };
+        let header = places.pack(Descriptor::default());
+        assert_eq!(DraftPlaces::unpack(&header), places);
+        assert_eq!(Draft::of(&header, b"short"), Draft { line: b"", symbol: b"", source: b"", event_type: b"" });
     }
 }

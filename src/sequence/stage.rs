@@ -13,7 +13,7 @@ use cutline_ring::{bytes, spsc};
 use super::names::{EVENT_TYPE_MAX_BYTES, NameTables, Names};
 use super::tally::Tally;
 use crate::model::frames::{NAME, NAME_EVENT_TYPE, NAME_SOURCE, NAME_SYMBOL};
-use crate::model::receipt::{EVENT_TYPE_UNKNOWN, NameLengths, UNDECODED};
+use crate::model::receipt::{Draft, EVENT_TYPE_UNKNOWN, RECEIPT, UNDECODED};
 use crate::plane::stage::{Progress, Stage};
 
 /// Kind of a watermark on the ring to the cut stage: `ts_ns` is the promise. Never in a log.
@@ -69,7 +69,7 @@ pub struct SequenceStage {
     done: bool,
 }
 
-/// A name in front of a draft's line: known by its id, or to be defined along with the receipt.
+/// A name of a draft: known by its id, or to be defined along with the receipt.
 #[derive(Clone, Copy)]
 enum Interned {
     Known(u32),
@@ -77,28 +77,34 @@ enum Interned {
 }
 
 impl Interned {
-    fn of(names: &mut Names, name: &str) -> Self {
-        match names.get(name) {
-            _ if name.is_empty() => Self::Known(0),
-            Some(id) => Self::Known(id),
-            None if names.has_room() => Self::New(names.next_id()),
-            None => Self::Known(0),
+    #[inline]
+    fn of(names: &Names, name: &[u8]) -> Self {
+        if name.is_empty() {
+            return Self::Known(0);
         }
+        names.get(name).map_or_else(|| Self::unknown(names, name), Self::Known)
     }
 
+    /// A name that is no text, which ingest never writes, is read as none.
+    #[cold]
+    fn unknown(names: &Names, name: &[u8]) -> Self {
+        if names.has_room() && str::from_utf8(name).is_ok() { Self::New(names.next_id()) } else { Self::Known(0) }
+    }
+
+    #[inline]
     fn id(self) -> u32 {
         match self {
             Self::Known(id) | Self::New(id) => id,
         }
     }
 
-    fn frame_bytes(self, name: &str) -> usize {
-        match self {
-            Self::Known(_) => 0,
-            Self::New(_) => Descriptor::frame_bytes(name.len()),
-        }
+    fn is_new(self) -> bool {
+        matches!(self, Self::New(_))
     }
 }
+
+/// A name with the frame that defines it, should it be new.
+type Definition<'a> = (Interned, &'a [u8], Descriptor);
 
 impl SequenceStage {
     /// A sequencer that goes on after `last_ns`, the latest time already used in any log, with the names already defined.
@@ -130,14 +136,7 @@ impl SequenceStage {
     /// Appends the next draft; `None` if there is none.
     fn sequence_one(&mut self, now_ns: i64) -> Option<Progress> {
         let (draft, payload) = self.drafts.peek()?;
-        let lengths = NameLengths::unpack(draft.position);
-        let (symbol, rest) = payload.split_at(usize::from(lengths.symbol));
-        let (source, rest) = rest.split_at(usize::from(lengths.source));
-        let (event_type, line) = rest.split_at(usize::from(lengths.event_type));
-        // Ingest wrote these from &str; an empty name is the harmless reading of anything else.
-        let [symbol, source, event_type] =
-            [symbol, source, event_type].map(|name| str::from_utf8(name).unwrap_or_default());
-
+        let Draft { line, symbol, source, event_type } = Draft::of(&draft, payload);
         let stamp_ns = match self.time {
             TimeSource::Clock => now_ns,
             TimeSource::Receipts if draft.flags & UNDECODED != 0 => self.last_ns,
@@ -145,56 +144,46 @@ impl SequenceStage {
         };
         let ts_ns = stamp_ns.max(self.last_ns);
 
-        let symbol_id = Interned::of(&mut self.names.symbols, symbol);
-        let source_id = Interned::of(&mut self.names.sources, source);
+        let symbol_id = Interned::of(&self.names.symbols, symbol);
+        let source_id = Interned::of(&self.names.sources, source);
         let type_id = match draft.event_type {
             EVENT_TYPE_UNKNOWN if event_type.len() > EVENT_TYPE_MAX_BYTES => Interned::Known(0),
-            EVENT_TYPE_UNKNOWN => Interned::of(&mut self.names.event_types, event_type),
+            EVENT_TYPE_UNKNOWN => Interned::of(&self.names.event_types, event_type),
             known => Interned::Known(u32::from(known)),
         };
         let receipt = Descriptor {
-            position: 0,
+            kind: RECEIPT,
+            flags: draft.flags,
+            event_type: u16::try_from(type_id.id()).unwrap_or(0),
             ts_ns,
             ts_ms: if draft.flags & UNDECODED != 0 { ts_ns.div_euclid(1_000_000) } else { draft.ts_ms },
             symbol: symbol_id.id(),
             source: source_id.id(),
-            event_type: u16::try_from(type_id.id()).unwrap_or(0),
-            ..draft
+            aux: draft.aux,
+            ..Descriptor::default()
         };
-        let definitions = [
-            (symbol_id, symbol, NAME_SYMBOL),
-            (source_id, source, NAME_SOURCE),
-            (type_id, event_type, NAME_EVENT_TYPE),
-        ];
-        let definition_bytes: usize = definitions.iter().map(|(id, name, _)| id.frame_bytes(name)).sum();
-        let Ok(mut group) = self.inputs.group(definition_bytes + Descriptor::frame_bytes(line.len())) else {
-            return Some(Progress::Blocked("inputs log"));
-        };
-        let mut defined = [None; 3];
-        for (slot, (id, name, table)) in defined.iter_mut().zip(definitions) {
-            if let Interned::New(id) = id {
-                let mut frame = Descriptor { kind: NAME, flags: table, ts_ns, ..Descriptor::default() };
-                match table {
-                    NAME_SYMBOL => frame.symbol = id,
-                    NAME_SOURCE => frame.source = id,
-                    _ => frame.event_type = u16::try_from(id).unwrap_or(0),
-                }
-                *slot = Some(group.push_more(frame, &[name.as_bytes()]));
-                self.names.define(table, name);
+        if symbol_id.is_new() || source_id.is_new() || type_id.is_new() {
+            let name = Descriptor { kind: NAME, ts_ns, ..Descriptor::default() };
+            let definitions = [
+                (symbol_id, symbol, Descriptor { flags: NAME_SYMBOL, symbol: receipt.symbol, ..name }),
+                (source_id, source, Descriptor { flags: NAME_SOURCE, source: receipt.source, ..name }),
+                (type_id, event_type, Descriptor { flags: NAME_EVENT_TYPE, event_type: receipt.event_type, ..name }),
+            ];
+            if !append_with_names(&mut self.inputs, &mut self.cut, &mut self.names, definitions, receipt, line) {
+                return Some(Progress::Blocked("inputs log"));
             }
-        }
-        let written = group.push(receipt, &[line]);
-        group.commit();
-        for descriptor in defined.into_iter().flatten().chain([written]) {
-            let pushed = self.cut.push(descriptor);
-            debug_assert!(pushed.is_ok(), "room was checked before");
+        } else {
+            let Ok(written) = self.inputs.append(receipt, line) else {
+                return Some(Progress::Blocked("inputs log"));
+            };
+            hand_on(&mut self.cut, written);
         }
 
         self.counts.receipts += 1;
         self.counts.payload_bytes += line.len() as u64;
-        self.tally.note(written.source, written.event_type, written.flags);
+        self.tally.note(receipt.source, receipt.event_type, receipt.flags);
         self.counts.clamped += u64::from(stamp_ns < self.last_ns && self.time == TimeSource::Receipts);
-        self.counts.symbols_over_max += u64::from(!symbol.is_empty() && symbol_id.id() == 0);
+        self.counts.symbols_over_max += u64::from(receipt.symbol == 0 && !symbol.is_empty());
         self.last_ns = ts_ns;
         self.drafts.advance();
         Some(Progress::Did(1))
@@ -212,6 +201,36 @@ impl SequenceStage {
             }
         }
     }
+}
+
+/// Appends a receipt and the definitions of what is new in it as one group; false if there is no room, with nothing done.
+#[cold]
+fn append_with_names(
+    inputs: &mut Appender,
+    cut: &mut spsc::Producer<Descriptor>,
+    names: &mut NameTables,
+    definitions: [Definition<'_>; 3],
+    receipt: Descriptor,
+    line: &[u8],
+) -> bool {
+    let new = definitions.iter().filter(|(id, ..)| id.is_new());
+    let definition_bytes: usize = new.clone().map(|(_, name, _)| Descriptor::frame_bytes(name.len())).sum();
+    let Ok(mut group) = inputs.group(definition_bytes + Descriptor::frame_bytes(line.len())) else {
+        return false;
+    };
+    for &(_, name, frame) in new {
+        hand_on(cut, group.push_more(frame, &[name]));
+        names.define(frame.flags, str::from_utf8(name).unwrap_or_default());
+    }
+    let written = group.push(receipt, &[line]);
+    group.commit();
+    hand_on(cut, written);
+    true
+}
+
+fn hand_on(cut: &mut spsc::Producer<Descriptor>, descriptor: Descriptor) {
+    let pushed = cut.push(descriptor);
+    debug_assert!(pushed.is_ok(), "room was checked before");
 }
 
 impl Stage for SequenceStage {

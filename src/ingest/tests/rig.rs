@@ -13,7 +13,7 @@ use crate::{
         FeedAddress, FeedSettings, FeedState, Format, IngestFault, IngestSettings, IngestStage, RetrySettings,
         draft_max_bytes,
     },
-    model::receipt::NameLengths,
+    model::receipt,
     plane::stage::Progress,
 };
 
@@ -82,13 +82,10 @@ impl Rig {
                 break;
             };
             assert_eq!(header.payload_len as usize, payload.len());
-            let lengths = NameLengths::unpack(header.position);
-            let (symbol, rest) = payload.split_at(lengths.symbol.into());
-            let (source, rest) = rest.split_at(lengths.source.into());
-            let (event_type, line) = rest.split_at(lengths.event_type.into());
+            let draft = receipt::Draft::of(&header, payload);
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("names are UTF-8");
-            let (symbol, source, event_type) = (text(symbol), text(source), text(event_type));
-            self.drafts.push(Draft { header, symbol, source, event_type, line: line.to_vec() });
+            let (symbol, source, event_type) = (text(draft.symbol), text(draft.source), text(draft.event_type));
+            self.drafts.push(Draft { header, symbol, source, event_type, line: draft.line.to_vec() });
             self.consumer.advance();
         }
     }
