@@ -96,7 +96,7 @@ pub struct Backfill {
     pub append: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Verify {
     /// The data directory.
     #[arg(value_name = "DIR")]
@@ -104,6 +104,24 @@ pub struct Verify {
     /// Fail if any outcome had to be taken as recorded.
     #[arg(long)]
     pub strict: bool,
+    /// Only ticks whose cut ends with this ingest_seq or a later one.
+    #[arg(long = "from", value_name = "SEQ", conflicts_with = "from_ms")]
+    pub from_seq: Option<u64>,
+    /// Only ticks whose cut ends with this ingest_seq or an earlier one.
+    #[arg(long = "to", value_name = "SEQ", conflicts_with = "to_ms")]
+    pub to_seq: Option<u64>,
+    /// As --from, by ingest time, Unix ms.
+    #[arg(long, value_name = "MS")]
+    pub from_ms: Option<i64>,
+    /// As --to, by ingest time, Unix ms.
+    #[arg(long, value_name = "MS")]
+    pub to_ms: Option<i64>,
+    /// Write what was verified, with digests of logs, engine and configuration, as canonical JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// Go on with what comes until SIGINT or SIGTERM; the first difference ends it with exit code 1.
+    #[arg(long, conflicts_with_all = ["to_seq", "to_ms"])]
+    pub follow: bool,
 }
 
 #[derive(Args)]

@@ -324,10 +324,10 @@ mod tests {
         }
 
         fn receive(&mut self, symbol: &str) {
-            if self.names.symbols.get(symbol).is_none() {
+            if self.names.symbols.get(symbol.as_bytes()).is_none() {
                 self.names.define(NAME_SYMBOL, symbol);
             }
-            let symbol = self.names.symbols.get(symbol).unwrap();
+            let symbol = self.names.symbols.get(symbol.as_bytes()).unwrap();
             self.seq += 1;
             let receipt = Descriptor { seq: self.seq, symbol, event_type: 1, ..Descriptor::default() };
             assert_eq!(self.state.receipt(&receipt, &self.names), None);

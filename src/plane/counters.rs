@@ -50,5 +50,9 @@ table! {
     LANE_LONGEST Gauge "lane_longest_cycle" "ns" "Longest working cycle.";
     LANE_STALLS Counter "lane_stalls" "cycles" "Working cycles longer than a millisecond.";
     NOTICES_DROPPED Counter "notices_dropped" "notices" "Notices of a stage that nobody took; each was one line for people.";
+    VERIFY_THROUGH Gauge "verified_through_seq" "receipts" "Every tick whose cut ends with this ingest_seq or before is verified; of `verify --follow`.";
+    VERIFY_RUNS Counter "verify_runs" "runs" "Runs that were recomputed and found identical; of `verify --follow`.";
+    VERIFY_TAKEN Counter "verify_taken" "runs" "Outcomes that were taken as recorded; of `verify --follow`.";
+    VERIFY_PENDING Gauge "verify_pending" "runs" "Runs whose outcome is not there yet; of `verify --follow`.";
     CLOCK_AHEAD Gauge "clock_difference" "ns" "Size of the difference between real time and the pipeline's clock.";
 }

@@ -81,7 +81,7 @@ pub fn demo(args: &cli::Demo) -> Outcome {
     let published = table_value(&cnc, table::PUBLISH_EVENTS.name);
     let seen = follower.finish(&followed, published);
     print(format_args!("the follower process saw {seen} of {published} events"))?;
-    verify::verify(&cli::Verify { data: data.clone(), strict: true })?;
+    verify::verify(&cli::Verify { data: data.clone(), strict: true, ..cli::Verify::default() })?;
     print(format_args!(
         "logs: {0}\n  cutline dump {0} runs\n  cutline tail {0} --from start --no-follow\n  cutline stat {0}",
         data.display()

@@ -22,10 +22,16 @@ pub fn open(data: &Path) -> Result<CncReader, Failure> {
 pub fn stat(args: &cli::Stat) -> Outcome {
     let cnc = open(&args.data)?;
     let mut out = io::stdout().lock();
-    output(if args.json { json(&cnc, &mut out) } else { table(&cnc, &mut out) })
+    let verify = open_verify(&args.data);
+    output(if args.json { json(&cnc, verify.as_ref(), &mut out) } else { table(&cnc, verify.as_ref(), &mut out) })
 }
 
-fn table(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
+/// What `verify --follow` tells, if it is or was at work here.
+fn open_verify(data: &Path) -> Option<CncReader> {
+    CncReader::open(&data.join(cutline_journal::files::LIVE_LINK).join(super::verify::FOLLOW_FILE)).ok()
+}
+
+fn table(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> io::Result<()> {
     if let Some(status) = cnc.status() {
         writeln!(out, "pid {} {} {}", cnc.pid(), status.state.name(), status.reason)?;
     }
@@ -48,6 +54,14 @@ fn table(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
             "late snapshots: a scheduler.delay_ms greater by {delay_ms} would have waited for 99 % of each source's"
         )?;
     }
+    if let Some(verify) = verify {
+        if let Some(status) = verify.status() {
+            writeln!(out, "verify --follow: pid {} {} {}", verify.pid(), status.state.name(), status.reason)?;
+        }
+        for counter in verify.counters() {
+            writeln!(out, "{:<28} {:<28} {:>16} {}", counter.name, counter.label, counter.value, counter.unit)?;
+        }
+    }
     Ok(())
 }
 
@@ -58,7 +72,7 @@ fn recommended_delay(cnc: &CncReader) -> Option<u64> {
     Some(late_ns.max()?.div_ceil(1_000_000))
 }
 
-fn json(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
+fn json(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> io::Result<()> {
     let counters = cnc.counters().map(|counter| {
         serde_json::json!({"name": counter.name, "label": counter.label, "value": counter.value, "unit": counter.unit})
     });
@@ -69,6 +83,11 @@ fn json(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
             "unit": histogram.unit, "quantiles": quantiles})
     });
     let state = cnc.status().map(|status| serde_json::json!({"state": status.state.name(), "reason": status.reason}));
+    let verify = verify.map(|verify| {
+        let counters = verify.counters().map(|counter| (counter.name, counter.value.into()));
+        let state = verify.status().map(|status| serde_json::json!({"state": status.state.name(), "reason": status.reason}));
+        serde_json::json!({"pid": verify.pid(), "status": state, "counters": counters.collect::<serde_json::Map<_, _>>()})
+    });
     let all = serde_json::json!({
         "pid": cnc.pid(),
         "status": state,
@@ -76,6 +95,7 @@ fn json(cnc: &CncReader, out: &mut impl Write) -> io::Result<()> {
         "histograms": histograms.collect::<Vec<_>>(),
         "errors": cnc.errors().map(|error| serde_json::json!({"count": error.count, "text": error.text})).collect::<Vec<_>>(),
         "more_delay_ms": recommended_delay(cnc),
+        "verify": verify,
     });
     writeln!(out, "{all}")
 }

@@ -1,27 +1,72 @@
-//! `cutline verify`
+//! `cutline verify`: the whole of the logs, a window of them, or a living system as it goes on.
+
+mod follow;
+mod receipt;
 
 use std::time::Instant;
 
-use cutline::replay::verify::{VerifyFault, verify as replay};
+use cutline::replay::verify::{Verified, Verifier, VerifyFault, Window};
 use indicatif::ProgressBar;
 
 use super::{Failure, Outcome, engines, print};
 use crate::cli;
+pub use follow::FILE as FOLLOW_FILE;
 
 /// `cutline verify`
 pub fn verify(args: &cli::Verify) -> Outcome {
+    let window = args.window().map_err(Failure::usage)?;
+    if args.follow {
+        return follow::follow(args, window);
+    }
     let started = Instant::now();
     let bar = ProgressBar::new_spinner();
-    let verified = replay(&args.data, &engines, |receipts| {
-        bar.set_message(format!("{receipts} receipts"));
+    let mut verifier =
+        Verifier::open(&args.data, &engines, window, args.receipt.is_some()).map_err(|f| failure(args, f))?;
+    let end = verifier.run_to_end(|verified| {
+        bar.set_message(format!("{} receipts", verified.receipts_before + verified.receipts));
         bar.tick();
     });
     bar.finish_and_clear();
-    let verified = verified.map_err(|fault| match fault {
+    receipt::write(args, &verifier, window, end.as_ref().err())?;
+    end.map_err(|fault| failure(args, fault))?;
+    print(summary(&verifier.verified(), window, started))?;
+    check_strict(args, &verifier.verified())
+}
+
+impl cli::Verify {
+    fn window(&self) -> Result<Window, String> {
+        if let (Some(from), Some(to)) = (self.from_seq, self.to_seq)
+            && from > to
+        {
+            return Err(format!("--from {from} lies behind --to {to}: exchange them"));
+        }
+        if let (Some(from), Some(to)) = (self.from_ms, self.to_ms)
+            && from > to
+        {
+            return Err(format!("--from-ms {from} lies behind --to-ms {to}: exchange them"));
+        }
+        let (from_seq, to_seq, from_ms, to_ms) = (self.from_seq, self.to_seq, self.from_ms, self.to_ms);
+        Ok(Window { from_seq, to_seq, from_ms, to_ms })
+    }
+}
+
+fn failure(args: &cli::Verify, fault: VerifyFault) -> Failure {
+    match fault {
         VerifyFault::Log(fault) => Failure::reading(fault),
+        VerifyFault::Empty { .. } => Failure::usage(fault),
         other => Failure::logs(format!("{}: {other}", args.data.display())),
-    })?;
-    print(format_args!(
+    }
+}
+
+fn check_strict(args: &cli::Verify, verified: &Verified) -> Outcome {
+    if args.strict && verified.taken > 0 {
+        return Err(Failure::logs(format!("--strict: {} outcomes were taken as recorded", verified.taken)));
+    }
+    Ok(())
+}
+
+fn summary(verified: &Verified, window: Window, started: Instant) -> String {
+    let mut text = format!(
         "identical: {} receipts, {} ticks, {} runs; outcomes: {} recomputed, {} taken as recorded, {} pending; {} bytes in {:.2} s",
         verified.receipts,
         verified.ticks,
@@ -31,9 +76,13 @@ pub fn verify(args: &cli::Verify) -> Outcome {
         verified.pending,
         verified.bytes,
         started.elapsed().as_secs_f64()
-    ))?;
-    if args.strict && verified.taken > 0 {
-        return Err(Failure::logs(format!("--strict: {} outcomes were taken as recorded", verified.taken)));
+    );
+    if window != Window::default() {
+        text += &format!(
+            "\nverified through ingest_seq {}; before the window {} receipts were read for its cuts, and {} states were taken as \
+             recorded",
+            verified.through_seq, verified.receipts_before, verified.states_taken
+        );
     }
-    Ok(())
+    text
 }

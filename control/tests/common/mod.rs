@@ -4,6 +4,7 @@
 
 pub mod binary;
 pub mod events;
+pub mod frames;
 pub mod live;
 pub mod mounts;
 

@@ -1,0 +1,135 @@
+//! `cutline verify --follow`: recomputes a living system's runs behind it, and tells how far it has come.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use cutline::plane::counters::{VERIFY_PENDING, VERIFY_RUNS, VERIFY_TAKEN, VERIFY_THROUGH};
+use cutline::replay::verify::{Advance, Verified, Verifier, VerifyFault, Window};
+use cutline_journal::LogFault;
+use cutline_journal::files::LIVE_LINK;
+use cutline_shm::cnc::{CncFault, CncWriter};
+use cutline_shm::counters::Counter;
+use cutline_shm::status::State;
+
+use super::{check_strict, failure, receipt, summary};
+use crate::cli;
+use crate::commands::signals::StopRequest;
+use crate::commands::{Failure, Outcome, engines, note, print};
+
+/// Name of the file in the live directory where `stat` finds how far it has come.
+pub const FILE: &str = "verify";
+/// Wait between two looks at logs that have nothing new.
+const IDLE: Duration = Duration::from_millis(20);
+/// Wait between two looks for logs that do not exist yet.
+const ABSENT: Duration = Duration::from_millis(100);
+/// Frames of the runs log between two looks at the signals.
+const FRAMES: usize = 1024;
+
+/// Follows until a signal or a difference.
+pub fn follow(args: &cli::Verify, window: Window) -> Outcome {
+    let stop =
+        StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
+    let started = Instant::now();
+    loop {
+        let Some(mut verifier) = open(args, window, &stop)? else {
+            return print("stopped before there were logs");
+        };
+        let told = Told::create(&args.data)?;
+        let end = watch(&mut verifier, &told, &stop);
+        told.tell(&verifier.verified());
+        match end {
+            Err(VerifyFault::Log(fault @ (LogFault::Rewound { .. } | LogFault::Lagged { .. }))) => {
+                told.end(State::Draining, &fault.to_string());
+                note(format_args!("{fault}; verifying again from the beginning"));
+            }
+            Err(fault) => {
+                told.end(State::Failed, &fault.to_string());
+                receipt::write(args, &verifier, window, Some(&fault))?;
+                return Err(failure(args, fault));
+            }
+            Ok(()) => {
+                told.end(State::Stopped, "stopped cleanly");
+                receipt::write(args, &verifier, window, None)?;
+                print(summary(&verifier.verified(), window, started))?;
+                return check_strict(args, &verifier.verified());
+            }
+        }
+    }
+}
+
+/// Opens the logs, as soon as they are there; `None` if a signal comes first.
+fn open(args: &cli::Verify, window: Window, stop: &StopRequest) -> Result<Option<Verifier<'static>>, Failure> {
+    loop {
+        match Verifier::open(&args.data, &engines, window, args.receipt.is_some()) {
+            Ok(verifier) => return Ok(Some(verifier)),
+            Err(VerifyFault::Log(LogFault::Absent(_))) if args.data.is_dir() => {
+                if stop.is_set() {
+                    return Ok(None);
+                }
+                thread::sleep(ABSENT);
+            }
+            Err(fault) => return Err(failure(args, fault)),
+        }
+    }
+}
+
+fn watch(verifier: &mut Verifier<'_>, told: &Told, stop: &StopRequest) -> Result<(), VerifyFault> {
+    while !stop.is_set() {
+        let advance = verifier.advance(FRAMES)?;
+        told.tell(&verifier.verified());
+        if advance == Advance::Idle {
+            thread::sleep(IDLE);
+        }
+    }
+    Ok(())
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Where others see how far it has come.
+struct Told {
+    cnc: CncWriter,
+    through: Counter,
+    runs: Counter,
+    taken: Counter,
+    pending: Counter,
+}
+
+impl Told {
+    fn create(data: &Path) -> Result<Self, Failure> {
+        let path = data.join(LIVE_LINK).join(FILE);
+        let create = || -> Result<Self, CncFault> {
+            let cnc = CncWriter::create(&path, now_ns())?;
+            let counter = |def| cnc.counter(def, "");
+            let (through, runs) = (counter(&VERIFY_THROUGH)?, counter(&VERIFY_RUNS)?);
+            let (taken, pending) = (counter(&VERIFY_TAKEN)?, counter(&VERIFY_PENDING)?);
+            cnc.set_state(State::Running, "", now_ns());
+            Ok(Self { cnc, through, runs, taken, pending })
+        };
+        create().map_err(|fault| {
+            Failure::machine(format!(
+                "{fault}; --follow tells how far it is in the data directory's memory, which a system that runs has made: start it, \
+                 or verify without --follow"
+            ))
+        })
+    }
+
+    fn tell(&self, verified: &Verified) {
+        self.through.set(verified.through_seq);
+        self.runs.set(verified.recomputed + verified.taken);
+        self.taken.set(verified.taken);
+        self.pending.set(verified.pending);
+        self.cnc.beat(now_ns());
+    }
+
+    fn end(&self, state: State, why: &str) {
+        if state == State::Failed {
+            self.cnc.record_error(now_ns(), why);
+        }
+        self.cnc.set_state(state, why, now_ns());
+    }
+}

@@ -1,0 +1,174 @@
+//! A run's frames in the outputs log: as they were recorded, and as they should be.
+
+use cutline_journal::{Descriptor, Frame, LogFault, Tail};
+
+use super::{VerifyFault, different, place};
+use crate::invoke::call::Answer;
+use crate::model::frames::{
+    EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, OUTCOME, RunFrame, RunHeader, STATE,
+};
+use crate::replay::records;
+
+/// A run's frames, owned.
+pub(super) struct OutcomeGroup {
+    pub frames: Vec<(Descriptor, Vec<u8>)>,
+}
+
+/// Reads groups. One that is not whole yet is kept for the next look.
+pub(super) struct Outcomes {
+    pub tail: Tail,
+    begun: Vec<(Descriptor, Vec<u8>)>,
+    whole: Option<OutcomeGroup>,
+}
+
+impl Outcomes {
+    pub fn new(tail: Tail) -> Self {
+        Self { tail, begun: Vec::new(), whole: None }
+    }
+
+    /// Whether a group is there.
+    pub fn look(&mut self) -> Result<bool, LogFault> {
+        while self.whole.is_none() {
+            let Some(frame) = self.tail.poll()? else { return Ok(false) };
+            self.begun.push((frame.header, frame.payload.to_vec()));
+            if !frame.more {
+                self.whole = Some(OutcomeGroup { frames: std::mem::take(&mut self.begun) });
+            }
+        }
+        Ok(true)
+    }
+
+    /// The group that [`Outcomes::look`] has found.
+    pub fn take(&mut self) -> Option<OutcomeGroup> {
+        self.whole.take()
+    }
+}
+
+impl OutcomeGroup {
+    fn frame(&self, kind: u8) -> Option<(&Descriptor, RunFrame<'_>)> {
+        let (header, payload) = self.frames.iter().find(|(header, _)| header.kind == kind)?;
+        Some((header, RunFrame::read(payload).ok()?))
+    }
+
+    /// Where the group begins, for people.
+    pub fn place(&self) -> String {
+        self.frames.first().map_or_else(String::new, |(header, _)| place("outputs", header))
+    }
+
+    /// Sequence of the STARTED frame that it belongs to.
+    pub fn started_seq(&self) -> u64 {
+        self.frames.first().map_or(0, |(header, _)| header.aux.cast_unsigned())
+    }
+
+    /// Engine calls that were made.
+    pub fn attempts(&self) -> u32 {
+        self.frame(OUTCOME).map_or(0, |(_, frame)| frame.run.attempts)
+    }
+
+    /// The recorded failure and its detail.
+    pub fn failure(&self) -> Option<(Failure, &[u8])> {
+        let (_, frame) = self.frame(EVENT_FAILED)?;
+        Some((Failure::from_number(frame.run.failure)?, frame.body))
+    }
+
+    /// The recorded state after the run.
+    pub fn state(&self) -> Option<&[u8]> {
+        self.frame(STATE)?.1.body.get(32..)
+    }
+
+    pub fn describe(&self) -> String {
+        self.frames
+            .iter()
+            .map(|(header, payload)| show(header.kind, payload))
+            .collect::<Vec<_>>()
+            .join("\n            ")
+    }
+
+    pub fn compare(&self, what: &str, started_seq: u64, expected: &[(u8, Vec<u8>)]) -> Result<(), VerifyFault> {
+        for (index, (kind, payload)) in expected.iter().enumerate() {
+            let recorded = self.frames.get(index);
+            let same = recorded.is_some_and(|(header, found)| {
+                header.kind == *kind && header.aux.cast_unsigned() == started_seq && same_content(*kind, payload, found)
+            });
+            if !same {
+                let what = recorded
+                    .map_or_else(|| what.to_owned(), |(header, _)| format!("{}, {what}", place("outputs", header)));
+                let recorded = recorded.map_or("nothing".to_owned(), |(header, found)| show(header.kind, found));
+                return Err(different(what, show(*kind, payload), recorded));
+            }
+        }
+        match self.frames.get(expected.len()) {
+            Some((header, found)) => Err(different(
+                format!("{}, {what}", place("outputs", header)),
+                "nothing more",
+                show(header.kind, found),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A state is compared without the engine's digest in front: another build of the same engine gives the same state.
+fn same_content(kind: u8, computed: &[u8], recorded: &[u8]) -> bool {
+    if kind != STATE {
+        return computed == recorded;
+    }
+    match (RunFrame::read(computed), RunFrame::read(recorded)) {
+        (Ok(computed), Ok(recorded)) => {
+            computed.run == recorded.run && recorded.body.get(32..) == Some(computed.body.get(32..).unwrap_or_default())
+        }
+        _ => false,
+    }
+}
+
+fn show(kind: u8, payload: &[u8]) -> String {
+    let header = Descriptor { kind, ..Descriptor::default() };
+    let frame = Frame { header, payload, more: false };
+    let mut out = Vec::new();
+    let written = match kind {
+        STATE => records::state(&frame, &mut out).map(|()| true),
+        _ => records::event(&frame, false, &mut out),
+    };
+    match written {
+        Ok(true) => String::from_utf8_lossy(&out).into_owned(),
+        _ => format!(
+            "frame kind {kind:#04x}, {} bytes: {:?}",
+            payload.len(),
+            RunFrame::read(payload).map(|frame| frame.run)
+        ),
+    }
+}
+
+/// The frames that a run leaves in the outputs log: kinds and payloads. A state's engine digest is zero.
+pub(super) fn expected_frames(
+    run: &RunFrame<'_>,
+    attempts: u32,
+    failure: Option<Failure>,
+    detail: &str,
+    answer: &Answer,
+) -> Vec<(u8, Vec<u8>)> {
+    let begun = RunHeader { attempts, ..run.run };
+    let ended = RunHeader { failure: failure.map_or(0, |failure| failure as u8), ..begun };
+    let frame = |header: &RunHeader, body: &[u8]| {
+        [bytemuck::bytes_of(header), run.symbol.as_bytes(), run.counts, body].concat()
+    };
+    let mut frames = vec![(EVENT_STARTED, frame(&begun, &[]))];
+    match failure {
+        Some(_) => {
+            frames.push((EVENT_FAILED, frame(&ended, detail.as_bytes())));
+            frames.push((OUTCOME, frame(&ended, detail.as_bytes())));
+        }
+        None => {
+            let hysteresis = !answer.decision.is_empty();
+            if hysteresis {
+                frames.push((EVENT_HYSTERESIS, frame(&ended, &answer.decision)));
+            }
+            frames.push((EVENT_COMPLETED, frame(&ended, &answer.output)));
+            frames.push((OUTCOME, frame(&ended, &[])));
+            if hysteresis {
+                frames.push((STATE, frame(&ended, &[&[0; 32], answer.state.as_slice()].concat())));
+            }
+        }
+    }
+    frames
+}

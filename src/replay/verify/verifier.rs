@@ -1,0 +1,142 @@
+//! A verification as a value: goes on as far as the logs do, so that it can follow a living system.
+
+use std::path::{Path, PathBuf};
+
+use cutline_journal::{LogFiles, Lookup, Start, Tail, Watermarks};
+
+use super::evidence::{Content, Proof, Times};
+use super::inputs::Inputs;
+use super::outcome::Outcomes;
+use super::replay::Replay;
+use super::{PROGRESS_FRAMES, Verified, VerifyFault, Window, different};
+use crate::cut::state::{CutState, SymbolSet};
+use crate::plane::pipeline::EngineFactory;
+use crate::sequence::names::NameTables;
+
+/// How a verification went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// By a frame or more; there may be more.
+    Did,
+    /// Not at all: the logs end here for now.
+    Idle,
+    /// The window is over.
+    Ended,
+}
+
+/// See the module.
+pub struct Verifier<'a> {
+    data: PathBuf,
+    runs: Tail,
+    replay: Replay<'a>,
+    ended: bool,
+}
+
+impl<'a> Verifier<'a> {
+    /// A verification of the logs of `data`; with `evidence` it can give a [`Proof`], for the price of hashing what it reads.
+    ///
+    /// # Errors
+    /// [`VerifyFault::Log`].
+    pub fn open(data: &Path, engines: &'a EngineFactory, window: Window, evidence: bool) -> Result<Self, VerifyFault> {
+        let content = |times| evidence.then(|| Content::new(times));
+        let runs = Tail::open(data, "runs", Start::Oldest)?;
+        let inputs = Tail::open(data, "inputs", Start::Oldest)?;
+        let outputs = Tail::open(data, "outputs", Start::Oldest)?;
+        let snapshots = Lookup::new(LogFiles::find(data, "inputs"), inputs.segment_bytes());
+        let (names, cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
+        let inputs = Inputs::new(inputs, names, cut, content(Times::Kept));
+        let later = content(Times::Kept).zip(content(Times::LeftOut)).map(|(runs, outputs)| [runs, outputs]);
+        let replay = Replay::new(inputs, Outcomes::new(outputs), snapshots, window, engines, later);
+        Ok(Self { data: data.to_owned(), runs, replay, ended: false })
+    }
+
+    /// Goes on by at most `frames` frames of the runs log, and by the outcomes that are there.
+    ///
+    /// # Errors
+    /// [`VerifyFault`], at the first difference; then nothing more can be had from this verification but what it has seen.
+    pub fn advance(&mut self, frames: usize) -> Result<Advance, VerifyFault> {
+        let mut did = self.replay.outcomes()?;
+        for _ in 0..frames {
+            if self.ended {
+                break;
+            }
+            let Some(frame) = self.runs.poll()? else { break };
+            self.ended = !self.replay.decision(&frame)?;
+            self.replay.outcomes()?;
+            did = true;
+        }
+        if !did && !self.ended {
+            return self.at_end();
+        }
+        Ok(if did { Advance::Did } else { Advance::Ended })
+    }
+
+    /// Nothing came: then no outcome may be there whose run was not read.
+    fn at_end(&mut self) -> Result<Advance, VerifyFault> {
+        if !self.replay.outputs.look()? {
+            return Ok(Advance::Idle);
+        }
+        // Published since the runs log was looked at? A run is started before it ends.
+        if let Some(frame) = self.runs.poll()? {
+            self.ended = !self.replay.decision(&frame)?;
+            return Ok(Advance::Did);
+        }
+        let (place, recorded) =
+            self.replay.outputs.take().map(|group| (group.place(), group.describe())).unwrap_or_default();
+        Err(different(format!("{place}, behind the last run's outcome"), "nothing", recorded))
+    }
+
+    /// Goes on to the end of the window or of the logs as they are now, and checks that they are consistent there.
+    ///
+    /// # Errors
+    /// [`VerifyFault`].
+    pub fn run_to_end(&mut self, mut progress: impl FnMut(Verified)) -> Result<(), VerifyFault> {
+        while self.advance(PROGRESS_FRAMES)? == Advance::Did {
+            progress(self.verified());
+        }
+        let window = self.replay.window;
+        if window != Window::default() && self.replay.verified.ticks == 0 {
+            return Err(VerifyFault::Empty { last_cut_seq: self.replay.inputs.read.cut.last_seq() });
+        }
+        if window.has_end() { Ok(()) } else { self.check_end() }
+    }
+
+    /// Reads the receipts behind the last tick, and checks that nothing else lies behind what was read.
+    fn check_end(&mut self) -> Result<(), VerifyFault> {
+        let replay = &mut self.replay;
+        replay.inputs.take(i64::MAX, &replay.window)?;
+        replay.verified.receipts = replay.inputs.read.inside;
+        if let Some(content) = &mut replay.inputs.read.content {
+            content.count();
+        }
+        for (name, tail) in [("runs", &self.runs), ("inputs", &replay.inputs.tail), ("outputs", &replay.outputs.tail)] {
+            // Where memory counts there may be a writer, and the end is wherever it is.
+            if Watermarks::open(&LogFiles::find(&self.data, name))?.is_none() {
+                tail.check_end()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was verified so far.
+    #[must_use]
+    pub fn verified(&self) -> Verified {
+        let (replay, read) = (&self.replay, &self.replay.inputs.read);
+        Verified {
+            receipts_before: read.before,
+            pending: replay.pending() + u64::from(replay.tick_is_unfinished()),
+            bytes: self.runs.position() + replay.inputs.tail.position() + replay.outputs.tail.position(),
+            ..replay.verified
+        }
+    }
+
+    /// What it was verified from; `None` if it was opened without evidence.
+    #[must_use]
+    pub fn proof(&self) -> Option<Proof> {
+        let replay = &self.replay;
+        let inputs = replay.inputs.read.content.as_ref()?.digest(&replay.inputs.tail);
+        let [runs, outputs] = replay.content.as_ref()?;
+        let logs = [inputs, runs.digest(&self.runs), outputs.digest(&replay.outputs.tail)];
+        Some(Proof { logs, configs: replay.configs.clone() })
+    }
+}
