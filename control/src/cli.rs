@@ -33,6 +33,8 @@ pub enum Command {
     Dump(Dump),
     /// Follow the published events from another process.
     Tail(Tail),
+    /// Say what is wrong with the logs and what can be done; with --write make anew what others give.
+    Repair(Repair),
     /// Check a configuration: all of its problems, or the topology that it gives.
     Check(ConfigArgs),
     /// Read the counters of a data directory, be its process alive or dead.
@@ -196,6 +198,16 @@ pub struct Tail {
     /// The engine's bytes as they are, not as canonical JSON.
     #[arg(long)]
     pub raw: bool,
+}
+
+#[derive(Args)]
+pub struct Repair {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Do it, instead of saying what would be done.
+    #[arg(long)]
+    pub write: bool,
 }
 
 #[derive(Args)]

@@ -17,8 +17,20 @@ const LOGS: i32 = 1;
 const USAGE: i32 = 2;
 const MACHINE: i32 = 3;
 
-const COMMANDS: [&str; 11] =
-    ["demo", "run", "backfill", "verify", "explain", "dump", "tail", "check", "stat", "generate", "completions"];
+const COMMANDS: [&str; 12] = [
+    "demo",
+    "run",
+    "backfill",
+    "verify",
+    "explain",
+    "dump",
+    "tail",
+    "repair",
+    "check",
+    "stat",
+    "generate",
+    "completions",
+];
 
 fn contains_all(said: &str, parts: &[&str]) {
     for part in parts {

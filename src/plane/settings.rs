@@ -47,7 +47,9 @@ pub fn limits_of(engine: &crate::config::Engine) -> AnswerLimits {
     }
 }
 
-pub(super) fn retry_of(retry: &crate::config::Retry) -> RetryPolicy {
+/// The engine's retry schedule of a configuration.
+#[must_use]
+pub fn retry_of(retry: &crate::config::Retry) -> RetryPolicy {
     let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     RetryPolicy {
         min_delay_ms: ms(retry.min_delay_ms),

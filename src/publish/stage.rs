@@ -98,7 +98,7 @@ impl PublishStage {
 }
 
 /// Appends everything that a run leaves in the outputs log; false if there is no room now.
-fn append_outcome(
+pub(crate) fn append_outcome(
     outputs: &mut Appender,
     result: &RunResult<'_>,
     run: &RunHeader,

@@ -5,9 +5,12 @@
 //! section 7: planned times, attempts, and the outcomes engine_timeout, engine_unavailable and shutdown. With a window also what
 //! lies before it: see [`Window`]. Cold; one thread.
 
+mod calls;
+mod decisions;
 mod evidence;
 mod inputs;
 mod outcome;
+mod rebuild;
 mod replay;
 mod verifier;
 
@@ -16,6 +19,7 @@ use std::path::Path;
 use cutline_journal::{Descriptor, LogFault};
 
 pub use evidence::{LogDigest, Proof, ProvenConfig};
+pub use rebuild::{Rebuilt, rebuild_outputs};
 pub use verifier::{Advance, Verifier};
 
 use crate::plane::pipeline::EngineFactory;

@@ -8,9 +8,11 @@ mod dump;
 mod explain;
 pub mod generate;
 mod live;
+mod repair;
 mod room;
 mod signals;
 mod stat;
+mod survey;
 mod tail;
 mod verify;
 
@@ -73,6 +75,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Explain(args) => explain::explain(&args),
         Command::Dump(args) => dump::dump(&args),
         Command::Tail(args) => tail::tail(&args),
+        Command::Repair(args) => repair::repair(&args),
         Command::Check(args) => check::check(&args),
         Command::Stat(args) => stat::stat(&args),
         Command::Generate(args) => generate::generate(&args),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cutline_journal::{LogFiles, Lookup, Start, Tail, Watermarks};
 
+use super::decisions::Decisions;
 use super::evidence::{Content, Proof, Times};
 use super::inputs::Inputs;
 use super::outcome::Outcomes;
@@ -28,6 +29,7 @@ pub enum Advance {
 pub struct Verifier<'a> {
     data: PathBuf,
     runs: Tail,
+    window: Window,
     replay: Replay<'a>,
     ended: bool,
 }
@@ -45,9 +47,9 @@ impl<'a> Verifier<'a> {
         let snapshots = Lookup::new(LogFiles::find(data, "inputs"), inputs.segment_bytes());
         let (names, cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
         let inputs = Inputs::new(inputs, names, cut, content(Times::Kept));
-        let later = content(Times::Kept).zip(content(Times::LeftOut)).map(|(runs, outputs)| [runs, outputs]);
-        let replay = Replay::new(inputs, Outcomes::new(outputs), snapshots, window, engines, later);
-        Ok(Self { data: data.to_owned(), runs, replay, ended: false })
+        let decisions = Decisions::new(inputs, window, engines, content(Times::Kept));
+        let replay = Replay::new(decisions, Outcomes::new(outputs), snapshots, content(Times::LeftOut));
+        Ok(Self { data: data.to_owned(), runs, window, replay, ended: false })
     }
 
     /// Goes on by at most `frames` frames of the runs log, and by the outcomes that are there.
@@ -61,8 +63,7 @@ impl<'a> Verifier<'a> {
                 break;
             }
             let Some(frame) = self.runs.poll()? else { break };
-            self.ended = !self.replay.decision(&frame)?;
-            self.replay.outcomes()?;
+            self.ended = !self.replay.take(&frame)?;
             did = true;
         }
         if !did && !self.ended {
@@ -78,7 +79,7 @@ impl<'a> Verifier<'a> {
         }
         // Published since the runs log was looked at? A run is started before it ends.
         if let Some(frame) = self.runs.poll()? {
-            self.ended = !self.replay.decision(&frame)?;
+            self.ended = !self.replay.take(&frame)?;
             return Ok(Advance::Did);
         }
         let (place, recorded) =
@@ -94,22 +95,23 @@ impl<'a> Verifier<'a> {
         while self.advance(PROGRESS_FRAMES)? == Advance::Did {
             progress(self.verified());
         }
-        let window = self.replay.window;
-        if window != Window::default() && self.replay.verified.ticks == 0 {
-            return Err(VerifyFault::Empty { last_cut_seq: self.replay.inputs.read.cut.last_seq() });
+        let decisions = &self.replay.decisions;
+        if self.window != Window::default() && decisions.ticks == 0 {
+            return Err(VerifyFault::Empty { last_cut_seq: decisions.inputs.read.cut.last_seq() });
         }
-        if window.has_end() { Ok(()) } else { self.check_end() }
+        if self.window.has_end() { Ok(()) } else { self.check_end() }
     }
 
     /// Reads the receipts behind the last tick, and checks that nothing else lies behind what was read.
     fn check_end(&mut self) -> Result<(), VerifyFault> {
-        let replay = &mut self.replay;
-        replay.inputs.take(i64::MAX, &replay.window)?;
-        replay.verified.receipts = replay.inputs.read.inside;
-        if let Some(content) = &mut replay.inputs.read.content {
+        let decisions = &mut self.replay.decisions;
+        decisions.inputs.take(i64::MAX, &self.window)?;
+        decisions.receipts = decisions.inputs.read.inside;
+        if let Some(content) = &mut decisions.inputs.read.content {
             content.count();
         }
-        for (name, tail) in [("runs", &self.runs), ("inputs", &replay.inputs.tail), ("outputs", &replay.outputs.tail)] {
+        let outputs = &self.replay.outputs.tail;
+        for (name, tail) in [("runs", &self.runs), ("inputs", &decisions.inputs.tail), ("outputs", outputs)] {
             // Where memory counts there may be a writer, and the end is wherever it is.
             if Watermarks::open(&LogFiles::find(&self.data, name))?.is_none() {
                 tail.check_end()?;
@@ -121,22 +123,29 @@ impl<'a> Verifier<'a> {
     /// What was verified so far.
     #[must_use]
     pub fn verified(&self) -> Verified {
-        let (replay, read) = (&self.replay, &self.replay.inputs.read);
+        let (replay, decisions) = (&self.replay, &self.replay.decisions);
+        let tails = [&self.runs, &decisions.inputs.tail, &replay.outputs.tail];
         Verified {
-            receipts_before: read.before,
-            pending: replay.pending() + u64::from(replay.tick_is_unfinished()),
-            bytes: self.runs.position() + replay.inputs.tail.position() + replay.outputs.tail.position(),
-            ..replay.verified
+            receipts: decisions.receipts,
+            receipts_before: decisions.inputs.read.before,
+            ticks: decisions.ticks,
+            runs: decisions.runs,
+            recomputed: replay.recomputed,
+            taken: replay.taken,
+            states_taken: replay.states_taken.unwrap_or(0),
+            pending: replay.pending(),
+            through_seq: replay.through_seq,
+            bytes: tails.iter().map(|tail| tail.position()).sum(),
         }
     }
 
     /// What it was verified from; `None` if it was opened without evidence.
     #[must_use]
     pub fn proof(&self) -> Option<Proof> {
-        let replay = &self.replay;
-        let inputs = replay.inputs.read.content.as_ref()?.digest(&replay.inputs.tail);
-        let [runs, outputs] = replay.content.as_ref()?;
-        let logs = [inputs, runs.digest(&self.runs), outputs.digest(&replay.outputs.tail)];
-        Some(Proof { logs, configs: replay.configs.clone() })
+        let (replay, decisions) = (&self.replay, &self.replay.decisions);
+        let inputs = decisions.inputs.read.content.as_ref()?.digest(&decisions.inputs.tail);
+        let runs = decisions.content.as_ref()?.digest(&self.runs);
+        let outputs = replay.content.as_ref()?.digest(&replay.outputs.tail);
+        Some(Proof { logs: [inputs, runs, outputs], configs: decisions.configs.clone() })
     }
 }

@@ -1,0 +1,101 @@
+//! Engine calls made again: from the receipt that was selected and the symbol's state to the outcome.
+
+use cutline_journal::{LogFault, Lookup};
+
+use super::decisions::Run;
+use crate::invoke::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, failure_of};
+use crate::invoke::engine::Engine;
+use crate::invoke::retry::RetryPolicy;
+use crate::invoke::stage::States;
+use crate::model::frames::Failure;
+use crate::model::run_id::EngineMode;
+
+/// By what outcomes are made.
+pub(super) struct Calling {
+    pub engine: Box<dyn Engine>,
+    pub mode: EngineMode,
+    pub limits: AnswerLimits,
+    pub retry: RetryPolicy,
+}
+
+/// How a run ends.
+pub(super) struct Ended {
+    pub failure: Option<Failure>,
+    /// Detail of the failure.
+    pub detail: String,
+}
+
+/// See the module.
+pub(super) struct Calls {
+    snapshots: Lookup,
+    calling: Option<Calling>,
+    states: States,
+    /// What the engine answered last; empty after a failure.
+    pub answer: Answer,
+}
+
+impl Calls {
+    pub fn new(snapshots: Lookup) -> Self {
+        Self { snapshots, calling: None, states: States::new(), answer: Answer::default() }
+    }
+
+    /// Calls this engine from here on.
+    pub fn configure(&mut self, calling: Calling) {
+        self.answer = Answer::new(calling.limits);
+        self.calling = Some(calling);
+    }
+
+    /// The engine that is called.
+    pub fn calling(&self) -> Option<&Calling> {
+        self.calling.as_ref()
+    }
+
+    /// Symbols that have a state.
+    pub fn states(&self) -> u64 {
+        self.states.iter().filter(|state| !state.is_empty()).count() as u64
+    }
+
+    /// Takes a symbol's state as recorded.
+    pub fn adopt(&mut self, symbol_id: u32, state: &[u8]) {
+        let state = state.to_vec();
+        *self.state_of(symbol_id) = state;
+    }
+
+    fn state_of(&mut self, symbol_id: u32) -> &mut Vec<u8> {
+        let index = symbol_id as usize;
+        if self.states.len() <= index {
+            self.states.resize_with(index + 1, Vec::new);
+        }
+        &mut self.states[index]
+    }
+
+    /// The run's outcome; the answer and the symbol's new state are kept.
+    pub fn recompute(&mut self, run: &Run) -> Result<Ended, LogFault> {
+        self.answer.clear();
+        let failed = |failure, detail: &str| Ended { failure: Some(failure), detail: detail.to_owned() };
+        if run.run.snapshot_position == 0 {
+            return Ok(failed(Failure::MissingSnapshotInputs, MISSING_DETAIL));
+        }
+        let state = std::mem::take(self.state_of(run.symbol_id));
+        let receipt = self.snapshots.frame(run.run.snapshot_position)?;
+        let Some(calling) = &mut self.calling else {
+            return Ok(failed(Failure::EngineUnavailable, "no config frame names an engine"));
+        };
+        let call = Call {
+            mode: calling.mode,
+            symbol: &run.symbol,
+            engine_timestamp_ms: run.run.engine_timestamp_ms,
+            receipt,
+            state: &state,
+            limits: calling.limits,
+        };
+        let made = call.make(&mut *calling.engine, &mut self.answer);
+        let new_state =
+            if made.is_ok() && !self.answer.decision.is_empty() { self.answer.state.clone() } else { state };
+        *self.state_of(run.symbol_id) = new_state;
+        Ok(match made {
+            Ok(()) => Ended { failure: None, detail: String::new() },
+            Err(fault) => failed(failure_of(fault.kind()), fault.detail()),
+        })
+    }
+}
