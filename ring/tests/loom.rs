@@ -284,12 +284,12 @@ fn bytes_e1_padding_and_record_are_one() {
 fn bytes_e1_batch() {
     model(None, || {
         let (mut tx, mut rx) = bytes::channel::<Cell>(512);
-        push_record(&mut tx, 0, &[0; 128]);
-        expect_record(&mut rx, 0, &[0; 128]);
+        push_record(&mut tx, 0, &[0; 192]);
+        expect_record(&mut rx, 0, &[0; 192]);
         assert!(rx.peek().is_none(), "the whole ring is free");
         let producer = thread::spawn(move || {
-            tx.claim(128).expect("there is room").write(Cell::sent(1), 64);
-            let mut claim = tx.claim(192).expect("there is room behind a padding");
+            tx.claim(64).expect("there is room").write(Cell::sent(1), 64);
+            let mut claim = tx.claim(128).expect("there is room behind a padding");
             claim.payload_mut()[..3].copy_from_slice(b"two");
             claim.write(Cell::sent(2), 3);
             tx.publish();
