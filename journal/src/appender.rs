@@ -5,6 +5,9 @@
 //! | E1 | commit: Release store of a frame's length | [`crate::tail::Tail`]: Acquire load of that word |
 //! | E2 | [`Appender::publish`]: Release store of the visible position | keeper: Acquire load before it copies to disk |
 //!
+//! E1 carries the frame, of a group all frames, of a seal also the header of the next segment; E2 everything before the position.
+//! The other edges of the log are in `head.rs`. Each has a loom test (`loom_tests.rs`) that fails when one of its sides is weakened.
+//!
 //! A group of frames is written back to front in visibility: every length but the first is stored at once, the first last.
 
 use std::cell::Cell;

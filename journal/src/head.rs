@@ -9,12 +9,14 @@
 //!
 //! The identity never changes: another generation has another head, and the one before is closed.
 //!
-//! Opening is a syscall and belongs to cold code or to whoever owns a tail; the watermarks are plain atomics.
+//! Opening is a syscall and belongs to cold code or to whoever owns a tail; the watermarks are plain atomics. Each edge has a
+//! loom test (`loom_tests.rs`) that fails when one of its sides is weakened.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use cutline_ring::edge;
+use cutline_ring::sync::{Edge, Ordering};
 use cutline_shm::owner::boot_id;
 use cutline_shm::region::{Region, RegionCause};
 
@@ -23,6 +25,11 @@ use crate::fault::LogFault;
 use crate::layout::{
     HEAD_BYTES, HEAD_CLOSED, HEAD_DURABLE, HEAD_DURABLE_MODE, HEAD_MAGIC, HEAD_OLDEST, HEAD_VISIBLE, HeadIdentity,
 };
+
+const E2: Edge = edge!("log_e2", "log_e2_acquire");
+const E3: Edge = edge!("log_e3", "log_e3_acquire");
+const E4: Edge = edge!("log_e4", "log_e4_acquire");
+const E5: Edge = edge!("log_e5", "log_e5_acquire");
 
 /// A mapped head file.
 #[derive(Clone, Debug)]
@@ -42,11 +49,22 @@ impl Head {
     ) -> Result<Self, LogFault> {
         let region = disk.create_region(path, HEAD_BYTES)?;
         let identity = HeadIdentity { magic: [0; 8], boot_id: this_boot()?, ..identity };
-        region.store_record(0, &identity);
-        let head = Self { region: Arc::new(region) };
+        Ok(Self::begin(Arc::new(region), &identity, oldest, position))
+    }
+
+    /// A head in a region of zeros; `identity.magic` is zero.
+    pub(crate) fn begin(region: Arc<Region>, identity: &HeadIdentity, oldest: u64, position: u64) -> Self {
+        region.store_record(0, identity);
+        let head = Self { region };
         head.set_watermarks(oldest, position);
-        head.region.atomic_u64(0).store(u64::from_le_bytes(HEAD_MAGIC), Ordering::Release); // E4 release
-        Ok(head)
+        head.region.atomic_u64(0).store(u64::from_le_bytes(HEAD_MAGIC), E4.release); // E4 release
+        head
+    }
+
+    /// A mapped head, if it is finished.
+    pub(crate) fn finished(region: Arc<Region>) -> Option<Self> {
+        let magic = region.atomic_u64(0).load(E4.acquire); // E4 acquire
+        (magic == u64::from_le_bytes(HEAD_MAGIC)).then_some(Self { region })
     }
 
     /// Maps the head at `path`. `None` if there is none, it is not finished, it is closed, or it is of another boot: then
@@ -69,10 +87,9 @@ impl Head {
             }
             Err(fault) => return Err(fault.into()),
         };
-        let finished = region.atomic_u64(0).load(Ordering::Acquire) == u64::from_le_bytes(HEAD_MAGIC); // E4 acquire
-        let identity: HeadIdentity = region.load_record(0);
-        let head = Self { region: Arc::new(region) };
-        let counts = finished && !head.is_closed() && identity.boot_id == this_boot()?;
+        let Some(head) = Self::finished(Arc::new(region)) else { return Ok(None) };
+        let identity: HeadIdentity = head.region.load_record(0);
+        let counts = !head.is_closed() && identity.boot_id == this_boot()?;
         Ok(counts.then_some(head))
     }
 
@@ -98,38 +115,39 @@ impl Head {
     }
 
     fn set_watermarks(&self, oldest: u64, position: u64) {
-        self.region.atomic_u64(HEAD_OLDEST).store(oldest, Ordering::Release);
+        self.region.atomic_u64(HEAD_OLDEST).store(oldest, Ordering::Relaxed);
         self.set_durable(position);
         self.set_visible(position);
     }
 
     pub fn set_visible(&self, position: u64) {
-        self.region.atomic_u64(HEAD_VISIBLE).store(position, Ordering::Release); // E2 release
+        self.region.atomic_u64(HEAD_VISIBLE).store(position, E2.release); // E2 release
     }
 
     pub fn visible(&self) -> u64 {
-        self.region.atomic_u64(HEAD_VISIBLE).load(Ordering::Acquire) // E2 acquire
+        self.region.atomic_u64(HEAD_VISIBLE).load(E2.acquire) // E2 acquire
     }
 
     pub fn set_durable(&self, position: u64) {
-        self.region.atomic_u64(HEAD_DURABLE).store(position, Ordering::Release); // E3 release
+        self.region.atomic_u64(HEAD_DURABLE).store(position, E3.release); // E3 release
     }
 
     pub fn durable(&self) -> u64 {
-        self.region.atomic_u64(HEAD_DURABLE).load(Ordering::Acquire) // E3 acquire
+        self.region.atomic_u64(HEAD_DURABLE).load(E3.acquire) // E3 acquire
     }
 
     pub fn oldest(&self) -> u64 {
-        self.region.atomic_u64(HEAD_OLDEST).load(Ordering::Acquire)
+        // No edge: what it says of files, the files say themselves.
+        self.region.atomic_u64(HEAD_OLDEST).load(Ordering::Relaxed)
     }
 
     /// This head counts no more: whoever has it mapped looks again what there is.
     pub fn close(&self) {
-        self.region.atomic_u64(HEAD_CLOSED).store(1, Ordering::Release); // E5 release
+        self.region.atomic_u64(HEAD_CLOSED).store(1, E5.release); // E5 release
     }
 
     pub fn is_closed(&self) -> bool {
-        self.region.atomic_u64(HEAD_CLOSED).load(Ordering::Acquire) != 0 // E5 acquire
+        self.region.atomic_u64(HEAD_CLOSED).load(E5.acquire) != 0 // E5 acquire
     }
 }
 

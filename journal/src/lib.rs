@@ -24,6 +24,8 @@ pub mod keeper;
 pub mod layout;
 mod log_keeper;
 pub mod lookup;
+#[cfg(all(test, loom))]
+mod loom_tests;
 pub mod marks;
 mod os_disk;
 pub mod recover;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use cutline_ring::demote;
+use cutline_ring::sync::Edge;
+use cutline_ring::{demote, edge};
 use cutline_shm::region::Region;
 
 use crate::crc;
@@ -12,6 +12,9 @@ use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::disk::{Access, Disk};
 use crate::fault::LogFault;
 use crate::layout::to_usize;
+
+/// The edge of the whole log; the table is in `appender.rs`.
+const E1: Edge = edge!("log_e1", "log_e1_acquire");
 
 /// How a reader gets at a segment's bytes, wherever they lie.
 pub trait SegmentBytes {
@@ -40,10 +43,10 @@ impl LiveSegment {
     /// # Panics
     /// If it does not fit (a programmer's error).
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()), "write past the segment");
-        // SAFETY: in bounds by the assertion. Every byte is written before the commit word that covers it is stored
+        let to = self.region.plain_mut(offset, bytes.len());
+        // SAFETY: in bounds, or `plain_mut` had not returned. Every byte is written before the commit word that covers it is stored
         // with Release; readers look at bytes only after an Acquire load of that word, so no read overlaps this write.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.region.as_ptr().add(offset), bytes.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
 
     /// Writes the frame at `offset` but for its length: the header, of which `crc` is filled in and returned, and the payload, which is
@@ -56,13 +59,12 @@ impl LiveSegment {
     #[inline]
     pub(crate) fn write_frame(&self, offset: usize, header: &Descriptor, parts: &[&[u8]]) -> u32 {
         let payload_len: usize = parts.iter().map(|part| part.len()).sum();
-        let inside = offset.checked_add(DESCRIPTOR_BYTES + payload_len).is_some_and(|end| end <= self.region.len());
-        assert!(inside && offset.is_multiple_of(DESCRIPTOR_BYTES), "write past the segment");
+        assert!(offset.is_multiple_of(DESCRIPTOR_BYTES), "a frame begins at a line");
+        let frame = self.region.plain_mut(offset, DESCRIPTOR_BYTES + payload_len);
         let mut words = header.summed_words();
-        // SAFETY: in bounds by the assertion; who writes and who reads is as in `write`. The parts are not in the segment, of which
+        // SAFETY: in bounds, or `plain_mut` had not returned; who writes and who reads is as in `write`. The parts are not in the segment, of which
         // only committed frames are ever lent. The header's words are aligned, since the segment is to a page.
         unsafe {
-            let frame = self.region.as_ptr().add(offset);
             let crc = crc::of_frame_copied(&words, parts, frame.add(DESCRIPTOR_BYTES));
             words[6] |= u64::from(crc) << 32;
             // All but the commit word, which is half of the first.
@@ -94,7 +96,7 @@ impl LiveSegment {
     /// Makes the frame at `offset` visible, `length` bytes long.
     #[inline]
     pub(crate) fn commit(&self, offset: usize, length: u32) {
-        self.region.atomic_u32(offset).store(length, Ordering::Release); // E1 release
+        self.region.atomic_u32(offset).store(length, E1.release); // E1 release
     }
 }
 
@@ -105,7 +107,7 @@ impl SegmentBytes for LiveSegment {
 
     fn commit_word(&self, offset: usize) -> Option<u32> {
         let inside = offset.checked_add(4).is_some_and(|end| end <= self.region.len()) && offset.is_multiple_of(4);
-        inside.then(|| self.region.atomic_u32(offset).load(Ordering::Acquire)) // E1 acquire
+        inside.then(|| self.region.atomic_u32(offset).load(E1.acquire)) // E1 acquire
     }
 
     fn slice(&self, offset: usize, len: usize) -> Option<&[u8]> {

@@ -1,36 +1,39 @@
-//! The only module of this crate that names atomics, cells and reference counts; `--cfg loom` swaps in loom's.
+//! The only module that names atomics, cells and reference counts, for the lock-free modules here and in the crates further
+//! out; `--cfg loom` swaps in loom's.
 //!
 //! It also defines an [`Edge`], the pair of orderings by which one side makes its writes visible to the other. The
 //! mutation check (`tests/mutations.sh`) weakens one side of one edge to `Relaxed` with `--cfg weaken="NAME"` or
 //! `--cfg weaken="NAME_acquire"` and expects loom to object. Never set `weaken` in a build that is used.
 
 #[cfg(loom)]
-pub(crate) use loom::{
+pub use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering, fence},
     },
 };
 #[cfg(not(loom))]
-pub(crate) use std::{
+pub use std::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering, fence},
     },
 };
 
 /// The two orderings of a named edge: what happened before the `release` store is visible after an `acquire` load that
 /// reads it.
-pub(crate) struct Edge {
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
     /// Ordering of the store that makes visible.
-    pub(crate) release: Ordering,
+    pub release: Ordering,
     /// Ordering of the load that sees.
-    pub(crate) acquire: Ordering,
+    pub acquire: Ordering,
 }
 
-/// An [`Edge`], with the names under which the mutation check weakens its store and its load.
+/// An [`Edge`](crate::sync::Edge), with the names under which the mutation check weakens its store and its load.
+#[macro_export]
 macro_rules! edge {
     ($weaken_release:tt, $weaken_acquire:tt) => {
         $crate::sync::Edge {
@@ -47,4 +50,4 @@ macro_rules! edge {
         }
     };
 }
-pub(crate) use edge;
+pub use edge;

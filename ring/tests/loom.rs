@@ -4,7 +4,7 @@
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test -p cutline-ring --release --test loom
 //! RUSTFLAGS='--cfg loom --cfg weaken="e2"' cargo test -p cutline-ring --release --test loom     # must fail
-//! ring/tests/mutations.sh                                                                       # all of them
+//! tests/mutations.sh                                                                            # all of them
 //! ```
 #![cfg(loom)]
 

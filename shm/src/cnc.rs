@@ -282,7 +282,8 @@ pub(crate) fn check_identity(region: &Region) -> Result<Identity, CncFault> {
     let fault = |field, found, expected| {
         Err(CncFault::NotReadable { path: region.path().to_path_buf(), field, found, expected })
     };
-    let magic = region.atomic_u64(offset_of!(Identity, magic)).load(Ordering::Acquire);
+    // No edge: the file got its name when the header was whole.
+    let magic = region.atomic_u64(offset_of!(Identity, magic)).load(Ordering::Relaxed);
     if magic != u64::from_le_bytes(CNC_MAGIC) {
         return fault("magic", magic, u64::from_le_bytes(CNC_MAGIC));
     }

@@ -2,6 +2,12 @@
 //!
 //! A [`Counter`] may be used from any thread, clones too; every operation is one relaxed atomic on a cache line of its
 //! own, no syscall, no allocation. Which counters exist is decided by [`CncWriter`](crate::cnc::CncWriter), cold.
+//!
+//! | edge | from | to | what it carries |
+//! |---|---|---|---|
+//! | M1 | `publish_meta`: commit word, Release | `load_meta`: commit word, Acquire | the metadata, which never changes again |
+//!
+//! A value says nothing of other memory, so that it needs no edge: counters and histograms are relaxed throughout.
 #![forbid(unsafe_code)]
 
 use std::mem::offset_of;
@@ -9,9 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytemuck::Zeroable;
+use cutline_ring::edge;
+use cutline_ring::sync::Edge;
 
 use crate::layout::{COMMITTED, META_BYTES, METAS_AT, Meta, VALUE_BYTES, VALUES_AT, get_text, put_text};
 use crate::region::Region;
+
+const M1: Edge = edge!("meta_m1", "meta_m1_acquire");
 
 /// Whether a value may fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +119,12 @@ pub(crate) fn publish_meta(region: &Region, at: usize, def: &CounterDef, label: 
     meta.label_bytes = put_text(&mut meta.label, label) as u16;
     meta.help_bytes = put_text(&mut meta.help, def.help) as u16;
     region.store_record(at, &meta);
-    region.atomic_u32(at + offset_of!(Meta, commit)).store(COMMITTED, Ordering::Release);
+    region.atomic_u32(at + offset_of!(Meta, commit)).store(COMMITTED, M1.release); // M1 release
 }
 
 /// The metadata at `at`, if it is published.
 pub(crate) fn load_meta(region: &Region, at: usize) -> Option<Meta> {
-    let commit = region.atomic_u32(at + offset_of!(Meta, commit)).load(Ordering::Acquire);
+    let commit = region.atomic_u32(at + offset_of!(Meta, commit)).load(M1.acquire); // M1 acquire
     (commit == COMMITTED).then(|| region.load_record(at))
 }
 

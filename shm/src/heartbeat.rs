@@ -2,6 +2,10 @@
 //!
 //! One [`Heartbeat`] per lane, held by that lane's thread. [`Heartbeat::beat`] is one store, [`Heartbeat::set_state`] a
 //! copy of 256 bytes: no syscall, no lock, no allocation. Whether a beat is too old is for the reader to decide.
+//!
+//! | edge | from | to | what it carries |
+//! |---|---|---|---|
+//! | L1 | [`Heartbeat::publish`]: commit word, Release | `load_lane`: commit word, Acquire | the lane's name, its first beat and status |
 #![forbid(unsafe_code)]
 
 use std::mem::offset_of;
@@ -9,10 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytemuck::Zeroable;
+use cutline_ring::edge;
+use cutline_ring::sync::Edge;
 
 use crate::layout::{COMMITTED, LANE_BEAT_AT, LANE_BYTES, LANE_STATUS_AT, LANES_AT, LaneName, get_text, put_text};
 use crate::region::Region;
 use crate::status::{self, State, Status};
+
+const L1: Edge = edge!("lane_l1", "lane_l1_acquire");
 
 /// The one handle of a lane's record.
 #[derive(Debug)]
@@ -30,7 +38,7 @@ impl Heartbeat {
         region.store_record(at, &record);
         region.atomic_u64(at + LANE_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
         status::store(&region, at + LANE_STATUS_AT, State::Starting, "", now_ns);
-        region.atomic_u32(at + offset_of!(LaneName, commit)).store(COMMITTED, Ordering::Release);
+        region.atomic_u32(at + offset_of!(LaneName, commit)).store(COMMITTED, L1.release); // L1 release
         Self { region, at }
     }
 
@@ -63,7 +71,8 @@ const fn lane_at(index: usize) -> usize {
 
 pub(crate) fn load_lane(region: &Region, index: usize) -> Option<LaneView> {
     let at = lane_at(index);
-    if region.atomic_u32(at + offset_of!(LaneName, commit)).load(Ordering::Acquire) != COMMITTED {
+    let commit = region.atomic_u32(at + offset_of!(LaneName, commit)).load(L1.acquire); // L1 acquire
+    if commit != COMMITTED {
         return None;
     }
     let record: LaneName = region.load_record(at);

@@ -18,6 +18,10 @@ mod fault;
 pub mod heartbeat;
 pub mod histograms;
 pub mod layout;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(loom)]
+mod model;
 pub mod owner;
 pub mod reader;
 pub mod region;

@@ -10,9 +10,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
+use cutline_ring::sync::{AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -29,6 +30,8 @@ pub struct Region {
     len: usize,
     writable: bool,
     path: PathBuf,
+    #[cfg(loom)]
+    model: crate::model::Model,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread; it is unmapped exactly once, in `drop`, by whichever
@@ -121,7 +124,14 @@ impl Region {
         // Without MAP_FIXED the kernel never maps page zero; were it to, this is a fault and not a null pointer.
         let base =
             NonNull::new(base.cast::<u8>()).ok_or_else(|| RegionFault::errno(path, RegionStep::Map, Errno::NOMEM))?;
-        Ok(Self { base, len, writable, path: path.to_path_buf() })
+        Ok(Self {
+            base,
+            len,
+            writable,
+            path: path.to_path_buf(),
+            #[cfg(loom)]
+            model: crate::model::Model::default(),
+        })
     }
 
     /// Touches every page for writing now, so that no page fault happens on a lane later. Changes no byte; may run
@@ -210,8 +220,24 @@ impl Region {
     #[must_use]
     pub unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
         self.check(offset, len, 1);
+        #[cfg(loom)]
+        self.model.read(self.base, offset, len);
         // SAFETY: checked to lie in the live mapping; that nobody writes there is the caller's promise.
         unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), len) }
+    }
+
+    /// The `len` bytes from `offset`, to be written: valid while the region lives. Who writes them promises that nobody reads
+    /// them at the same time.
+    ///
+    /// # Panics
+    /// If the range is not inside the region: a programmer error.
+    #[must_use]
+    #[inline]
+    pub fn plain_mut(&self, offset: usize, len: usize) -> *mut u8 {
+        self.check(offset, len, 1);
+        #[cfg(loom)]
+        self.model.write(offset, len);
+        self.base.as_ptr().wrapping_add(offset)
     }
 
     /// The 32-bit word at `offset` bytes. On a read-only region only loads make sense: the hardware stops a store with
@@ -223,9 +249,14 @@ impl Region {
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         self.check(offset, 4, 4);
+        #[cfg(loom)]
+        return self.model.word_32(offset);
+        #[cfg(not(loom))]
         // SAFETY: checked to lie in the live mapping and, as the base is page-aligned, to be aligned; the reference
         // borrows `self`, which keeps the mapping. Every access through safe code is atomic.
-        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
+        unsafe {
+            AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast())
+        }
     }
 
     /// The 64-bit word at `offset` bytes; see [`Region::atomic_u32`].
@@ -236,8 +267,33 @@ impl Region {
     #[inline]
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
         self.check(offset, 8, 8);
+        #[cfg(loom)]
+        return self.model.word_64(offset);
+        #[cfg(not(loom))]
         // SAFETY: as in `atomic_u32`.
-        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast()) }
+        unsafe {
+            AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast())
+        }
+    }
+
+    /// Which words loom checks, and which plain bytes: all others are ordinary memory to it. For tests, before others have it.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn modelled(mut self, words_32: &[usize], words_64: &[usize], plain: std::ops::Range<usize>) -> Self {
+        self.model = crate::model::Model::new(words_32, words_64, plain);
+        self
+    }
+
+    /// A word of a record that is copied.
+    #[cfg(not(loom))]
+    fn copied_word(&self, offset: usize) -> &AtomicU64 {
+        self.atomic_u64(offset)
+    }
+
+    #[cfg(loom)]
+    fn copied_word(&self, offset: usize) -> crate::model::Word<'_> {
+        self.check(offset, 8, 8);
+        self.model.copied_word(self.base, offset)
     }
 
     /// Copies bytes out of the region, word by word, `Relaxed`. What others write meanwhile may be torn between words
@@ -247,7 +303,7 @@ impl Region {
     /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
     pub fn load_bytes(&self, offset: usize, into: &mut [u8]) {
         for (index, chunk) in into.chunks_mut(8).enumerate() {
-            let word = self.atomic_u64(offset + index * 8).load(Ordering::Relaxed).to_ne_bytes();
+            let word = self.copied_word(offset + index * 8).load(Ordering::Relaxed).to_ne_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
     }
@@ -261,7 +317,7 @@ impl Region {
         for (index, chunk) in from.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            self.atomic_u64(offset + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.copied_word(offset + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
     }
 

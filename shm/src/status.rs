@@ -8,14 +8,18 @@
 //! |---|---|---|---|
 //! | S1 | `store`: version, Release | `load`: version, Acquire | slot v mod 2 is complete |
 //! | S2 | `store`: fence Release before the slot's words | `load`: fence Acquire after the slot's words | who saw a word of v + 2 also sees version >= v + 1, and tries again |
+//!
+//! Each edge has a loom test (`loom_tests.rs`) that fails when one of its sides is weakened.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{Ordering, fence};
-
 use bytemuck::Zeroable;
+use cutline_ring::edge;
+use cutline_ring::sync::{Edge, Ordering, fence};
 
 use crate::layout::{STATUS_SLOT_AT, STATUS_SLOT_BYTES, StatusSlot, get_text, put_text};
 use crate::region::Region;
+
+const S1: Edge = edge!("status_s1", "status_s1_acquire");
 
 /// How often a reader tries again before it gives up on a file that changes faster than it can be read.
 const READ_TRIES: u32 = 1000;
@@ -80,17 +84,21 @@ pub(crate) fn store(region: &Region, at: usize, state: State, reason: &str, now_
     let next = version.wrapping_add(1);
     let mut slot = StatusSlot { changed_ns: now_ns, state: state as u32, ..StatusSlot::zeroed() };
     slot.reason_bytes = put_text(&mut slot.reason, reason) as u32;
-    fence(Ordering::Release); // S2 release
+    if !cfg!(weaken = "status_s2") {
+        fence(Ordering::Release); // S2 release
+    }
     region.store_record(slot_at(at, next), &slot);
-    region.atomic_u64(at).store(next, Ordering::Release); // S1 release
+    region.atomic_u64(at).store(next, S1.release); // S1 release
 }
 
 /// Reads the status block at `at`; `None` if it was never written, is damaged, or changes without end.
 pub(crate) fn load(region: &Region, at: usize) -> Option<Status> {
     for _ in 0..READ_TRIES {
-        let version = region.atomic_u64(at).load(Ordering::Acquire); // S1 acquire
+        let version = region.atomic_u64(at).load(S1.acquire); // S1 acquire
         let slot: StatusSlot = region.load_record(slot_at(at, version));
-        fence(Ordering::Acquire); // S2 acquire
+        if !cfg!(weaken = "status_s2_acquire") {
+            fence(Ordering::Acquire); // S2 acquire
+        }
         if region.atomic_u64(at).load(Ordering::Relaxed) == version {
             let state = State::from_word(slot.state)?;
             let reason = get_text(&slot.reason, slot.reason_bytes as usize);

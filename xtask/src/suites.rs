@@ -267,7 +267,7 @@ mod tests {
         let path = crate::root().join("tests/suites.toml");
         let text = fs::read_to_string(path).unwrap();
         assert!(parse(&text, Table::Suites).unwrap().iter().any(|suite| suite.name == "unit"));
-        assert!(parse(&text, Table::Soaks).unwrap().iter().any(|soak| soak.name == "ring-mutations"));
+        assert!(parse(&text, Table::Soaks).unwrap().iter().any(|soak| soak.name == "mutations"));
     }
 
     #[test]
