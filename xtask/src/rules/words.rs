@@ -39,8 +39,8 @@ pub const DATA_PLANE: &[Rule] = &[
         names: &[
             "RandomState",
             "DefaultHasher",
-            "rand",
-            "random",
+            "rand::*",
+            "std::random",
             "getrandom",
             "fastrand",
             "thread_rng",
