@@ -135,6 +135,7 @@ fn make(data: &Path, workshop: &Path) -> Result<Rebuilt, Failure> {
         live_segments: LIVE_SEGMENTS,
         capacity_bytes: 0,
         durable: false,
+        disk: cutline_journal::disk::os_disk(),
     };
     rebuild_outputs(data, settings, log_ids()[2], &engines).map_err(|fault| match fault {
         VerifyFault::Log(fault) => Failure::reading(fault),
