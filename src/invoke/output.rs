@@ -68,17 +68,17 @@ fn check_transition(text: &str) -> Result<(), EngineFault> {
 
 /// Checks everything of a `RegimeOutput` but its timestamp, which it returns.
 fn regime_output(text: &str, symbol: &str, what: &str, depth: u32) -> Result<i64, EngineFault> {
-    let names = ["symbol", "timestamp", "regime", "confidence", "drivers", "invalidations", "permissions"];
-    let [named, timestamp, regime, confidence, lists @ ..]: [_; 7] = members(text, &names, what, depth)?;
+    const NAMES: [&str; 7] = ["symbol", "timestamp", "regime", "confidence", "drivers", "invalidations", "permissions"];
+    let [named, timestamp, regime, confidence, lists @ ..]: [_; 7] = members(text, &NAMES, what, depth)?;
     if !named.string().is_some_and(|named| named.is(symbol)) {
         return invalid(what, format_args!("symbol is not the run's"));
     }
     let Ok(timestamp_ms) = timestamp.integer() else {
         return invalid(what, format_args!("timestamp is no integer"));
     };
-    expect(&regime, Kind::String, what, names[2])?;
-    finite(&confidence, what, names[3])?;
-    for (list, name) in lists.iter().zip(&names[4..]) {
+    expect(&regime, Kind::String, what, NAMES[2])?;
+    finite(&confidence, what, NAMES[3])?;
+    for (list, name) in lists.iter().zip(&NAMES[4..]) {
         if list.text == "[]" {
             continue;
         }
@@ -97,7 +97,8 @@ fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, EngineFault> {
     json::text(bytes).or_else(|fault| syntax(what, fault))
 }
 
-/// The values of `names` in an object; all of them must be there.
+/// The values of `names` in an object; all of them must be there. Compiled for each list of names, so that keys are compared as words.
+#[inline(always)]
 fn members<'a, const N: usize>(
     text: &'a str,
     names: &[&str; N],
@@ -115,17 +116,20 @@ fn members<'a, const N: usize>(
 }
 
 /// Validates an object and finds where the values of `names` stand.
-fn find(text: &str, names: &[&str], found: &mut [Option<Place>], depth: u32) -> Result<(), Fault> {
+#[inline(always)]
+fn find<const N: usize>(
+    text: &str,
+    names: &[&str; N],
+    found: &mut [Option<Place>; N],
+    depth: u32,
+) -> Result<(), Fault> {
     let mut members = Members::open_within(text, depth)?;
     while let Some((key, value)) = members.next_places()? {
         let key = key.key(text);
-        let at = if key.has_escapes {
-            names.iter().position(|name| key.is(name))
-        } else {
-            names.iter().position(|name| name.len() == key.raw.len() && *name == key.raw)
-        };
-        if let Some(at) = at {
-            found[at] = Some(value);
+        for (slot, name) in found.iter_mut().zip(names) {
+            if name.len() == key.raw.len() && name.as_bytes() == key.raw.as_bytes() || key.has_escapes && key.is(name) {
+                *slot = Some(value);
+            }
         }
     }
     Ok(())

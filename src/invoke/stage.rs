@@ -208,7 +208,7 @@ impl InvokeStage {
         self.counts.calls += 1;
         self.counts.retries += u64::from(current.attempts > 1);
         let index = current.started.symbol as usize;
-        if self.states.len() <= index {
+        if self.settings.mode == EngineMode::Hysteresis && self.states.len() <= index {
             self.states.resize_with(index + 1, Vec::new);
         }
         let call = Call {
@@ -216,7 +216,7 @@ impl InvokeStage {
             symbol: run.symbol,
             engine_timestamp_ms: run.run.engine_timestamp_ms,
             receipt,
-            state: &self.states[index],
+            state: self.states.get(index).map_or(&[], Vec::as_slice),
             limits: self.settings.limits,
         };
         match call.make(&mut *self.engine, answer) {

@@ -108,10 +108,13 @@ pub(crate) fn append_outcome(
     let RunResult { head, body, decision, state, .. } = *result;
     let failed = run.failure != 0;
     let has_decision = !failed && !decision.is_empty();
-    let outcome_body: &[u8] = if failed { body } else { &[] };
+    // An empty part costs a little too.
+    let ended = [head, body];
+    let ended = if failed { &ended[..] } else { &ended[..1] };
+    let ended_len: usize = ended.iter().map(|part| part.len()).sum();
     let group_bytes = Descriptor::frame_bytes(head.len())
         + Descriptor::frame_bytes(head.len() + body.len())
-        + Descriptor::frame_bytes(head.len() + outcome_body.len())
+        + Descriptor::frame_bytes(ended_len)
         + if has_decision {
             Descriptor::frame_bytes(head.len() + decision.len())
                 + Descriptor::frame_bytes(head.len() + engine_digest.len() + state.len())
@@ -141,10 +144,10 @@ pub(crate) fn append_outcome(
     group.push_more(header(last_event), &[head, body]);
     let outcome = Descriptor { ts_ns: result.completed_ns, ts_ms: result.started_ts_ms, ..header(OUTCOME) };
     if has_decision {
-        group.push_more(outcome, &[head, outcome_body]);
+        group.push_more(outcome, ended);
         group.push(header(STATE), &[head, engine_digest, state]);
     } else {
-        group.push(outcome, &[head, outcome_body]);
+        group.push(outcome, ended);
     }
     group.commit();
     true
