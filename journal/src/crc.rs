@@ -4,11 +4,11 @@
 //! as three lanes at once, while what was summed before it (a frame's header) is a fourth:
 //!
 //! ```text
-//!   before ┼── lane a: n words ──┼── lane b: n words ──┼── lane c: n words ──┼ rest ┤
+//!   before ┼── lane a: n words ──┼── lane b: n words ──┼── lane c: n to n+2 words ──┤
 //! ```
 //!
-//! and the sums are put together by three carry-less multiplications: the sum of `b` moved on by n words is
-//! b · x^(64n) mod P, that of `a` moved on by 2n words is a · x^(128n) mod P, and so on. The constants are in [`X_POW`], computed by
+//! and the sums are put together by three carry-less multiplications: the sum of `b` moved on by the m words of `c` is
+//! b · x^(64m) mod P, that of `a` moved on by n + m words is a · x^(64(n+m)) mod P, and so on. The constants are in [`X_POW`], computed by
 //! the compiler from the polynomial. What is copied is copied block by block, by the C library's widest moves, and summed while
 //! it is in the first cache: in one pass over memory. (Folding by carry-less multiplication alone, 128 or 256 bits at a time,
 //! was measured slower on Zen 3 for all lengths up to 1 KiB.) Processors without the instructions take the crate `crc32c`, which is
@@ -105,8 +105,8 @@ mod fast {
 
     /// Bytes of a word.
     const WORD: usize = 8;
-    /// From so many bytes on three lanes and putting them together are faster than one.
-    const LANES_MIN_BYTES: usize = 12 * WORD;
+    /// From so many words on three lanes and putting them together are faster than one.
+    const LANES_MIN_WORDS: usize = 12;
     /// What the sum is before the first byte.
     const NOTHING: u64 = u32::MAX as u64;
 
@@ -160,33 +160,36 @@ mod fast {
     /// The sum of what `sum` is the sum of, followed by at most [`BLOCK_MAX_BYTES`].
     #[inline]
     #[target_feature(enable = "sse4.2,pclmulqdq")]
-    fn append(mut sum: u64, bytes: &[u8]) -> u64 {
-        let mut rest = bytes;
-        if bytes.len() >= LANES_MIN_BYTES {
-            let words = bytes.len() / (3 * WORD);
-            let (lane_a, behind) = bytes.split_at(words * WORD);
-            let (lane_b, behind) = behind.split_at(words * WORD);
-            let (lane_c, behind) = behind.split_at(words * WORD);
-            let (mut a, mut b, mut c) = (0, 0, 0);
-            for ((word_a, word_b), word_c) in words_of(lane_a).iter().zip(words_of(lane_b)).zip(words_of(lane_c)) {
-                a = _mm_crc32_u64(a, u64::from_le_bytes(*word_a));
-                b = _mm_crc32_u64(b, u64::from_le_bytes(*word_b));
-                c = _mm_crc32_u64(c, u64::from_le_bytes(*word_c));
-            }
-            let moved = _mm_xor_si128(_mm_xor_si128(moved(sum, 3 * words), moved(a, 2 * words)), moved(b, words));
-            sum = c ^ _mm_crc32_u64(0, _mm_cvtsi128_si64(moved).cast_unsigned());
-            rest = behind;
-        }
-        let (words, rest) = rest.as_chunks::<WORD>();
-        for word in words {
-            sum = _mm_crc32_u64(sum, u64::from_le_bytes(*word));
-        }
-        append_less_than_a_word(sum, rest)
+    fn append(sum: u64, bytes: &[u8]) -> u64 {
+        let (words, rest) = bytes.as_chunks();
+        append_less_than_a_word(append_words(sum, words), rest)
     }
 
     #[inline]
-    fn words_of(lane: &[u8]) -> &[[u8; WORD]] {
-        lane.as_chunks().0
+    #[target_feature(enable = "sse4.2,pclmulqdq")]
+    fn append_words(sum: u64, words: &[[u8; WORD]]) -> u64 {
+        let next = |sum, word: &[u8; WORD]| _mm_crc32_u64(sum, u64::from_le_bytes(*word));
+        if words.len() < LANES_MIN_WORDS {
+            return words.iter().fold(sum, next);
+        }
+        let lane = words.len() / 3;
+        let (lane_a, behind) = words.split_at(lane);
+        let (lane_b, behind) = behind.split_at(lane);
+        let (lane_c, behind) = behind.split_at(lane);
+        let (mut a, mut b, mut c) = (0, 0, 0);
+        for ((word_a, word_b), word_c) in lane_a.iter().zip(lane_b).zip(lane_c) {
+            a = next(a, word_a);
+            b = next(b, word_b);
+            c = next(c, word_c);
+        }
+        // The third lane has up to two words more.
+        if let Some((first, behind)) = behind.split_first() {
+            c = next(c, first);
+            c = behind.first().map_or(c, |second| next(c, second));
+        }
+        let (sum, a, b) = (moved(sum, words.len()), moved(a, words.len() - lane), moved(b, words.len() - 2 * lane));
+        let moved = _mm_xor_si128(_mm_xor_si128(sum, a), b);
+        c ^ _mm_crc32_u64(0, _mm_cvtsi128_si64(moved).cast_unsigned())
     }
 
     #[allow(clippy::cast_possible_truncation)] // a sum has 32 bits

@@ -83,7 +83,7 @@ impl Names {
     }
 
     /// The id of a name seen before.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<u32> {
         let slot = self.slots[self.slot_of(name)];
