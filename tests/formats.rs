@@ -137,7 +137,7 @@ fn public_layouts_are_the_pages_field_by_field() {
         aux
     });
     assert_layout!(SegmentHeader { magic, log_id, base, first_seq, segment_bytes, reserved, crc });
-    assert_layout!(Mark { magic, log_id, counter, position, generation, cuts, clean, crc });
+    assert_layout!(Mark { magic, log_id, counter, position, generation, cuts, state, crc });
     assert_layout!(HeadIdentity { magic, log_id, generation, boot_id, segment_bytes, reserved, durable_mode });
     assert_layout!(TickBody { cut_end, runs, skipped_empty });
     assert_layout!(RunHeader {

@@ -4,9 +4,10 @@
 //! The order makes a crash at any point harmless:
 //!
 //! 1. what is only in memory goes to disk: from here on memory is not needed,
-//! 2. the mark says so; if it names a new generation, the head of the one before counts no more,
+//! 2. the mark says so; if it names a new generation, the head of the one before counts no more, and nobody reads on disk
+//!    what lies behind the end,
 //! 3. such a head is closed, which sends its followers to disk,
-//! 4. what lies behind the end on disk is removed,
+//! 4. what lies behind the end on disk is removed; of a new generation the mark says then that it has begun,
 //! 5. memory: stale copies are removed, the current segment is made or cleared, the head is made or renewed last.
 
 use std::io;
@@ -19,7 +20,7 @@ use cutline_shm::region::Region;
 use crate::appender::Appender;
 use crate::fault::LogFault;
 use crate::head::Head;
-use crate::layout::{HeadIdentity, Mark, SEGMENT_HEADER_BYTES, SegmentHeader, to_usize};
+use crate::layout::{HeadIdentity, MARK_CUTTING, MARK_RUNNING, Mark, SEGMENT_HEADER_BYTES, SegmentHeader, to_usize};
 use crate::log_keeper::LogKeeper;
 use crate::marks::MarkFile;
 use crate::recover::Recovered;
@@ -42,9 +43,13 @@ impl Recovered {
         let begin = self.begin();
         let position = begin.base + begin.offset as u64;
         self.bring_to_disk(begin)?;
-        let (marks, mark) = self.write_marks(position)?;
+        let (mut marks, mut mark) = self.write_marks(position)?;
         let old_head = self.take_over_head()?;
         self.remove_behind(begin)?;
+        if mark.state != MARK_RUNNING {
+            mark.state = MARK_RUNNING;
+            marks.write_both(mark)?;
+        }
         for stale in self.files.live_bases()?.into_iter().filter(|&found| found != begin.base) {
             self.files.disk().forget_region(&self.files.live_segment(stale).unwrap_or_default())?;
         }
@@ -126,7 +131,8 @@ impl Recovered {
             generation = generation.wrapping_add(1);
             cuts.note(generation, position);
         }
-        let mark = Mark { log_id: self.log_id, position, generation, cuts, ..Mark::default() };
+        let state = if self.rewound { MARK_CUTTING } else { MARK_RUNNING };
+        let mark = Mark { log_id: self.log_id, position, generation, cuts, state, ..Mark::default() };
         let mut marks = MarkFile::open(self.files.clone(), before.counter)?;
         marks.write_both(mark)?;
         self.files.disk().settle_names(self.files.disk_dir())?;

@@ -1,7 +1,7 @@
 //! What a log without a writer must look like at its end. Cold path.
 
 use crate::fault::{Corruption, LogFault};
-use crate::layout::{Mark, SEGMENT_HEADER_BYTES};
+use crate::layout::{MARK_STOPPED, Mark, SEGMENT_HEADER_BYTES, to_usize};
 use crate::marks::read_marks;
 use crate::segment::SegmentBytes;
 use crate::source::Source;
@@ -47,11 +47,11 @@ impl Tail {
         if mark.position > reached {
             return Err(LogFault::Corrupt(self.missing(mark.position - reached)));
         }
-        if mark.clean == 1 && self.position() > mark.position {
+        if mark.state == MARK_STOPPED && self.position() > mark.position {
             let what = format!("frames lie behind position {}, where the log was stopped", mark.position);
             return Err(LogFault::Corrupt(self.corruption(&what)));
         }
-        if mark.clean == 1 && self.in_group() {
+        if mark.state == MARK_STOPPED && self.in_group() {
             return Err(LogFault::Corrupt(self.corruption("the log was stopped inside of a group")));
         }
         Ok(())
@@ -80,8 +80,15 @@ impl Tail {
 
     /// Bytes that were written behind where the log ends, as far as they show: 0 if there is nothing.
     pub(crate) fn bytes_behind(&self, end: u64) -> Result<u64, LogFault> {
-        let here = self.position() - end + if self.at_seal() { 0 } else { written(self.rest()) };
-        Ok(here + self.written_behind()?.into_iter().map(|(_, bytes)| bytes).sum::<u64>())
+        let mut bytes = self.position() - end;
+        if !self.at_seal()
+            && let Some(segment) = Source::load_disk(&self.files, self.base())?
+        {
+            // What this tail does not see because it was taken back counts as well.
+            let (all, offset) = (segment.slice(0, segment.len()).unwrap_or_default(), to_usize(self.place().1));
+            bytes += written(all.get(offset..).unwrap_or_default());
+        }
+        Ok(bytes + self.written_behind()?.into_iter().map(|(_, bytes)| bytes).sum::<u64>())
     }
 
     /// Disk files of later segments in which something was written, by their base, and up to where. A power loss may leave any

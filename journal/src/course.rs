@@ -78,7 +78,9 @@ impl Tail {
     /// Reads the segment again from where it counts now, at the same place.
     pub(crate) fn reload(&mut self) -> Result<(), LogFault> {
         let Some(source) = self.load(self.base)? else {
-            return Err(LogFault::Lagged { oldest: self.oldest() });
+            // Retired, or taken back just now.
+            let rewound = self.own_mark()?.and_then(|mark| self.taken_back(&mark));
+            return Err(rewound.unwrap_or_else(|| LogFault::Lagged { oldest: self.oldest() }));
         };
         if self.checked_header(&source, self.base)?.is_none() {
             return Err(self.header_fault(&source, self.base, "segment header is missing"));
@@ -115,9 +117,8 @@ impl Tail {
     fn follow_course(&mut self, reload: bool) -> Result<bool, LogFault> {
         let mark = self.own_mark()?.filter(|mark| mark.generation != self.generation);
         if let Some(mark) = &mark {
-            let common = mark.cuts.common(self.generation, mark.generation);
-            if self.position() > common {
-                return Err(LogFault::Rewound { to: common.max(self.oldest()) });
+            if let Some(rewound) = self.taken_back(mark) {
+                return Err(rewound);
             }
             self.generation = mark.generation;
         }
@@ -125,6 +126,12 @@ impl Tail {
             self.reload()?;
         }
         Ok(mark.is_some())
+    }
+
+    /// What to tell who has read what the generation of `mark` does not have; `None` if nothing was.
+    fn taken_back(&self, mark: &Mark) -> Option<LogFault> {
+        let common = mark.cuts.common(self.generation, mark.generation);
+        (self.position() > common).then(|| LogFault::Rewound { to: common.max(self.oldest()) })
     }
 
     /// Oldest position still kept.

@@ -32,6 +32,12 @@ pub const HEAD_MAGIC: [u8; 8] = *b"CUTLHED1";
 
 /// Bytes of a segment's header; the first frame starts here.
 pub const SEGMENT_HEADER_BYTES: u64 = 64;
+/// [`Mark::state`] of a log that has a writer, or had one that died.
+pub const MARK_RUNNING: u32 = 0;
+/// [`Mark::state`] after a clean stop: `position` is the log's end and disk is the only truth.
+pub const MARK_STOPPED: u32 = 1;
+/// [`Mark::state`] while a generation begins: what lies behind `position` on disk was taken back and is being removed.
+pub const MARK_CUTTING: u32 = 2;
 /// Bytes of one slot of the mark file.
 pub const MARK_SLOT_BYTES: usize = 512;
 /// Bytes of the head file.
@@ -96,8 +102,8 @@ pub struct Mark {
     pub generation: u64,
     /// Where generations took over: a follower of an earlier one that is past such a position has read what is gone.
     pub cuts: Cuts,
-    /// 1: written by a clean stop, `position` is the log's end and disk is the only truth.
-    pub clean: u32,
+    /// [`MARK_RUNNING`], [`MARK_STOPPED`] or [`MARK_CUTTING`].
+    pub state: u32,
     /// CRC32C of the bytes before it.
     pub crc: u32,
 }
@@ -168,6 +174,12 @@ impl Mark {
         let mut slot = [0; MARK_SLOT_BYTES];
         slot[..size_of::<Self>()].copy_from_slice(bytemuck::bytes_of(&self));
         slot
+    }
+
+    /// Where the log was cut back, while what lies behind may still be on disk.
+    #[must_use]
+    pub fn cut(&self) -> Option<u64> {
+        (self.state == MARK_CUTTING).then_some(self.position)
     }
 
     /// Reads a slot; `None` if it was never written, does not match its checksum, or has something behind the mark.

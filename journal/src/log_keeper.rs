@@ -12,7 +12,7 @@ use crate::disk::DiskFile;
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
-use crate::layout::{Mark, to_usize};
+use crate::layout::{MARK_STOPPED, Mark, to_usize};
 use crate::lookup::Lookup;
 use crate::marks::MarkFile;
 use crate::recover::LogSettings;
@@ -284,7 +284,7 @@ impl LogKeeper {
             disk.forget(&self.files.disk_segment(base))?;
         }
         disk.settle_names(self.files.disk_dir())?;
-        self.mark.clean = 1;
+        self.mark.state = MARK_STOPPED;
         self.marks.write_both(self.mark)?;
         self.head.close();
         for base in self.files.live_bases()? {

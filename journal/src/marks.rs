@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
-use crate::layout::{MARK_SLOT_BYTES, Mark, to_usize};
+use crate::layout::{MARK_SLOT_BYTES, MARK_STOPPED, Mark, to_usize};
 
 /// Bytes of the mark file.
 const SLOTS_BYTES: u64 = 2 * MARK_SLOT_BYTES as u64;
@@ -39,7 +39,13 @@ impl Marks {
     /// Whether the log was stopped cleanly.
     #[must_use]
     pub fn clean(&self) -> bool {
-        self.newest.is_some_and(|mark| mark.clean == 1)
+        self.newest.is_some_and(|mark| mark.state == MARK_STOPPED)
+    }
+
+    /// See [`Mark::cut`].
+    #[must_use]
+    pub fn cut(&self) -> Option<u64> {
+        self.newest.as_ref().and_then(Mark::cut)
     }
 
     /// The damage, if there is any, as a fault of the mark file of `files`.

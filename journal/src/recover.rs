@@ -18,7 +18,7 @@ use crate::disk::{Disk, OsDisk};
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::head::Head;
-use crate::layout::{SEGMENT_HEADER_BYTES, to_usize};
+use crate::layout::{MARK_STOPPED, SEGMENT_HEADER_BYTES, to_usize};
 use crate::marks::{Marks, read_marks};
 use crate::segment::{LiveSegment, SegmentBytes};
 pub use crate::settings::{LIVE_SEGMENTS_MIN, LogSettings};
@@ -185,7 +185,7 @@ impl Recovered {
     fn check_walk(&self, tail: &Tail, open_group: Option<u64>, head: Option<&Head>) -> Result<(), LogFault> {
         let Some(mark) = self.marks.newest else { return tail.check_unmarked() };
         tail.check_reach(&mark)?;
-        if mark.clean == 1 {
+        if mark.state == MARK_STOPPED {
             return tail.check_nothing_behind();
         }
         // The mark stands between groups, and everything before it was on disk.

@@ -136,6 +136,7 @@ fn prefetch_for_write(address: *const u8) {
 #[derive(Debug, Default)]
 pub struct DiskSegment {
     bytes: Vec<u8>,
+    hidden_from: Option<usize>,
 }
 
 impl DiskSegment {
@@ -150,9 +151,23 @@ impl DiskSegment {
             let error = std::io::Error::other(format!("{len} bytes, a segment has at most {max_bytes}"));
             return Err(LogFault::io("read", path)(error));
         }
-        self.bytes.clear();
-        self.bytes.resize(to_usize(len), 0);
+        // Fresh zeros are the system's: cheaper than clearing what is overwritten at once.
+        self.bytes = vec![0; to_usize(len)];
         file.read_exact_at(&mut self.bytes, 0).map_err(LogFault::io("read", path))
+    }
+
+    /// From this offset on nothing shows: it was taken back.
+    pub fn hide_from(&mut self, offset: usize) {
+        if let Some(hidden) = self.bytes.get_mut(offset..) {
+            hidden.fill(0);
+            self.hidden_from = Some(offset);
+        }
+    }
+
+    /// See [`DiskSegment::hide_from`].
+    #[must_use]
+    pub fn hidden_from(&self) -> Option<usize> {
+        self.hidden_from
     }
 
     /// Reads only the frame at `offset` of a segment of `segment_bytes`, as far as its header says it reaches within the

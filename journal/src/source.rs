@@ -7,7 +7,8 @@ use cutline_shm::region::Region;
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
-use crate::layout::{SEGMENT_HEADER_BYTES, SEGMENT_MAX_BYTES, SegmentHeader, check_segment_bytes};
+use crate::layout::{SEGMENT_HEADER_BYTES, SEGMENT_MAX_BYTES, SegmentHeader, check_segment_bytes, to_usize};
+use crate::marks::read_marks;
 use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
 
 /// A sequence number beyond this was never given: at a billion frames a second it is reached after 292 years.
@@ -21,15 +22,25 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The segment at `base`; `None` if its file is nowhere. Memory copies count only while `head` does.
+    /// The segment at `base`; `None` if its file is nowhere, or was taken back. Memory copies count only while `head` does,
+    /// and what was taken back does not show.
     pub fn load(files: &LogFiles, head: Option<&Head>, base: u64) -> Result<Option<Self>, LogFault> {
         if head.is_some_and(|head| !head.is_closed())
             && let Some(segment) = Self::load_live(files, base)?
         {
             return Ok(Some(Self::Live(segment)));
         }
-        // Without a memory copy, retired just now perhaps, the disk file is complete.
-        Self::load_disk(files, base)
+        // Without a memory copy, retired just now perhaps, the disk file is complete. The mark is read before it: whatever
+        // the file holds once the mark says no more of a cut is what the log goes on with.
+        let cut = read_marks(files)?.cut().map(|cut| to_usize(cut.saturating_sub(base)));
+        if cut == Some(0) {
+            return Ok(None);
+        }
+        let mut loaded = Self::load_disk(files, base)?;
+        if let (Some(Self::Disk(segment)), Some(cut)) = (&mut loaded, cut) {
+            segment.hide_from(cut);
+        }
+        Ok(loaded)
     }
 
     /// The memory copy of the segment at `base`; `None` if there is none. Whether it counts is for the caller to know.
@@ -54,6 +65,11 @@ impl Source {
             Err(LogFault::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Whether what lies at `offset` on disk was taken back when it was read, and is not shown.
+    pub fn is_cut_at(&self, offset: usize) -> bool {
+        matches!(self, Self::Disk(segment) if segment.hidden_from() == Some(offset))
     }
 
     pub const fn is_live(&self) -> bool {

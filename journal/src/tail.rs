@@ -54,10 +54,12 @@ impl Tail {
     /// As [`Tail::open`].
     pub fn open_files(files: LogFiles, start: Start) -> Result<Self, LogFault> {
         // Before the files are looked at: what is found there is of this generation, or of a later one, and then told.
-        let generation = read_marks(&files)?.generation();
+        let marks = read_marks(&files)?;
+        let generation = marks.generation();
         let head = head_that_counts(&files)?;
         let counted = if head.is_some() { files.clone() } else { files.clone().on_disk() };
         let mut bases = counted.all_bases()?;
+        bases.retain(|&base| marks.cut().is_none_or(|cut| base < cut));
         // Segments made ahead of need hold nothing, the header of the newest may be being written just now, and one that is
         // damaged is found by way of the segment before it.
         while let Some(&last) = bases.last() {
@@ -217,7 +219,8 @@ impl Tail {
             Some(promised) => return self.judge_disk(promised, bad).map(|()| false),
             None => self.promised()?,
         };
-        let growing = if bad.is_some() { look_closely } else { self.disk_word() != 0 };
+        let unclear = bad.is_some() || self.source.is_cut_at(self.offset);
+        let growing = if unclear { look_closely } else { self.disk_word() != 0 };
         if !self.source.is_live() && !self.attached() && self.position() >= promised && !growing {
             return Ok(false);
         }

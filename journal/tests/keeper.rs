@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Place, SEGMENT, Seen, append, assert_same, drain, header, payload, segment_files, sync};
 use cutline_journal::keeper::{FlushSettings, Keeper};
+use cutline_journal::layout::MARK_RUNNING;
 use cutline_journal::recover::{LogSettings, recover};
 use cutline_journal::{Appender, Blocked, Start, Tail};
 
@@ -473,7 +474,7 @@ fn a_log_that_cannot_close_leaves_those_after_it_in_memory() {
     keeper = keeper.run(&stop, |_| {});
     keeper.close().expect_err("the inputs cannot be closed");
     let mark = cutline_journal::marks::read_marks(&place.disk()).expect("read").newest.expect("a mark");
-    assert_eq!(mark.clean, 0, "outputs may not be cleanly on disk while inputs are not");
+    assert_eq!(mark.state, MARK_RUNNING, "outputs may not be cleanly on disk while inputs are not");
     assert_eq!(drain(&mut place.tail(Start::Oldest)).len(), 1);
     assert_eq!(place.recover().last_seq(), 1);
 }
