@@ -18,7 +18,8 @@ use bytemuck::bytes_of;
 use cutline_shm::region::Region;
 
 use crate::appender::Appender;
-use crate::fault::LogFault;
+use crate::fault::{Corruption, LogFault};
+use crate::frame::{Look, look};
 use crate::head::Head;
 use crate::layout::{HeadIdentity, MARK_CUTTING, MARK_RUNNING, Mark, SEGMENT_HEADER_BYTES, SegmentHeader, to_usize};
 use crate::log_keeper::LogKeeper;
@@ -119,8 +120,20 @@ impl Recovered {
         if let Some(live) = self.load_live(begin.base)? {
             return Ok(live.slice(0, begin.offset).unwrap_or_default().to_vec());
         }
+        let path = self.files.disk_segment(begin.base);
         let mut disk = DiskSegment::default();
-        disk.read(self.files.disk(), &self.files.disk_segment(begin.base), self.settings.segment_bytes)?;
+        disk.read(self.files.disk(), &path, self.settings.segment_bytes)?;
+        // They are written again, to memory and to disk: so they are read twice, and must be whole each time.
+        let mut offset = SEGMENT_HEADER_BYTES as usize;
+        while offset < begin.offset {
+            let Look::Frame(header) = look(&disk, begin.base, offset, None) else {
+                let what =
+                    "frame is not whole, though it was a moment ago: the disk gives other bytes each time".to_owned();
+                let (offset, position) = (offset as u64, begin.base + offset as u64);
+                return Err(LogFault::Corrupt(Corruption { path, offset, position, seq: 0, what }));
+            };
+            offset += header.length as usize;
+        }
         Ok(disk.slice(0, begin.offset).unwrap_or_default().to_vec())
     }
 

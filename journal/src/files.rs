@@ -104,24 +104,41 @@ impl LogFiles {
         Some(self.live.as_ref()?.join(segment_name(base)))
     }
 
-    /// Header of the segment at `base`, wherever it is; `None` if it is not there or not begun.
-    #[must_use]
-    pub fn header(&self, base: u64) -> Option<SegmentHeader> {
-        self.starts(base).find_map(|bytes| SegmentHeader::read(&bytes).ok())
+    /// Header of the segment at `base`, wherever it is; `None` if it is not there, not begun, or damaged.
+    ///
+    /// # Errors
+    /// [`LogFault::Io`]: what cannot be read is not taken as missing.
+    pub fn header(&self, base: u64) -> Result<Option<SegmentHeader>, LogFault> {
+        for start in self.starts(base) {
+            if let Ok(header) = SegmentHeader::read(&start?) {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the segment at `base` is there and was begun, be its header right or wrong.
-    #[must_use]
-    pub fn begun(&self, base: u64) -> bool {
-        self.starts(base).any(|bytes| bytes.iter().any(|&byte| byte != 0))
+    ///
+    /// # Errors
+    /// As [`LogFiles::header`].
+    pub fn begun(&self, base: u64) -> Result<bool, LogFault> {
+        for start in self.starts(base) {
+            if start?.iter().any(|&byte| byte != 0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What lies where the header of the segment at `base` is, in memory and then on disk.
-    fn starts(&self, base: u64) -> impl Iterator<Item = Start> {
+    fn starts(&self, base: u64) -> impl Iterator<Item = Result<Start, LogFault>> {
         let live = self.live_segment(base).map(|path| (&OsDisk as &dyn Disk, path));
         live.into_iter().chain([(self.disk(), self.disk_segment(base))]).filter_map(|(disk, path)| {
             let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-            disk.read_start(&path, &mut bytes).ok().map(|()| bytes)
+            match disk.read_start(&path, &mut bytes) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => None,
+                read => Some(read.map(|()| bytes).map_err(LogFault::io("read", &path))),
+            }
         })
     }
 

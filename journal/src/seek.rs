@@ -79,11 +79,12 @@ impl Tail {
     /// leads there, and then it is named.
     fn start_at_last(&mut self, bases: &[u64], fits: impl Fn(u64) -> bool) -> Result<(), LogFault> {
         let files = self.counted_files();
-        let last = bases.iter().rev().find(|&&base| files.header(base).is_some_and(|header| fits(header.first_seq)));
-        match last {
-            Some(&base) => self.start_at(base),
-            None => Ok(()),
+        for &base in bases.iter().rev() {
+            if files.header(base)?.is_some_and(|header| fits(header.first_seq)) {
+                return self.start_at(base);
+            }
         }
+        Ok(())
     }
 
     fn skip_while(&mut self, more: impl Fn(&Self) -> bool) -> Result<(), LogFault> {

@@ -63,7 +63,7 @@ impl Tail {
         // Segments made ahead of need hold nothing, the header of the newest may be being written just now, and one that is
         // damaged is found by way of the segment before it.
         while let Some(&last) = bases.last() {
-            if counted.header(last).is_some() || bases.len() == 1 && counted.begun(last) {
+            if counted.header(last)?.is_some() || bases.len() == 1 && counted.begun(last)? {
                 break;
             }
             bases.pop();
@@ -265,7 +265,9 @@ impl Tail {
         }
         let base = self.base + self.segment_bytes;
         let prepared = self.take_prepared(base);
-        if prepared.is_none() && (base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base)) {
+        if prepared.is_none()
+            && (base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base)?)
+        {
             return if self.attached() && self.idle_for_long() { self.look_around() } else { Ok(false) };
         }
         let loaded = if prepared.is_some() { prepared } else { self.load(base)? };

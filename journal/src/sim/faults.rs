@@ -5,9 +5,9 @@
 pub struct Faults {
     /// Most bytes that all files may have together; `None` is no limit. Beyond it there is no space left.
     pub capacity_bytes: Option<u64>,
-    /// A write fails with an I/O error; a part of it may have been written.
+    /// A write fails with an I/O error; some of its first sectors may have been written.
     pub write_one_in: u32,
-    /// A write takes fewer bytes than it was given, at least one.
+    /// A write takes fewer bytes than it was given, up to the end of a sector.
     pub short_write_one_in: u32,
     /// A flush fails with an I/O error. What waited for it is clean from then on: the disk has any part of it, and the page
     /// cache either goes on showing it or has lost it too, as Linux does.

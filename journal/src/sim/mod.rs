@@ -29,10 +29,21 @@ pub use self::faults::Faults;
 use self::state::State;
 use crate::disk::{Access, Disk, DiskFile};
 
+/// What somebody wants to do between two steps.
+type Visit = Box<dyn FnOnce() + Send>;
+
 /// A simulated disk; clones are the same one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// The next one, and before which step.
+    visit: Arc<Mutex<Option<(u64, Visit)>>>,
+}
+
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimDisk").field("steps", &self.steps()).finish_non_exhaustive()
+    }
 }
 
 impl SimDisk {
@@ -43,12 +54,22 @@ impl SimDisk {
     }
 
     fn of(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), visit: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Whoever panicked did so outside: no call here leaves a half-made state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state for a call that may take a step.
+    fn stepping(&self) -> MutexGuard<'_, State> {
+        let steps = self.steps();
+        let due = self.visit.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(before, _)| *before == steps);
+        if let Some((_, visit)) = due {
+            visit();
+        }
+        self.state()
     }
 
     /// From here on these faults happen.
@@ -65,6 +86,12 @@ impl SimDisk {
     /// When so many steps are done, every further one fails and changes nothing; reads go on.
     pub fn stop_at(&self, steps: u64) {
         self.state().stop_at = Some(steps);
+    }
+
+    /// Calls `visit` once, before the step of this number: what a follower sees in the middle of another's work. It may use
+    /// this disk.
+    pub fn visit_before(&self, step: u64, visit: impl FnOnce() + Send + 'static) {
+        *self.visit.lock().unwrap_or_else(PoisonError::into_inner) = Some((step, Box::new(visit)));
     }
 
     /// Whether a step was refused or will be.
@@ -137,12 +164,12 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
-        let node = self.state().open(path, access)?;
+        let node = self.stepping().open(path, access)?;
         Ok(Box::new(SimFile { disk: self.clone(), path: path.to_owned(), node }))
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.state().create_dir(dir)
+        self.stepping().create_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
@@ -150,11 +177,11 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.state().remove(path)
+        self.stepping().remove(path)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.state().sync_dir(dir)
+        self.stepping().sync_dir(dir)
     }
 
     fn create_region(&self, path: &Path, len_bytes: usize) -> Result<Region, RegionFault> {
@@ -186,24 +213,24 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.disk.state().write(self.node, &self.path, bytes, offset)
+        self.disk.stepping().write(self.node, &self.path, bytes, offset)
     }
 
     fn reserve(&self, len: u64) -> io::Result<()> {
-        let mut state = self.disk.state();
+        let mut state = self.disk.stepping();
         let len = len.max(state.len(self.node));
         state.set_len(self.node, &self.path, len)
     }
 
     fn zero_range(&self, from: u64, to: u64) -> io::Result<()> {
-        self.disk.state().zero(self.node, &self.path, from, to)
+        self.disk.stepping().zero(self.node, &self.path, from, to)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.state().set_len(self.node, &self.path, len)
+        self.disk.stepping().set_len(self.node, &self.path, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.state().sync(self.node, &self.path)
+        self.disk.stepping().sync(self.node, &self.path)
     }
 }

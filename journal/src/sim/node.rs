@@ -6,7 +6,7 @@ use super::faults::Random;
 use crate::layout::to_usize;
 
 /// What a disk writes as a whole or not at all, bytes.
-const SECTOR_BYTES: usize = 512;
+pub(super) const SECTOR_BYTES: usize = 512;
 /// Sectors by which a misdirected write is off at most.
 const OFF_SECTORS_MAX: u64 = 8;
 

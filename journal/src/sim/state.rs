@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::faults::{Faults, Random};
-use super::node::{Luck, Node};
+use super::node::{Luck, Node, SECTOR_BYTES};
 use crate::disk::Access;
 use crate::layout::to_usize;
 
@@ -190,12 +190,13 @@ impl State {
         self.step("write", path, Some((offset, bytes.len() as u64)))?;
         let (mut len, at) = (bytes.len() as u64, to_usize(offset));
         if self.random.one_in(self.faults.write_one_in) {
-            let part = self.random.below(len + 1).min(self.len(node).saturating_sub(offset));
+            let part = whole_sectors(offset, self.random.below(len + 1)).min(self.len(node).saturating_sub(offset));
             self.nodes[node].write(at, &bytes[..to_usize(part)]);
             return Err(Errno::IO.into());
         }
         if len > 1 && self.random.one_in(self.faults.short_write_one_in) {
-            len = 1 + self.random.below(len - 1);
+            let part = whole_sectors(offset, 1 + self.random.below(len - 1));
+            len = if part == 0 { len } else { part };
         }
         let beyond = (offset + len).saturating_sub(self.len(node));
         len = len.saturating_sub(beyond.saturating_sub(self.free_bytes()));
@@ -295,6 +296,12 @@ impl State {
             _ => None,
         }
     }
+}
+
+/// As many of `len` bytes from `offset` on as end with a sector: a system that is interrupted stops there.
+fn whole_sectors(offset: u64, len: u64) -> u64 {
+    let end = offset + len;
+    (end - end % SECTOR_BYTES as u64).saturating_sub(offset)
 }
 
 fn apply(names: &mut BTreeMap<PathBuf, Entry>, change: NameChange) {
