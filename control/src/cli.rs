@@ -33,6 +33,9 @@ pub enum Command {
     Dump(Dump),
     /// Follow the published events from another process.
     Tail(Tail),
+    /// Look at a log as it lies in its files: segments, frames, what is bad; or cut it off.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Say what is wrong with the logs and what can be done; with --write make anew what others give.
     Repair(Repair),
     /// Check a configuration: all of its problems, or the topology that it gives.
@@ -198,6 +201,85 @@ pub struct Tail {
     /// The engine's bytes as they are, not as canonical JSON.
     #[arg(long)]
     pub raw: bool,
+}
+
+/// One of the three logs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogName {
+    /// Receipts.
+    Inputs,
+    /// Decisions.
+    Runs,
+    /// Outcomes.
+    Outputs,
+}
+
+impl LogName {
+    /// Its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inputs => "inputs",
+            Self::Runs => "runs",
+            Self::Outputs => "outputs",
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum LogCommand {
+    /// Segments, sizes, sequences, generation, mark, watermarks, end.
+    Describe(LogArgs),
+    /// Read every frame: checksum, sequence, position; where the first bad byte is.
+    Check(LogArgs),
+    /// Print frames with decoded headers, one JSON object each.
+    Dump(LogDump),
+    /// End the log at a position. Without --write it only says what it would do.
+    Truncate(LogTruncate),
+}
+
+#[derive(Args)]
+pub struct LogArgs {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Which log; all of them if it is left out.
+    pub log: Option<LogName>,
+    /// One canonical JSON object per log instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct LogDump {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Which log.
+    pub log: LogName,
+    /// Position of the first frame.
+    #[arg(long, value_name = "POSITION")]
+    pub from: Option<u64>,
+    /// Position of the last frame, or behind it.
+    #[arg(long, value_name = "POSITION")]
+    pub to: Option<u64>,
+    /// The payload too, as base64.
+    #[arg(long)]
+    pub payload: bool,
+}
+
+#[derive(Args)]
+pub struct LogTruncate {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Which log.
+    pub log: LogName,
+    /// Position of the first frame to go.
+    #[arg(long, value_name = "POSITION")]
+    pub at: u64,
+    /// Do it, instead of saying what would be done.
+    #[arg(long)]
+    pub write: bool,
 }
 
 #[derive(Args)]

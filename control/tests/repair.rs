@@ -129,6 +129,11 @@ fn what_cannot_be_made_anew_is_named_with_what_can_be_kept() {
             assert!(said.contains(part), "{part:?} is not in: {said}");
         }
         assert!(!missing.exists(), "nothing was changed");
+        let at = said.split(" --at ").nth(1).unwrap().split('`').next().unwrap();
+        assert!(
+            succeed(&["log", "truncate", &data, log, "--at", at]).contains("nothing was changed"),
+            "the advice can be followed"
+        );
         fs::write(missing, bytes).unwrap();
         succeed(&["verify", &data]);
     }

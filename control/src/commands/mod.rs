@@ -8,6 +8,7 @@ mod dump;
 mod explain;
 pub mod generate;
 mod live;
+mod log;
 mod repair;
 mod room;
 mod signals;
@@ -75,6 +76,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Explain(args) => explain::explain(&args),
         Command::Dump(args) => dump::dump(&args),
         Command::Tail(args) => tail::tail(&args),
+        Command::Log(command) => log::log(&command),
         Command::Repair(args) => repair::repair(&args),
         Command::Check(args) => check::check(&args),
         Command::Stat(args) => stat::stat(&args),
