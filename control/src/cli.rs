@@ -27,6 +27,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Recompute every run from the logs and compare it with what was published.
     Verify(Verify),
+    /// Run another cadence over the recorded receipts, and show what would be otherwise.
+    Whatif(WhatIf),
     /// Tell why a run is what it is: its cut, what was selected and what was not, its outcome and what to do about it.
     Explain(Explain),
     /// Print a log as canonical JSON lines.
@@ -127,6 +129,40 @@ pub struct Verify {
     /// Go on with what comes until SIGINT or SIGTERM; the first difference ends it with exit code 1.
     #[arg(long, conflicts_with_all = ["to_seq", "to_ms"])]
     pub follow: bool,
+}
+
+/// A cadence.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Every interval from the first tick on.
+    Timer,
+    /// A delay after every multiple of the interval.
+    Boundary,
+}
+
+#[derive(Args)]
+pub struct WhatIf {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// scheduler.mode; as recorded if it is left out, like the others.
+    #[arg(long)]
+    pub mode: Option<Mode>,
+    /// scheduler.interval_ms.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    pub interval: Option<i64>,
+    /// scheduler.delay_ms.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    pub delay: Option<i64>,
+    /// Call the engine too, and compare outcomes.
+    #[arg(long)]
+    pub engine: bool,
+    /// Most runs that are told one by one.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: usize,
+    /// One canonical JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

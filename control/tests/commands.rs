@@ -17,14 +17,16 @@ const LOGS: i32 = 1;
 const USAGE: i32 = 2;
 const MACHINE: i32 = 3;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: &[&str] = &[
     "demo",
     "run",
     "backfill",
     "verify",
+    "whatif",
     "explain",
     "dump",
     "tail",
+    "log",
     "repair",
     "check",
     "stat",

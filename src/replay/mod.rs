@@ -3,3 +3,4 @@
 pub mod explain;
 pub mod records;
 pub mod verify;
+pub mod whatif;

@@ -5,8 +5,8 @@
 //! section 7: planned times, attempts, and the outcomes engine_timeout, engine_unavailable and shutdown. With a window also what
 //! lies before it: see [`Window`]. Cold; one thread.
 
-mod calls;
-mod decisions;
+pub(super) mod calls;
+pub(super) mod decisions;
 mod evidence;
 mod inputs;
 mod outcome;

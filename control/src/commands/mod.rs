@@ -16,6 +16,7 @@ mod stat;
 mod survey;
 mod tail;
 mod verify;
+mod whatif;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -73,6 +74,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Run(args) => live::run(&args),
         Command::Backfill(args) => backfill::backfill(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Whatif(args) => whatif::whatif(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Dump(args) => dump::dump(&args),
         Command::Tail(args) => tail::tail(&args),

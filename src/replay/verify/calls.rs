@@ -11,7 +11,7 @@ use crate::model::frames::Failure;
 use crate::model::run_id::EngineMode;
 
 /// By what outcomes are made.
-pub(super) struct Calling {
+pub(in crate::replay) struct Calling {
     pub engine: Box<dyn Engine>,
     pub mode: EngineMode,
     pub limits: AnswerLimits,
@@ -19,14 +19,14 @@ pub(super) struct Calling {
 }
 
 /// How a run ends.
-pub(super) struct Ended {
+pub(in crate::replay) struct Ended {
     pub failure: Option<Failure>,
     /// Detail of the failure.
     pub detail: String,
 }
 
 /// See the module.
-pub(super) struct Calls {
+pub(in crate::replay) struct Calls {
     snapshots: Lookup,
     calling: Option<Calling>,
     states: States,

@@ -33,7 +33,7 @@ pub(super) enum Expected {
 }
 
 /// A run that was recomputed up to its outcome.
-pub(super) struct Run {
+pub(in crate::replay) struct Run {
     pub run: RunHeader,
     pub symbol: String,
     pub symbol_id: u32,
