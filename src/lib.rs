@@ -10,3 +10,4 @@ pub mod plane;
 pub mod publish;
 pub mod replay;
 pub mod sequence;
+pub mod sim;

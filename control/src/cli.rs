@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cutline::sim::plan::{Lanes, Troubles};
 
 use crate::generate::{EVENTS_PER_SECOND_MAX, INTERVAL_MAX_MS, INTERVAL_MIN_MS, START_MAX_MS, SYMBOLS_MAX};
 
@@ -46,6 +47,8 @@ pub enum Command {
     Stat(Stat),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
+    /// Simulate the pipeline with everything that can go wrong, and check every promise.
+    Sim(Sim),
     /// Measure how fast the data plane is on this machine.
     Bench(crate::bench::Args),
     /// What `bench` runs in other processes.
@@ -367,6 +370,31 @@ pub struct Generate {
     /// Send at the feed's own pace instead of as fast as possible.
     #[arg(long)]
     pub paced: bool,
+}
+
+#[derive(Args, Clone)]
+pub struct Sim {
+    /// First seed; the same seed gives the same steps.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// So many seeds, from the first on.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub seeds: u64,
+    /// Number of lanes: 1, 2 or 5. Without it every start draws one.
+    #[arg(long, value_name = "LANES", value_parser = crate::commands::sim::parse_lanes)]
+    pub topology: Option<Lanes>,
+    /// Begin no further seed after so many seconds.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<u64>,
+    /// What may go wrong: all, none, or some of crash,power,stop,disk,clock,engine,feed.
+    #[arg(long, default_value = "all", value_name = "LIST", value_parser = Troubles::parse)]
+    pub faults: Troubles,
+    /// Show the last steps before a failure.
+    #[arg(long)]
+    pub trace: bool,
+    /// Go on after a failure.
+    #[arg(long)]
+    pub keep_going: bool,
 }
 
 fn parse_start(text: &str) -> Result<cutline_journal::Start, String> {

@@ -64,7 +64,7 @@ impl LogFiles {
 
     /// The same files, as their log's owner reads them: everything committed, on disk or not.
     #[must_use]
-    pub(crate) fn for_owner(mut self) -> Self {
+    pub fn for_owner(mut self) -> Self {
         self.owner = true;
         self
     }

@@ -386,7 +386,8 @@ impl Stage for CutStage {
     }
 
     fn housekeep(&mut self, now_ns: i64) {
-        if self.time == TimeSource::Clock {
+        // Never between a tick and its runs: whoever reads the log takes the tick to end with another frame.
+        if self.time == TimeSource::Clock && self.deciding.is_none() {
             self.record_clock_step(now_ns);
         }
         self.inputs.refresh();

@@ -151,6 +151,9 @@ impl Lane {
                 blocked += 1;
             } else {
                 idle += 1;
+            }
+            // While it stops also after work: on a slow lane each cycle may find a watermark to pass on.
+            if stopping || !(worked || waits) {
                 self.drop_what_is_done(now_ns);
             }
             if now_ns >= housekept_ns.saturating_add(HOUSEKEEP_INTERVAL_NS) {

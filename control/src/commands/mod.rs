@@ -12,6 +12,7 @@ mod log;
 mod repair;
 mod room;
 mod signals;
+pub mod sim;
 mod stat;
 mod survey;
 mod tail;
@@ -83,6 +84,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Check(args) => check::check(&args),
         Command::Stat(args) => stat::stat(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Sim(args) => sim::sim(&args),
         Command::Bench(args) => crate::bench::bench(&args),
         Command::BenchPeer(role) => crate::bench::play(&role),
         Command::Completions { shell } => {

@@ -1,0 +1,353 @@
+//! CONTRACTS.md once more, plainly: from the receipts and the planned times everything else is computed anew, over a `Vec` and with none
+//! of the code that the stages use, and compared with what was recorded.
+//!
+//! Section numbers are those of CONTRACTS.md. The engine is the simulation's; what it answers to a line is in [`super::engine`] and,
+//! written a second time, in [`Oracle::outcome`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::engine;
+use super::facts::Facts;
+
+/// The part of the configuration that outputs follow from.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Distance between two ticks, ms.
+    pub interval_ms: i64,
+    /// Boundary mode's delay, ms; `None` is a timer.
+    pub delay_ms: Option<i64>,
+    /// Hysteresis mode.
+    pub keeps_state: bool,
+    /// The symbols that get runs; `None` is all seen.
+    pub listed: Option<Vec<String>>,
+    /// Most symbols that get runs.
+    pub symbols_max: usize,
+}
+
+/// What may have happened to an engine, and so be found in the record without following from the logs (section 7).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Excuses {
+    /// The engine was not there at times.
+    pub down: bool,
+    /// There were clean stops.
+    pub stopped: bool,
+}
+
+/// What was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Receipts.
+    pub receipts: u64,
+    /// Ticks.
+    pub ticks: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Symbols of the largest tick.
+    pub widest: u64,
+}
+
+/// An event of a symbol that counts.
+struct Event {
+    seq: u64,
+    event_type: String,
+    /// `normalized` of SnapshotInputs with an integer timestamp.
+    snapshot: Option<(i64, Value)>,
+}
+
+/// A run as it must be.
+struct Run {
+    id: String,
+    symbol: String,
+    engine_ms: i64,
+    planned_ms: i64,
+    cut: (u64, u64),
+    counts: Value,
+    selected: Option<Value>,
+}
+
+/// See the module.
+struct Oracle<'a> {
+    rules: &'a Rules,
+    facts: &'a Facts,
+    excuses: Excuses,
+    /// Events by symbol, in order.
+    events: BTreeMap<String, Vec<Event>>,
+    /// Last end of each symbol's cuts.
+    cut_ends: BTreeMap<String, u64>,
+    runs: Vec<Run>,
+    totals: Totals,
+}
+
+/// Checks everything that is recorded.
+///
+/// # Errors
+/// What does not follow, as text.
+pub fn check(rules: &Rules, facts: &Facts, excuses: Excuses) -> Result<Totals, String> {
+    let (events, cut_ends) = (BTreeMap::new(), BTreeMap::new());
+    let mut oracle = Oracle { rules, facts, excuses, events, cut_ends, runs: Vec::new(), totals: Totals::default() };
+    oracle.receipts()?;
+    oracle.decisions()?;
+    oracle.outputs()?;
+    Ok(oracle.totals)
+}
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+/// Reads a line as section 1 has it: symbol, event type, `normalized`; `None` if it is no envelope.
+pub fn read_line(line: &[u8]) -> Option<(String, String, Value)> {
+    let event: Value = serde_json::from_slice(line).ok()?;
+    let name = |key: &str| event[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let optional_text = ["source_event_id", "channel", "payload_content_type", "payload_hash"];
+    let sound = depth(&event) <= 64
+        && event["schema"] == "raw_market_event"
+        && event["schema_version"] == "1"
+        && name("source_id").is_some()
+        && event.get("exchange_ts_ms").is_some_and(|value| value.is_null() || value.is_i64())
+        && event["recv_ts_ms"].is_i64()
+        && event["raw_payload"].is_string()
+        && optional_text.iter().all(|key| event[*key].is_null() || event[*key].is_string())
+        && (event["source_seq"].is_null() || event["source_seq"].is_i64())
+        && event["normalized"].is_object();
+    if !sound {
+        return None;
+    }
+    Some((name("symbol")?, name("event_type")?, event["normalized"].clone()))
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+impl Oracle<'_> {
+    /// Section 2: `ingest_seq` from 1, +1 each; `ingest_ts` never decreases. Section 4: which symbols are seen.
+    fn receipts(&mut self) -> Result<(), String> {
+        let mut last_ns = i64::MIN;
+        for (receipt, seq) in self.facts.receipts.iter().zip(1..) {
+            ensure(receipt.seq == seq, || format!("receipt {seq} has ingest_seq {}", receipt.seq))?;
+            ensure(receipt.ts_ns >= last_ns, || format!("ingest_ts of receipt {seq} goes back"))?;
+            last_ns = receipt.ts_ns;
+            self.totals.receipts += 1;
+            let Some((symbol, event_type, normalized)) = read_line(&receipt.line) else { continue };
+            if !self.events.contains_key(&symbol) && self.events.len() == self.rules.symbols_max {
+                continue;
+            }
+            let snapshot = (event_type == "SnapshotInputs").then(|| normalized["timestamp_ms"].as_i64()).flatten();
+            let snapshot = snapshot.map(|timestamp_ms| (timestamp_ms, normalized));
+            self.events.entry(symbol).or_default().push(Event { seq, event_type, snapshot });
+        }
+        Ok(())
+    }
+
+    /// Section 4: ticks, and each run of each tick.
+    fn decisions(&mut self) -> Result<(), String> {
+        let mut last_planned: Option<i64> = None;
+        let mut expected: VecDeque<Run> = VecDeque::new();
+        for (index, frame) in self.facts.decisions.iter().enumerate() {
+            let kind = frame["frame"].as_str().unwrap_or_default();
+            ensure(index > 0 || kind == "config", || format!("the runs log begins with {frame}"))?;
+            let open = expected.front().map(|run| run.id.clone());
+            if !matches!(kind, "started" | "clock_step") {
+                ensure(open.is_none(), || format!("run {open:?} was not started before {frame}"))?;
+            }
+            match kind {
+                "config" | "clock_step" => {}
+                "ticks_skipped" => last_planned = Some(self.skipped(frame, last_planned)?),
+                "tick" => {
+                    let planned_ms = frame["planned_ts_ms"].as_i64().unwrap_or(0);
+                    self.planned(planned_ms, last_planned)?;
+                    last_planned = Some(planned_ms);
+                    expected = self.tick(planned_ms, frame)?;
+                }
+                "started" => {
+                    let Some(run) = expected.pop_front() else { return Err(format!("no tick has {frame}")) };
+                    self.started(&run, frame)?;
+                    self.runs.push(run);
+                }
+                _ => return Err(format!("unknown decision {frame}")),
+            }
+        }
+        ensure(expected.is_empty(), || format!("{} runs of the last tick were not started", expected.len()))
+    }
+
+    fn planned(&self, planned_ms: i64, last: Option<i64>) -> Result<(), String> {
+        let follows = match (last, self.rules.delay_ms) {
+            (Some(last), _) => planned_ms == last + self.rules.interval_ms,
+            (None, Some(delay_ms)) => (planned_ms - delay_ms) % self.rules.interval_ms == 0,
+            (None, None) => true,
+        };
+        ensure(follows, || format!("a tick is planned at {planned_ms} after {last:?}"))
+    }
+
+    fn skipped(&self, frame: &Value, last: Option<i64>) -> Result<i64, String> {
+        let at = |key: &str| frame[key].as_i64().unwrap_or(i64::MIN);
+        let (from, to, count) = (at("from_planned_ts_ms"), at("to_planned_ts_ms"), at("count"));
+        let interval = self.rules.interval_ms;
+        let follows =
+            last.is_some_and(|last| from == last + interval) && to - from == (count - 1) * interval && count > 0;
+        ensure(follows, || format!("{frame} after a tick at {last:?}"))?;
+        Ok(to)
+    }
+
+    fn tick(&mut self, planned_ms: i64, frame: &Value) -> Result<VecDeque<Run>, String> {
+        let engine_ms = planned_ms - self.rules.delay_ms.unwrap_or(0);
+        let cut_end = self.facts.receipts.partition_point(|receipt| receipt.ts_ns <= planned_ms * 1_000_000) as u64;
+        let is_listed = |symbol: &String| self.rules.listed.as_ref().is_none_or(|list| list.contains(symbol));
+        let (mut runs, mut skipped) = (VecDeque::new(), 0);
+        for (symbol, events) in self.events.iter().filter(|(symbol, _)| is_listed(symbol)) {
+            let Some(first) = events.first().filter(|first| first.seq <= cut_end) else { continue };
+            let cut_start = self.cut_ends.get(symbol).map_or(first.seq, |end| end + 1);
+            if cut_start > cut_end {
+                skipped += 1;
+                continue;
+            }
+            let from = events.partition_point(|event| event.seq < cut_start);
+            let within = &events[from..events.partition_point(|event| event.seq <= cut_end)];
+            let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+            within.iter().for_each(|event| *counts.entry(&event.event_type).or_default() += 1);
+            let selected = within.iter().rev().filter_map(|event| event.snapshot.as_ref());
+            let selected = selected.into_iter().find(|(timestamp_ms, _)| *timestamp_ms == engine_ms);
+            let mode = if self.rules.keeps_state { "hysteresis" } else { "truth" };
+            let id = Sha256::digest(format!("{symbol}|{engine_ms}|{cut_end}|{mode}"));
+            runs.push_back(Run {
+                id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+                symbol: symbol.clone(),
+                engine_ms,
+                planned_ms,
+                cut: (cut_start, cut_end),
+                counts: json!(counts),
+                selected: selected.map(|(_, normalized)| normalized.clone()),
+            });
+        }
+        self.cut_ends.extend(runs.iter().map(|run| (run.symbol.clone(), cut_end)));
+        self.totals.ticks += 1;
+        self.totals.runs += runs.len() as u64;
+        self.totals.widest = self.totals.widest.max(runs.len() as u64);
+        let expected = json!({"cut_end_ingest_seq": cut_end, "engine_timestamp_ms": engine_ms, "frame": "tick",
+            "planned_ts_ms": planned_ms, "runs": runs.len(), "skipped": skipped});
+        ensure(*frame == expected, || format!("the tick is {frame}, and should be {expected}"))?;
+        Ok(runs)
+    }
+
+    /// What every record of a run says of it.
+    fn same_run(&self, run: &Run, record: &Value) -> Result<(), String> {
+        let expected = [
+            ("run_id", json!(run.id)),
+            ("symbol", json!(run.symbol)),
+            ("engine_timestamp_ms", json!(run.engine_ms)),
+            ("cut_start_ingest_seq", json!(run.cut.0)),
+            ("cut_end_ingest_seq", json!(run.cut.1)),
+            ("cut_kind", json!(if self.rules.delay_ms.is_some() { "boundary" } else { "timer" })),
+            ("engine_mode", json!(if self.rules.keeps_state { "hysteresis" } else { "truth" })),
+            ("counts_by_event_type", run.counts.clone()),
+        ];
+        match expected.iter().find(|(key, value)| record[*key] != *value) {
+            Some((key, value)) => Err(format!("{key} should be {value} in {record}")),
+            None => Ok(()),
+        }
+    }
+
+    fn started(&self, run: &Run, frame: &Value) -> Result<(), String> {
+        ensure(frame["planned_ts_ms"] == run.planned_ms, || format!("planned_ts_ms in {frame}"))?;
+        self.same_run(run, frame)
+    }
+
+    /// Sections 3 and 5: every run's events, once, in order, and what they say.
+    fn outputs(&mut self) -> Result<(), String> {
+        let mut events = self.facts.events.iter();
+        let mut records = self.facts.states.iter();
+        let mut states: BTreeMap<&str, String> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        for run in &self.runs {
+            ensure(ids.insert(&run.id), || format!("run {} is started twice", run.id))?;
+            let mut next = |event_type: &str| -> Result<&Value, String> {
+                let Some(event) = events.next() else {
+                    return Err(format!("run {} of {} has no {event_type}", run.id, run.symbol));
+                };
+                self.same_run(run, event)?;
+                let plain = event["schema"] == "orchestrator_event" && event["schema_version"] == "1";
+                ensure(plain && event["attempt"].as_i64().is_some_and(|attempt| attempt >= 1), || format!("{event}"))?;
+                Ok(event)
+            };
+            let started = next("EngineRunStarted")?;
+            let is_start = started["event_type"] == "EngineRunStarted" && started["payload"].is_null();
+            ensure(is_start, || format!("a run begins with {started}"))?;
+            let second = next("outcome")?;
+            let state = states.get(run.symbol.as_str()).cloned().unwrap_or_default();
+            let outcome = self.outcome(run, &state, second)?;
+            let Ok(new_state) = outcome else { continue };
+            if !self.rules.keeps_state {
+                continue;
+            }
+            let completed = next("EngineRunCompleted")?;
+            let selected = &second["payload"]["hysteresis_decision"]["selected_output"];
+            let same =
+                completed["event_type"] == "EngineRunCompleted" && completed["payload"]["regime_output"] == *selected;
+            ensure(same, || format!("{completed} after {second}"))?;
+            let Some(record) = records.next() else { return Err(format!("run {} has no state", run.id)) };
+            let same = record["run_id"] == run.id && record["symbol"] == run.symbol && record["state"] == new_state;
+            ensure(same, || format!("the state after {} should be {new_state}, it is {record}", run.id))?;
+            states.insert(&run.symbol, new_state);
+        }
+        ensure(events.next().is_none(), || "there are more events than runs have".to_owned())?;
+        ensure(records.next().is_none(), || "there are more states than runs have".to_owned())
+    }
+
+    /// Compares the event that ends a run (in hysteresis mode the one before it) with what the engine says to the selected
+    /// line. The new state, or that it failed.
+    fn outcome(&self, run: &Run, state: &str, event: &Value) -> Result<Result<String, ()>, String> {
+        let failed = |kind: &str| event["event_type"] == "EngineRunFailed" && event["payload"]["error_kind"] == kind;
+        let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
+        let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
+        let excused = self.excuses.stopped && failed("shutdown")
+            || price.is_some() && self.excuses.down && failed("engine_unavailable")
+            || behaviour == Some(engine::TIMES_OUT) && failed("engine_timeout");
+        let (Some(price), Some(normalized)) = (price, &run.selected) else {
+            let missing =
+                failed("missing_snapshot_inputs") && event["payload"]["error_detail"] == "missing SnapshotInputs";
+            return ensure(excused || missing, || format!("a run without SnapshotInputs ends with {event}"))
+                .map(|()| Err(()));
+        };
+        if excused {
+            return Ok(Err(()));
+        }
+        let kind = match behaviour {
+            Some(engine::FAILS) => "engine_failure",
+            Some(engine::WRONG | engine::TOO_LONG) => "engine_output_invalid",
+            Some(engine::REFUSES_STATE) if self.rules.keeps_state => "hysteresis_state_failure",
+            _ => "",
+        };
+        if !kind.is_empty() {
+            return ensure(failed(kind), || format!("{kind} is due, and there is {event}")).map(|()| Err(()));
+        }
+        let new_state = engine::next_state(state.as_bytes(), &price);
+        let more = if self.rules.keeps_state { format!("/{new_state}") } else { String::new() };
+        let drivers = [
+            format!("vwap={}", text(&normalized["market"], "vwap")),
+            format!("oi={}", text(&normalized["derivatives"], "open_interest")),
+        ];
+        let output = json!({"symbol": run.symbol, "timestamp": run.engine_ms, "regime": format!("P{price}{more}"),
+            "confidence": 0.5, "drivers": drivers, "invalidations": [], "permissions": []});
+        let (event_type, found) = if self.rules.keeps_state {
+            ("HysteresisDecisionPublished", &event["payload"]["hysteresis_decision"]["selected_output"])
+        } else {
+            ("EngineRunCompleted", &event["payload"]["regime_output"])
+        };
+        let same = event["event_type"] == event_type && *found == output;
+        ensure(same, || format!("a {event_type} with {output} is due, and there is {event}"))?;
+        Ok(Ok(new_state))
+    }
+}
+
+/// A field as the engine of a simulation shows it.
+fn text(section: &Value, key: &str) -> String {
+    section.get(key).map_or_else(|| "missing".to_owned(), Value::to_string)
+}

@@ -1,0 +1,282 @@
+//! What a seed chooses before anything happens: configuration, load and how often what goes wrong. Plain data.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::feed::Moment;
+use super::random::Random;
+use crate::config::Config;
+use crate::plane::topology::StageId;
+use crate::sequence::stage::TimeSource;
+
+/// Kinds of trouble that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Troubles {
+    /// A process dies, between two steps or inside of a call to the disk.
+    pub crash: bool,
+    /// A machine dies.
+    pub power: bool,
+    /// Clean stops and restarts.
+    pub stop: bool,
+    /// The disk refuses, is slow, full or misread.
+    pub disk: bool,
+    /// The machine's clock is set.
+    pub clock: bool,
+    /// The engine dies and comes back.
+    pub engine: bool,
+    /// Lines that are no envelopes.
+    pub feed: bool,
+}
+
+impl Troubles {
+    /// All of them.
+    pub const ALL: Self =
+        Self { crash: true, power: true, stop: true, disk: true, clock: true, engine: true, feed: true };
+    /// None of them.
+    pub const NONE: Self =
+        Self { crash: false, power: false, stop: false, disk: false, clock: false, engine: false, feed: false };
+    /// Their names, for people.
+    pub const NAMES: [&str; 7] = ["crash", "power", "stop", "disk", "clock", "engine", "feed"];
+
+    fn slots(&mut self) -> [&mut bool; 7] {
+        [
+            &mut self.crash,
+            &mut self.power,
+            &mut self.stop,
+            &mut self.disk,
+            &mut self.clock,
+            &mut self.engine,
+            &mut self.feed,
+        ]
+    }
+
+    /// Those of a list of names, `all` or `none`.
+    ///
+    /// # Errors
+    /// A name that is not known.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => return Ok(Self::ALL),
+            "none" => return Ok(Self::NONE),
+            _ => {}
+        }
+        let mut troubles = Self::NONE;
+        for name in text.split(',') {
+            let Some(index) = Self::NAMES.iter().position(|known| *known == name) else {
+                return Err(format!("{name:?} is no kind of fault; known are {}, all, none", Self::NAMES.join(", ")));
+            };
+            *troubles.slots()[index] = true;
+        }
+        Ok(troubles)
+    }
+
+    /// What [`Troubles::parse`] reads.
+    #[must_use]
+    pub fn text(mut self) -> String {
+        if self == Self::ALL {
+            return "all".to_owned();
+        }
+        let slots = self.slots();
+        let on: Vec<&str> = Self::NAMES.iter().zip(slots).filter(|(_, on)| **on).map(|(name, _)| *name).collect();
+        if on.is_empty() { "none".to_owned() } else { on.join(",") }
+    }
+}
+
+/// Which stages share a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// All of them.
+    One,
+    /// Ingest and sequence; the others.
+    Two,
+    /// Each alone.
+    Five,
+}
+
+impl Lanes {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Five];
+
+    /// By the number of lanes.
+    #[must_use]
+    pub fn from_count(count: u32) -> Option<Self> {
+        match count {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            5 => Some(Self::Five),
+            _ => None,
+        }
+    }
+
+    /// The number of lanes.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Five => 5,
+        }
+    }
+
+    fn groups(self) -> Vec<&'static [StageId]> {
+        match self {
+            Self::One => vec![&StageId::ALL],
+            Self::Two => vec![&StageId::ALL[..2], &StageId::ALL[2..]],
+            Self::Five => StageId::ALL.chunks(1).collect(),
+        }
+    }
+}
+
+/// What a seed chooses.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where time comes from: the simulated clock, or the receipts of a capture.
+    pub time: TimeSource,
+    /// Feeds, each a source.
+    pub feeds: usize,
+    /// Symbols that the feeds speak of.
+    pub symbols: usize,
+    /// Lines that all feeds send together.
+    pub lines: u64,
+    /// Most lines sent at once.
+    pub burst: u64,
+    /// Steps of the safety phase.
+    pub steps: u64,
+    /// Distance between two ticks, ms.
+    pub interval_ms: i64,
+    /// Boundary mode's delay, ms; `None` is a timer.
+    pub delay_ms: Option<i64>,
+    /// Hysteresis mode.
+    pub keeps_state: bool,
+    /// Outcomes are told once they are on disk.
+    pub durable: bool,
+    /// `symbols.list` instead of all seen.
+    pub listed: bool,
+    /// `symbols.max`.
+    pub symbols_max: u64,
+    /// `engine.retry.max_attempts`.
+    pub attempts: u64,
+    /// `ingest.line_max_bytes`.
+    pub line_max_bytes: u64,
+    /// Lines in so many are no envelopes; 0 is none.
+    pub garbage_one_in: u64,
+    /// What may go wrong.
+    pub troubles: Troubles,
+    catch_up: (&'static str, u64),
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    live_segments: u64,
+    links: [u64; 4],
+    blocked_max_ms: u64,
+    shutdown_ms: u64,
+}
+
+impl Plan {
+    /// What the seed behind `random` chooses.
+    pub fn draw(random: &mut Random, troubles: Troubles) -> Self {
+        let time = if random.one_in(4) { TimeSource::Receipts } else { TimeSource::Clock };
+        // What a replay takes from the record would differ between two runs over one capture.
+        let troubles = Troubles { engine: troubles.engine && time == TimeSource::Clock, ..troubles };
+        let many = random.one_in(20);
+        let symbols = if many { random.between(300, 2_000) } else { random.between(1, 6) };
+        let steps = if many { 2_500 } else { random.pick(&[800, 2_000, 5_000]) };
+        let line_max_bytes = random.pick(&[1_024, 2_048, 4_096]);
+        Self {
+            time,
+            feeds: if time == TimeSource::Receipts { 1 } else { random.index(4) + 1 },
+            symbols: usize::try_from(symbols).unwrap_or(1),
+            lines: if many { 4 * symbols } else { random.pick(&[50, 300, 1_500]) },
+            burst: if many { 400 } else { random.pick(&[1, 5, 40]) },
+            steps,
+            interval_ms: if many { 2_000 } else { random.pick(&[5, 20, 100, 1_000]) },
+            delay_ms: if random.one_in(3) { None } else { Some(random.pick(&[0, 1, 7, 130])) },
+            keeps_state: random.one_in(2),
+            durable: random.one_in(4),
+            listed: random.one_in(6),
+            symbols_max: if many || !random.one_in(8) { 4_096 } else { 3 },
+            attempts: random.pick(&[1, 1, 2, 4]),
+            line_max_bytes,
+            garbage_one_in: if troubles.feed { random.pick(&[0, 3, 12, 60]) } else { 0 },
+            troubles,
+            catch_up: random.pick(&[("run", 1_000), ("run", 3), ("skip", 1_000)]),
+            segment_bytes: random.pick(&[65_536, 65_536, 131_072]),
+            live_segments: random.pick(&[3, 3, 5]),
+            links: [
+                random.pick(&[16_384, 16_384, 65_536]),
+                random.pick(&[4, 8, 256]),
+                random.pick(&[2, 4, 256]),
+                random.pick(&[131_072, 262_144]),
+            ],
+            blocked_max_ms: random.pick(&[1, 50]),
+            shutdown_ms: random.pick(&[0, 20, 1_000]),
+        }
+    }
+
+    /// The same outputs by other means: other rings and segments.
+    pub fn vary(&mut self, random: &mut Random) {
+        let other = Self::draw(random, self.troubles);
+        self.segment_bytes = other.segment_bytes;
+        self.live_segments = other.live_segments;
+        self.links = other.links;
+        self.burst = other.burst;
+    }
+
+    /// What a feed's lines speak of at this time, after a tick planned at `last_ms`.
+    #[must_use]
+    pub fn moment(&self, now_ms: i64, last_ms: Option<i64>) -> Moment {
+        let interval_ms = self.interval_ms;
+        let next_engine_ms = match (self.delay_ms, last_ms) {
+            (Some(delay_ms), _) => ((now_ms - delay_ms).div_euclid(interval_ms) + 1) * interval_ms,
+            (None, last_ms) => last_ms.unwrap_or(now_ms) + interval_ms,
+        };
+        Moment { now_ms, next_engine_ms }
+    }
+
+    /// Name of a symbol.
+    #[must_use]
+    pub fn symbol(&self, index: usize) -> String {
+        // Their byte order is not the order in which they come.
+        format!("S{:04}", index * 7_919 % 10_000)
+    }
+
+    /// The configuration, with its logs below `folder`.
+    ///
+    /// # Errors
+    /// The configuration is refused: the simulator draws what it should not.
+    pub fn config(&self, folder: &Path, lanes: Lanes) -> Result<Config, String> {
+        let mut text = String::new();
+        let mut line = |line: String| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{line}");
+        };
+        line("feed = []".to_owned());
+        line("[scheduler]".to_owned());
+        line(format!("mode = \"{}\"", if self.delay_ms.is_some() { "boundary" } else { "timer" }));
+        line(format!("interval_ms = {}", self.interval_ms));
+        line(format!("delay_ms = {}", self.delay_ms.unwrap_or(0)));
+        line(format!("catch_up = \"{}\"\ncatch_up_max_ticks = {}", self.catch_up.0, self.catch_up.1));
+        line(format!("[symbols]\nmax = {}", self.symbols_max));
+        if self.listed {
+            let listed: Vec<String> = (0..3).map(|index| format!("\"{}\"", self.symbol(index))).collect();
+            line(format!("mode = \"list\"\nlist = [{}]", listed.join(", ")));
+        }
+        let mode = if self.keeps_state { "hysteresis" } else { "truth" };
+        line(format!("[engine]\nmode = \"{mode}\"\noutput_max_bytes = 1024\nstate_max_bytes = 256"));
+        line(format!("[engine.retry]\nmax_attempts = {}\nmin_delay_ms = 1\nmax_delay_ms = 4", self.attempts));
+        line(format!("[ingest]\nline_max_bytes = {}\nread_buffer_bytes = 4096", self.line_max_bytes));
+        line("[clock]\nmax_step_ms = 50".to_owned());
+        line(format!("[log]\ndir = {:?}\nlive_dir = {:?}", folder.join("data"), folder.join("live")));
+        line(format!("segment_bytes = {}\nlive_segments = {}", self.segment_bytes, self.live_segments));
+        line("capacity_bytes = 0".to_owned());
+        line(format!("[publish]\ndurability = \"{}\"", if self.durable { "durable" } else { "visible" }));
+        line(format!("blocked_max_ms = {}", self.blocked_max_ms));
+        line(format!("[shutdown]\ntimeout_ms = {}", self.shutdown_ms));
+        let [receipts, cuts, runs, results] = self.links;
+        line(format!("[links]\nreceipts_bytes = {receipts}\ncuts = {cuts}\nruns = {runs}\nresults_bytes = {results}"));
+        for (index, stages) in lanes.groups().into_iter().enumerate() {
+            let stages: Vec<String> = stages.iter().map(|stage| format!("\"{stage}\"")).collect();
+            line(format!("[[lane]]\nname = \"lane-{index}\"\nidle = \"park\"\nstages = [{}]", stages.join(", ")));
+        }
+        Config::from_text("simulated", &text).map(|(config, _)| config).map_err(|problems| problems.to_string())
+    }
+}

@@ -1,0 +1,161 @@
+//! A simulated process: an assembly whose lanes and keeper somebody steps. It ends by a clean close, by being dropped, or as one does
+//! that is killed.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use cutline_journal::disk::Disk;
+use cutline_journal::keeper::Keeper;
+use cutline_journal::layout::HEAD_VISIBLE;
+use cutline_shm::owner::Owner;
+
+use super::engine::{Around, SimEngine};
+use super::lanes::SimLane;
+use super::marks::Marks;
+use super::mirror::LOGS;
+use crate::config::{self, Config};
+use crate::ingest::FeedSettings;
+use crate::invoke::engine::Engine;
+use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings};
+use crate::plane::clock::Clock;
+use crate::plane::fault::PlaneFault;
+use crate::plane::stage::Stage;
+use crate::plane::topology::StageId;
+use crate::plane::watch::{KeeperReport, Watch};
+use crate::sequence::stage::TimeSource;
+
+/// See the module.
+pub struct Process {
+    /// Its lanes.
+    pub lanes: Vec<SimLane>,
+    /// Its keeper.
+    pub keeper: Keeper,
+    /// What is tended.
+    pub watch: Watch,
+    /// Its time.
+    pub clock: Clock,
+    /// It was asked to stop.
+    pub stopping: bool,
+    /// What it found.
+    pub recovery: RecoveryReport,
+    report: KeeperReport,
+    _owner: Owner,
+}
+
+/// What the keeper does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeeperStep {
+    /// Prepares segments and retires others.
+    Prepare,
+    /// A step of a flush.
+    Flush,
+    /// Zeros ahead of need.
+    Zero,
+}
+
+/// The engines of a simulated world.
+pub fn engines(around: Around) -> impl Fn(&config::Engine) -> Result<Box<dyn Engine>, String> {
+    move |engine| {
+        let output_max_bytes = usize::try_from(engine.output_max_bytes).unwrap_or(usize::MAX);
+        Ok(Box::new(SimEngine::new(around.clone(), output_max_bytes)))
+    }
+}
+
+impl Process {
+    /// Starts.
+    ///
+    /// # Errors
+    /// As a pipeline's start.
+    pub fn start(
+        config: &Config,
+        feeds: Vec<FeedSettings>,
+        time: TimeSource,
+        clock: Clock,
+        around: Around,
+        disk: Arc<dyn Disk>,
+        log_ids: [u64; 3],
+    ) -> Result<Self, PlaneFault> {
+        let engines = engines(around);
+        let around = Surroundings { feeds, time, clock, log_ids, engines: &engines, disk };
+        let Assembly { topology, mut stages, keeper, watch, clock, recovery, owner, .. } =
+            Assembly::build(config, around)?;
+        let mut take = |id: &StageId| -> Option<(StageId, Box<dyn Stage>)> {
+            let at = stages.iter().position(|(found, _)| found == id)?;
+            Some(stages.remove(at))
+        };
+        let lanes =
+            topology.lanes().iter().map(|lane| SimLane::new(lane.stages.iter().filter_map(&mut take).collect()));
+        let lanes = lanes.collect();
+        let report = watch.keeper_report()?;
+        Ok(Self { lanes, keeper, watch, clock, stopping: false, recovery, report, _owner: owner })
+    }
+
+    /// Polls the next stage of a lane. True if it worked.
+    pub fn step_lane(&mut self, index: usize, marks: &mut Marks) -> bool {
+        self.lanes[index].step(&self.clock, self.stopping, marks)
+    }
+
+    /// A step of the keeper; false if it met a fault.
+    pub fn step_keeper(&mut self, step: KeeperStep) -> bool {
+        let done = match step {
+            KeeperStep::Prepare => self.keeper.prepare(),
+            KeeperStep::Flush => self.keeper.flush_step().map(|_| ()),
+            KeeperStep::Zero => self.keeper.zero_ahead(),
+        };
+        self.report.tell(done.as_ref().err());
+        done.is_ok()
+    }
+
+    /// Asks it to come to an end.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.watch.stopping();
+    }
+
+    /// Whether every stage has come to its end.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.lanes.iter().all(SimLane::is_done)
+    }
+
+    /// How far each log is on disk.
+    #[must_use]
+    pub fn durable(&self) -> [u64; 3] {
+        let logs = self.keeper.logs();
+        [logs[0].durable(), logs[1].durable(), logs[2].durable()]
+    }
+
+    /// How far each log is visible.
+    #[must_use]
+    pub fn visible(&self) -> [u64; 3] {
+        let logs = self.keeper.logs();
+        [logs[0].visible(), logs[1].visible(), logs[2].visible()]
+    }
+
+    /// Ends as a pipeline does whose lanes are done.
+    ///
+    /// # Errors
+    /// The disk's; the next start recovers.
+    pub fn close(mut self) -> Result<(), PlaneFault> {
+        self.lanes.clear();
+        self.keeper.close()?;
+        self.watch.stopped();
+        Ok(())
+    }
+
+    /// Ends as a process does that is killed: what the drop of its parts publishes is taken back.
+    pub fn kill(self, live: &Path) {
+        let heads = LOGS.map(|name| live.join(name).join("head"));
+        let before = heads.each_ref().map(|head| std::fs::read(head).ok());
+        drop(self);
+        for (head, before) in heads.iter().zip(before) {
+            let Some(before) = before else { continue };
+            let file = OpenOptions::new().write(true).open(head);
+            let visible = &before[HEAD_VISIBLE..HEAD_VISIBLE + 8];
+            let taken_back = file.and_then(|file| file.write_all_at(visible, HEAD_VISIBLE as u64));
+            assert!(taken_back.is_ok(), "a head in memory can be written");
+        }
+    }
+}

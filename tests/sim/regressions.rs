@@ -1,0 +1,1 @@
+//! Seeds that found something, each with what it was.
