@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cutline_journal::layout::SegmentHeader;
+use cutline_journal::layout::{MARK_STOPPED, SegmentHeader};
 use cutline_journal::marks::read_marks;
 use cutline_journal::{LogFiles, Start, Tail, Watermarks};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub fn describe(args: &LogArgs, name: &'static str) -> Outcome {
         "fault": fault,
         "generation": marks.generation(),
         "log": name,
-        "mark": marks.newest.map(|mark| json!({"clean": mark.clean == 1, "log_id": format!("{:016x}", mark.log_id), "position": mark.position})),
+        "mark": marks.newest.map(|mark| json!({"clean": mark.state == MARK_STOPPED, "log_id": format!("{:016x}", mark.log_id), "position": mark.position})),
         "memory": memory.map(|marks| json!({"durable": marks.durable(), "visible": marks.visible()})),
         "segments": segments,
     });

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use cutline_journal::layout::{MARK_SLOT_BYTES, Mark};
+use cutline_journal::layout::{MARK_SLOT_BYTES, MARK_STOPPED, Mark};
 use cutline_journal::marks::read_marks;
 use cutline_journal::{LogFault, LogFiles, Start, Tail, Watermarks};
 use cutline_shm::owner::Owner;
@@ -155,7 +155,7 @@ fn clear(path: &Path, cut: &Cut) -> io::Result<()> {
 fn write_marks(files: &LogFiles, cut: &Cut) -> Outcome {
     let before = read_marks(files).map_err(Failure::reading)?.newest.unwrap_or_default();
     let generation = before.generation.max(1) + 1;
-    let mut mark = Mark { log_id: cut.log_id, position: cut.position, generation, clean: 1, ..before };
+    let mut mark = Mark { log_id: cut.log_id, position: cut.position, generation, state: MARK_STOPPED, ..before };
     mark.cuts.note(generation, cut.position);
     let path = files.mark();
     let mut write = || -> io::Result<()> {
