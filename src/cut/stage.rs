@@ -5,7 +5,7 @@
 //! descriptors and watermarks ─► CutState ─► tick due? ─► runs log: TICK, STARTED … ─► runs (ring) ─► invoke
 //! ```
 
-use cutline_journal::{Appender, Descriptor, Group, LogFault, Lookup, Tail};
+use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Tail};
 use cutline_ring::spsc;
 
 use super::cadence::Cadence;
@@ -195,7 +195,8 @@ impl CutStage {
             return Step::Blocked("runs log");
         };
         if let Some((run, symbol, symbol_id)) = self.state.run(index, self.kind, &self.names, &mut self.run_counts) {
-            let written = push_run(&mut group, &run, symbol, symbol_id, &self.run_counts, now_ns);
+            let parts = [bytemuck::bytes_of(&run), symbol.as_bytes(), &self.run_counts];
+            let written = group.push(started(&run, symbol_id, now_ns), &parts);
             group.commit();
             let sent = self.runs.push(written).is_ok();
             debug_assert!(sent, "room was checked before");
@@ -320,29 +321,21 @@ pub(crate) fn append_run(
 ) -> Option<Descriptor> {
     let payload_len = size_of::<RunHeader>() + symbol.len() + counts.len();
     let mut group = log.group(Descriptor::frame_bytes(payload_len)).ok()?;
-    let written = push_run(&mut group, run, symbol, symbol_id, counts, now_ns);
+    let written = group.push(started(run, symbol_id, now_ns), &[bytemuck::bytes_of(run), symbol.as_bytes(), counts]);
     group.commit();
     Some(written)
 }
 
-/// Writes a run's STARTED frame.
-fn push_run(
-    group: &mut Group<'_>,
-    run: &RunHeader,
-    symbol: &str,
-    symbol_id: u32,
-    counts: &[u8],
-    now_ns: i64,
-) -> Descriptor {
-    let header = Descriptor {
+/// The header of a run's STARTED frame.
+fn started(run: &RunHeader, symbol_id: u32, now_ns: i64) -> Descriptor {
+    Descriptor {
         kind: STARTED,
         ts_ns: now_ns,
         ts_ms: run.engine_timestamp_ms,
         symbol: symbol_id,
         aux: run.planned_ts_ms,
         ..Descriptor::default()
-    };
-    group.push(header, &[bytemuck::bytes_of(run), symbol.as_bytes(), counts])
+    }
 }
 
 impl Stage for CutStage {
