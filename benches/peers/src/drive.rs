@@ -1,5 +1,5 @@
-//! The four loops that measure a way from here to there, whatever it is: a ring between two threads, or memory shared by two
-//! processes. Called by the two sides, each on a core of its own; they spin and never sleep.
+//! The four loops that measure a way from one process to another. Called by the two sides, each on a core of its own; they spin
+//! and never sleep.
 //!
 //! Messages are known by their number; a transport fills in the rest and checks it at the other end. RTT/2 is half of a
 //! ping-pong; its stamp is taken while a message is under way, so that it costs nothing. A stream is told over all of it and
@@ -11,11 +11,12 @@ use hdrhistogram::Histogram;
 
 use crate::bench::clock::{Windows, histogram, now_ns};
 use crate::bench::record::{MILLION_PER_S, Record};
-use crate::bench::suites::hops::{Rx, Tx};
 use crate::commands::{Failure, Outcome};
 
 /// Messages of a window.
 const WINDOW: u64 = 8_192;
+/// Messages that a receiver takes at a time.
+const BATCH: u64 = 64;
 /// Looks in vain after which a side gives up: tens of seconds.
 const LOOKS_MAX: u32 = 1 << 30;
 /// What a transport returns for a message that is not what was sent.
@@ -25,11 +26,6 @@ pub const WRONG: u64 = u64::MAX;
 pub trait Sender {
     /// False if there is no room now.
     fn send(&mut self, seq: u64) -> bool;
-
-    /// Sends up to `count` messages from `seq` on and returns how many.
-    fn send_batch(&mut self, seq: u64, count: u64) -> u64 {
-        (0..count).take_while(|sent| self.send(seq + sent)).count() as u64
-    }
 }
 
 /// The end that receives.
@@ -40,30 +36,6 @@ pub trait Receiver {
     /// Hands up to `count` messages to `take` and returns how many there were.
     fn receive_batch(&mut self, count: u64, mut take: impl FnMut(u64)) -> u64 {
         (0..count).map_while(|_| self.receive().map(&mut take)).count() as u64
-    }
-}
-
-impl<T: Tx> Sender for T {
-    #[inline]
-    fn send(&mut self, seq: u64) -> bool {
-        Tx::send(self, seq)
-    }
-
-    #[inline]
-    fn send_batch(&mut self, seq: u64, count: u64) -> u64 {
-        Tx::send_batch(self, seq, count)
-    }
-}
-
-impl<R: Rx> Receiver for R {
-    #[inline]
-    fn receive(&mut self) -> Option<u64> {
-        Rx::receive(self)
-    }
-
-    #[inline]
-    fn receive_batch(&mut self, count: u64, take: impl FnMut(u64)) -> u64 {
-        Rx::receive_batch(self, count, take)
     }
 }
 
@@ -95,17 +67,8 @@ pub fn echo(tx: &mut impl Sender, rx: &mut impl Receiver, total: u64) -> Outcome
 }
 
 /// Near side of a stream.
-pub fn feed(tx: &mut impl Sender, count: u64, batch: u64) -> Outcome {
-    let (mut sent, mut looks) = (0, 0);
-    while sent < count {
-        let given = match batch {
-            1 => u64::from(tx.send(sent)),
-            _ => tx.send_batch(sent, batch.min(count - sent)),
-        };
-        sent += given;
-        wait_if(given == 0, &mut looks)?;
-    }
-    Ok(())
+pub fn feed(tx: &mut impl Sender, count: u64) -> Outcome {
+    (0..count).try_for_each(|seq| send(tx, seq))
 }
 
 /// What the far side of a stream has seen.
@@ -117,22 +80,19 @@ pub struct Drained {
 }
 
 /// Far side of a stream.
-pub fn drain(rx: &mut impl Receiver, count: u64, batch: u64) -> Result<Drained, Failure> {
+pub fn drain(rx: &mut impl Receiver, count: u64) -> Result<Drained, Failure> {
     let (mut next, mut wrong, mut looks) = (0, None, 0);
     let mut windows = Windows::start(WINDOW);
     while next < count {
-        let mut take = |seq| {
+        let take = |seq| {
             if seq != next {
                 wrong.get_or_insert((next, seq));
             }
             next += 1;
             windows.note();
         };
-        let got = match batch {
-            1 => rx.receive().map(take).is_some(),
-            _ => rx.receive_batch(batch, &mut take) > 0,
-        };
-        wait_if(!got, &mut looks)?;
+        let got = rx.receive_batch(BATCH, take);
+        wait_if(got == 0, &mut looks)?;
     }
     match wrong {
         Some((expected, came)) => Err(out_of_order(expected, came)),

@@ -7,6 +7,7 @@
 #[cfg(feature = "aeron")]
 mod aeron;
 mod iceoryx;
+mod limit;
 mod log;
 mod process;
 
@@ -18,9 +19,9 @@ use crate::bench::clock::now_ns;
 use crate::bench::cores;
 use crate::bench::harness::{Case, Context};
 use crate::bench::record::Record;
+use crate::bench::suites::hop::limit_case;
 use crate::commands::{Failure, Outcome, print};
 use crate::drive::{self, Drained, Receiver, Sender, WRONG};
-use crate::hop;
 use process::Process;
 
 /// What the far side is told to be, as its first argument.
@@ -31,8 +32,6 @@ const PAYLOADS: [usize; 3] = [64, 256, 1024];
 const ROUND_TRIPS: u64 = 100_000;
 /// Bytes of a stream at full scale; it has as many messages as our frames fit into it.
 const STREAM_BYTES: u64 = 256 << 20;
-/// Messages that a receiver takes at a time.
-const BATCH: u64 = 64;
 
 /// Which end of a link.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,6 +129,7 @@ pub fn cases(context: &Context) -> Result<Vec<Case>, Failure> {
     let _ = context;
     for payload in PAYLOADS {
         cases.push(case::<log::Log>(format!("cutline log and tail, {payload} B"), payload));
+        cases.push(case::<limit::Limit>(format!("limit by hand: mapped log, CRC checked, {payload} B"), payload));
         cases.push(case::<iceoryx::Iceoryx>(format!("iceoryx2, {payload} B"), payload));
         #[cfg(feature = "aeron")]
         {
@@ -140,7 +140,7 @@ pub fn cases(context: &Context) -> Result<Vec<Case>, Failure> {
             }));
         }
     }
-    cases.push(hop::limit_case("two threads, limit by hand, 64 B"));
+    cases.push(limit_case("two threads, limit by hand, 64 B"));
     Ok(cases)
 }
 
@@ -165,7 +165,7 @@ fn measure<L: Link>(context: &Context, record: &mut Record<'_>, payload: usize) 
     far.go()?;
     let halves = far.excuse(drive::ping(&mut tx, &mut rx, spec.round_trips, warm))?;
     let start = now_ns();
-    far.excuse(drive::feed(&mut tx, spec.stream, 1))?;
+    far.excuse(drive::feed(&mut tx, spec.stream))?;
     let said = far.finish()?;
     record.latency("RTT/2", &halves);
     let drained =
@@ -195,6 +195,7 @@ pub fn far_side(arguments: &[String]) -> Outcome {
     cores::pin(number(core)? as usize)?;
     match transport.as_str() {
         log::Log::NAME => answer::<log::Log>(&spec),
+        limit::Limit::NAME => answer::<limit::Limit>(&spec),
         iceoryx::Iceoryx::NAME => answer::<iceoryx::Iceoryx>(&spec),
         #[cfg(feature = "aeron")]
         aeron::Aeron::NAME => answer::<aeron::Aeron>(&spec),
@@ -207,7 +208,7 @@ fn answer<L: Link>(spec: &Spec) -> Outcome {
     process::ready_and_wait()?;
     let (mut tx, mut rx) = link.connect()?;
     drive::echo(&mut tx, &mut rx, spec.round_trips)?;
-    let drained = drive::drain(&mut rx, spec.stream, BATCH)?;
+    let drained = drive::drain(&mut rx, spec.stream)?;
     print(json!({"end_ns": drained.end_ns, "window_ns": drained.window_ns}))?;
     // What was sent back may lie in memory of this process: it must not go before the near side has seen it all, which it
     // has, since the stream came after it.

@@ -23,8 +23,9 @@ mod bench {
     pub mod place;
     pub mod record;
     pub mod report;
-    /// The rings of its suite `hop`.
+    /// Its suite `hop`: the rings, and the loops that measure them.
     pub mod suites {
+        pub mod hop;
         pub mod hops;
     }
 

@@ -9,13 +9,7 @@ use disruptor::{BusySpin, EventPoller, Producer as _, SingleConsumerBarrier, Sin
 use ringbuf::traits::{Consumer as _, Producer as _, Split as _};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use crate::bench::suites::hops::{BATCH, CAPACITY};
-use crate::drive::{Receiver, Sender};
-
-#[inline]
-fn message(seq: u64) -> Descriptor {
-    Descriptor { seq, aux: seq.cast_signed(), ..Descriptor::default() }
-}
+use crate::bench::suites::hops::{BATCH, CAPACITY, Rx, Tx, message};
 
 /// crossbeam's array queue: for any number of producers and consumers.
 pub struct Queue(Arc<ArrayQueue<Descriptor>>);
@@ -28,14 +22,14 @@ impl Queue {
     }
 }
 
-impl Sender for Queue {
+impl Tx for Queue {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
         self.0.push(message(seq)).is_ok()
     }
 }
 
-impl Receiver for Queue {
+impl Rx for Queue {
     #[inline]
     fn receive(&mut self) -> Option<u64> {
         self.0.pop().map(|message| message.seq)
@@ -54,14 +48,14 @@ impl Crossbeam<()> {
     }
 }
 
-impl Sender for Crossbeam<crossbeam_channel::Sender<Descriptor>> {
+impl Tx for Crossbeam<crossbeam_channel::Sender<Descriptor>> {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
         self.0.try_send(message(seq)).is_ok()
     }
 }
 
-impl Receiver for Crossbeam<crossbeam_channel::Receiver<Descriptor>> {
+impl Rx for Crossbeam<crossbeam_channel::Receiver<Descriptor>> {
     #[inline]
     fn receive(&mut self) -> Option<u64> {
         self.0.try_recv().ok().map(|message| message.seq)
@@ -81,7 +75,7 @@ pub fn disruptor() -> (DisruptorTx, DisruptorRx) {
     (DisruptorTx(builder.build()), DisruptorRx(poller))
 }
 
-impl Sender for DisruptorTx {
+impl Tx for DisruptorTx {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
         self.0.try_publish(|slot| *slot = message(seq)).is_ok()
@@ -97,7 +91,7 @@ impl Sender for DisruptorTx {
     }
 }
 
-impl Receiver for DisruptorRx {
+impl Rx for DisruptorRx {
     #[inline]
     fn receive(&mut self) -> Option<u64> {
         let mut events = self.0.take(1).ok()?;
@@ -127,7 +121,7 @@ pub fn ring_buffer() -> (RingTx, RingRx) {
     (RingTx(tx), RingRx(rx, [Descriptor::default(); BATCH as usize]))
 }
 
-impl Sender for RingTx {
+impl Tx for RingTx {
     #[inline]
     fn send(&mut self, seq: u64) -> bool {
         self.0.try_push(message(seq)).is_ok()
@@ -138,7 +132,7 @@ impl Sender for RingTx {
     }
 }
 
-impl Receiver for RingRx {
+impl Rx for RingRx {
     #[inline]
     fn receive(&mut self) -> Option<u64> {
         self.0.try_pop().map(|message| message.seq)
