@@ -98,7 +98,7 @@ impl<T: Line> Producer<T> {
     }
 
     /// Appends `value`, to be made visible by [`publish`](Self::publish) together with what else is written before it. For
-    /// a producer that has many at hand: all of a batch costs the consumer one wait.
+    /// a producer that has many at hand, as the sequencer has in one pass: all of a batch costs the consumer one wait.
     ///
     /// # Errors
     ///
@@ -272,7 +272,7 @@ impl<T: Line> Consumer<T> {
             self.end.found_empty();
         }
         // SAFETY: by E1 the writes of these slots happened before, stamps included, and the producer does not touch them
-        // again until the head has been published past them (E2), which takes a call that ends this borrow. `to_end`
+        // again until the head has been published past them (E2), which takes a call that ends this borrow. `lines_to_end`
         // keeps them in a row.
         unsafe { self.end.lines().values(head, count) }
     }
