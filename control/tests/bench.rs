@@ -63,7 +63,9 @@ fn every_suite_runs_and_every_figure_says_what_it_is() {
         }
     }
     // No throughput without what it cost and what it left behind.
-    for (suite, case) in [("burst", "burst"), ("burst", "sustained"), ("ingest", "TCP"), ("ingest", "Unix")] {
+    for (suite, case) in
+        [("burst", "burst"), ("burst", "sustained"), ("ingest", "TCP"), ("ingest", "Unix"), ("ingest", "sustained")]
+    {
         let of_case: Vec<&Value> = metrics(&json, suite)
             .into_iter()
             .filter(|metric| metric["case"].as_str().is_some_and(|name| name.contains(case)))
@@ -75,6 +77,25 @@ fn every_suite_runs_and_every_figure_says_what_it_is() {
                 of_case.iter().any(|metric| metric["metric"].as_str().is_some_and(|name| name.contains(wanted)));
             assert!(found, "{suite} {case} says nothing of {wanted}");
         }
+    }
+    // What a goal is stated for has its limit, or what it is compared with, beside it.
+    for (suite, case, metric) in [
+        ("pipeline", "one at a time", "over its limits"),
+        ("pipeline", "stage by stage", "sequence, per item p99"),
+        ("pipeline", "memory", "private and file pages"),
+        ("pipeline", "memory", "live log memory"),
+        ("replay", "events buffered", "times the 450"),
+        ("replay", "stage by stage", "invoke, per item p50"),
+        ("burst", "sustained", "of what the disk takes"),
+        ("log", "limit: write and fdatasync per 1 MiB", "disk"),
+        ("hop", "cutline bytes", "stream, batched"),
+    ] {
+        let found = metrics(&json, suite).into_iter().find(|found| {
+            let has = |key: &str, part| found[key].as_str().is_some_and(|text| text.contains(part));
+            has("case", case) && has("metric", metric)
+        });
+        let value = found.and_then(|found| found["median"].as_f64());
+        assert!(value.is_some_and(|value| value > 0.0), "{suite}, {case}: {metric} is {value:?}");
     }
     let plots: Vec<_> =
         std::fs::read_dir(&svg).expect("the folder").map(|entry| entry.expect("entry").path()).collect();

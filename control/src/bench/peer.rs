@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::cores;
 use super::suites::{fanout, feeder, ingest};
-use crate::commands::{Failure, Outcome, print};
+use crate::cli::{Command as CommandLine, ConfigArgs};
+use crate::commands::{Failure, Outcome, print, run};
 
 /// What a process does for a bench in another one.
 #[derive(clap::Subcommand)]
@@ -23,22 +24,36 @@ pub enum Role {
     Drain { from: PathBuf, core: usize, count: u64 },
     /// Sends binary records at a fixed rate and follows them in the inputs log.
     Feed { socket: PathBuf, data: PathBuf, core: usize, rate: u64, count: u64 },
-    /// Sends lines as fast as they are taken.
-    Flood { target: String, core: usize, count: u64 },
+    /// Sends binary records one at a time, the next when the one before has been seen in the inputs log.
+    Ask { socket: PathBuf, data: PathBuf, core: usize, count: u64 },
+    /// Sends lines as fast as they are taken: so many, but for no longer than this.
+    Flood { target: String, core: usize, count: u64, length_ms: u64 },
+    /// What `cutline run` does, until it is killed.
+    Run { config: PathBuf },
 }
 
 /// Carries a role out.
 pub fn play(role: &Role) -> Outcome {
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| Failure::machine(format!("cannot tie this process to its parent: {error}")))?;
-    let (Role::Echo { core, .. } | Role::Drain { core, .. } | Role::Feed { core, .. } | Role::Flood { core, .. }) =
-        role;
-    cores::pin(*core)?;
+    match role {
+        Role::Echo { core, .. }
+        | Role::Drain { core, .. }
+        | Role::Feed { core, .. }
+        | Role::Ask { core, .. }
+        | Role::Flood { core, .. } => cores::pin(*core)?,
+        // Its lanes pin themselves.
+        Role::Run { .. } => ready()?,
+    }
     let result = match role {
         Role::Echo { from, to, live, count, payload, .. } => fanout::echo(from, to, live, *count, *payload)?,
         Role::Drain { from, count, .. } => fanout::drain(from, *count)?,
         Role::Feed { socket, data, rate, count, .. } => feeder::feed(socket, data, *rate, *count)?,
-        Role::Flood { target, count, .. } => ingest::flood(target, *count)?,
+        Role::Ask { socket, data, count, .. } => feeder::ask(socket, data, *count)?,
+        Role::Flood { target, count, length_ms, .. } => ingest::flood(target, *count, *length_ms)?,
+        Role::Run { config } => {
+            return run(CommandLine::Run(ConfigArgs { files: vec![config.clone()], sets: Vec::new() }));
+        }
     };
     print(result)
 }
@@ -92,10 +107,17 @@ impl Peer {
 
     /// Fails if it has ended.
     pub fn check(&mut self) -> Outcome {
-        match self.child.try_wait() {
-            Ok(None) => Ok(()),
-            _ => Err(self.ended_early()),
-        }
+        if self.has_ended() { Err(self.ended_early()) } else { Ok(()) }
+    }
+
+    /// Whether it has ended, or cannot be looked at: then [`finish`](Self::finish) does not wait, and tells.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end and returns what it has measured.

@@ -59,8 +59,14 @@ pub const LAG_MB: Unit = Unit::new("MB", Better::Lower);
 pub const COUNT: Unit = Unit::new("", Better::Neither);
 /// Something counted that had better not happen.
 pub const MISHAPS: Unit = Unit::new("", Better::Lower);
+/// How many times as long, or as much, as something that was measured beside it.
+pub const TIMES_AS_LONG: Unit = Unit::new("x", Better::Lower);
 /// How many times as fast.
 pub const TIMES: Unit = Unit::new("x", Better::Higher);
+/// Engine runs.
+pub const RUNS_PER_S: Unit = Unit::new("runs/s", Better::Higher);
+/// Memory that is held.
+pub const HELD_MB: Unit = Unit::new("MB", Better::Lower);
 /// Events of noise per second.
 pub const PER_S: Unit = Unit::new("/s", Better::Lower);
 /// A share of time that was taken away.

@@ -2,9 +2,11 @@
 //! 256 bytes, a boundary every second, every symbol with its snapshot.
 //!
 //! A *burst* fits into the logs' memory (up to 1.5 GiB of it), so that the disk may come behind. *Sustained* runs on the default memory for a
-//! given time: the disk is what limits it, and intake is held back.
+//! given time: the disk is what limits it, and intake is held back. Beside it what the disk takes of a plain file.
 
+use std::cell::Cell;
 use std::io::{self, Read};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,14 +15,15 @@ use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::Descriptor;
 
+use super::disk;
 use super::flow::follow;
 use super::plant::{Blueprint, Plant};
 use super::records::{RECEIPT_BYTES, Snapshots, receipts};
 use crate::bench::clock::now_ns;
 use crate::bench::harness::{Case, Context};
 use crate::bench::place::Segments;
-use crate::bench::record::Record;
-use crate::commands::{Outcome, generate::now_ms};
+use crate::bench::record::{Record, TIMES};
+use crate::commands::{Failure, generate::now_ms};
 
 /// Bytes of receipts of a burst at full scale; 4 GiB at --scale 400.
 const BYTES: u64 = 1 << 30;
@@ -38,14 +41,23 @@ pub fn cases(context: &Context) -> Vec<Case> {
         Case::new(format!("burst, binary 256 B, {symbols} symbols"), move |context, record| {
             let count = context.count(BYTES / RECEIPT_BYTES as u64);
             let segments = Segments::to_hold((count * FRAME_BYTES).min(MEMORY_MAX_BYTES));
-            run(context, record, symbols, segments, Until::Bytes(count * RECEIPT_BYTES as u64))
+            run(context, record, symbols, segments, Until::Bytes(count * RECEIPT_BYTES as u64)).map(drop)
         })
     };
-    let sustained = Case::new("sustained, binary 256 B, 4 symbols", |context, record| {
-        run(context, record, 4, Segments::DEFAULT, Until::Time(context.sustained()))
+    // MB/s, as found in the same round.
+    let raw = Rc::new(Cell::new(f64::NAN));
+    let found = Rc::clone(&raw);
+    let limit = Case::new("limit: write and fdatasync per 1 MiB", move |context, record| {
+        found.set(disk::raw(context, record, 1 << 20)?);
+        Ok(())
+    });
+    let sustained = Case::new("sustained, binary 256 B, 4 symbols", move |context, record| {
+        let disk = run(context, record, 4, Segments::DEFAULT, Until::Time(context.sustained()))?;
+        record.value("of what the disk takes of a plain file", TIMES, disk / raw.get());
+        Ok(())
     });
     let sizes = [4, 10_000].into_iter().filter(|&symbols| !context.is_too_large(symbols));
-    sizes.map(burst).chain([sustained]).collect()
+    sizes.map(burst).chain([limit, sustained]).collect()
 }
 
 enum Until {
@@ -53,7 +65,14 @@ enum Until {
     Time(Duration),
 }
 
-fn run(context: &Context, record: &mut Record<'_>, symbols: u32, segments: Segments, until: Until) -> Outcome {
+/// Returns what the disk took, MB/s.
+fn run(
+    context: &Context,
+    record: &mut Record<'_>,
+    symbols: u32,
+    segments: Segments,
+    until: Until,
+) -> Result<f64, Failure> {
     let place = context.root.place()?;
     let told = Arc::new(Told::default());
     let tape = Tape {

@@ -15,7 +15,8 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Longest stretch without a receipt or a byte written, s.
 const STANDSTILL_MAX_S: f64 = 60.0;
 
-/// Follows a plant until everything that was fed is in the logs and on disk, stops it and proves what it wrote.
+/// Follows a plant until everything that was fed is in the logs and on disk, stops it and proves what it wrote; returns what
+/// the disk took, MB/s.
 ///
 /// `started_ns` is when the feed began, `fed` how many receipts it has, once that is known.
 pub fn follow(
@@ -24,7 +25,7 @@ pub fn follow(
     record: &mut Record<'_>,
     started_ns: impl Fn() -> u64,
     mut fed: impl FnMut() -> Result<Option<u64>, Failure>,
-) -> Outcome {
+) -> Result<f64, Failure> {
     let (mut last, mut changed_ns) = (Marks::default(), now_ns());
     let mut most_lag = 0;
     let receipts = loop {
@@ -49,7 +50,8 @@ pub fn follow(
         plant.tend();
         thread::sleep(LOOK);
     }
-    let (on_disk, disk_seconds) = (plant.marks().durable as f64 / 1e6, seconds_since(started_ns));
+    let disk_seconds = seconds_since(started_ns);
+    let disk = plant.marks().durable as f64 / 1e6 / disk_seconds;
     plant.stop()?;
 
     record.value("receipts per second", MILLION_PER_S, receipts as f64 / seconds / 1e6);
@@ -57,11 +59,12 @@ pub fn follow(
     record.value("duration", LENGTH, seconds);
     record.value("bytes of logs", MB, last.visible as f64 / 1e6);
     record.value("memory", MB_PER_S, last.visible as f64 / 1e6 / seconds);
-    record.value("disk", MB_PER_S, on_disk / disk_seconds);
+    record.value("disk", MB_PER_S, disk);
     record.value("waiting for the disk at the end", LAG_MB, last.lag() as f64 / 1e6);
     record.value("waiting for the disk at most", LAG_MB, most_lag as f64 / 1e6);
     record.value("until all was on disk", SECONDS, disk_seconds - seconds);
-    prove(record, &place.data, receipts).map(drop)
+    prove(record, &place.data, receipts)?;
+    Ok(disk)
 }
 
 fn still_moving(changed_ns: u64, what: &str) -> Outcome {

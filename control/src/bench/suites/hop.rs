@@ -7,6 +7,7 @@ use std::hint::spin_loop;
 
 use cutline_journal::Descriptor;
 use cutline_ring::{bytes, spsc};
+use hdrhistogram::Histogram;
 
 use super::hops::{BATCH, CAPACITY, Rx, Tx, limit};
 use crate::bench::clock::{Windows, histogram, now_ns};
@@ -27,7 +28,7 @@ const BYTES: usize = CAPACITY * 256;
 /// The cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        Case::new("limit 64 B", |context, record| measure(context, record, limit, true)),
+        limit_case("limit 64 B"),
         Case::new("cutline spsc 64 B", |context, record| {
             measure(context, record, || spsc::channel::<Descriptor>(CAPACITY), true)
         }),
@@ -35,28 +36,34 @@ pub fn cases() -> Vec<Case> {
             measure(context, record, || rtrb::RingBuffer::<Descriptor>::new(CAPACITY), true)
         }),
         Case::new("cutline bytes 256 B", |context, record| {
-            measure(context, record, || bytes::channel::<Descriptor>(BYTES), false)
+            measure(context, record, || bytes::channel::<Descriptor>(BYTES), true)
         }),
     ]
 }
 
-fn measure<T: Tx, R: Rx>(
+/// The least that a hop costs. Suites whose cases cost more have it beside them, for what the machine is like just then.
+pub fn limit_case(name: &str) -> Case {
+    Case::new(name, |context, record| measure(context, record, limit, true))
+}
+
+/// Round trips and streams through `channel`; `batched` if it has operations for many messages at once.
+pub fn measure<T: Tx, R: Rx>(
     context: &Context,
     record: &mut Record<'_>,
     channel: impl Fn() -> (T, R),
     batched: bool,
 ) -> Outcome {
-    ping_pong(context, record, channel(), channel())?;
+    record.latency("RTT/2", &ping_pong(context, channel(), channel())?);
     stream(context, record, channel(), 1, "single")?;
     if batched { stream(context, record, channel(), BATCH, "batched") } else { Ok(()) }
 }
 
-fn ping_pong<T: Tx, R: Rx>(
+/// Halves of round trips, ns.
+pub fn ping_pong<T: Tx, R: Rx>(
     context: &Context,
-    record: &mut Record<'_>,
     (mut there, mut far): (T, R),
     (mut back, mut here): (T, R),
-) -> Outcome {
+) -> Result<Histogram<u64>, Failure> {
     let count = context.count(ROUND_TRIPS);
     let warm = count / 10;
     let total = count + warm;
@@ -78,8 +85,7 @@ fn ping_pong<T: Tx, R: Rx>(
     }
     cores::join(echo)?;
     check(wrong)?;
-    record.latency("RTT/2", &halves);
-    Ok(())
+    Ok(halves)
 }
 
 fn stream<T: Tx, R: Rx>(

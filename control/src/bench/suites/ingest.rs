@@ -1,8 +1,9 @@
 //! Suite `ingest`: NDJSON from another process as fast as it is taken, over TCP and over a Unix socket, through the whole
-//! pipeline. The feeder shares the cold core with the keeper.
+//! pipeline; so many lines, and sustained for a given time. The feeder shares the cold core with the keeper.
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::sequence::stage::TimeSource;
@@ -30,13 +31,18 @@ const SYMBOLS: u32 = 4;
 /// The cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        Case::new("NDJSON over a Unix socket", |context, record| run(context, record, false)),
-        Case::new("NDJSON over TCP", |context, record| run(context, record, true)),
+        Case::new("NDJSON over a Unix socket", |context, record| {
+            run(context, record, false, context.count(LINES), Duration::MAX)
+        }),
+        Case::new("NDJSON over TCP", |context, record| run(context, record, true, context.count(LINES), Duration::MAX)),
+        Case::new("sustained, NDJSON over TCP", |context, record| {
+            run(context, record, true, u64::MAX, context.sustained())
+        }),
     ]
 }
 
-fn run(context: &Context, record: &mut Record<'_>, tcp: bool) -> Outcome {
-    let count = context.count(LINES);
+/// Until so many lines are sent, or so much time has passed.
+fn run(context: &Context, record: &mut Record<'_>, tcp: bool, count: u64, length: Duration) -> Outcome {
     let place = context.root.place()?;
     let socket = place.data.join("feed.sock");
     let (source, target) = if tcp {
@@ -55,19 +61,27 @@ fn run(context: &Context, record: &mut Record<'_>, tcp: bool) -> Outcome {
         delay_ms: 0,
     };
     let plant = Plant::open(context, &place, blueprint)?;
-    let mut peer = Peer::start(&["flood".to_owned(), target, context.cores.cold.to_string(), count.to_string()])?;
+    let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let numbers = [context.cores.cold as u64, count, length_ms].map(|number| number.to_string());
+    let mut peer = Peer::start(&[&["flood".to_owned(), target][..], &numbers].concat())?;
     let started_ns = now_ns();
     peer.go()?;
-    let fed = || Ok(Some(count));
+    // It has said how much it sent once that is on its way.
+    let (mut peer, mut sent) = (Some(peer), Value::Null);
+    let fed = || {
+        if let Some(ended) = peer.take_if(|peer| peer.has_ended()) {
+            sent = ended.finish()?;
+        }
+        Ok(sent["lines"].as_u64())
+    };
     follow(plant, &place, record, || started_ns, fed)?;
-    let sent = peer.finish()?;
     let (bytes, seconds) = (sent["bytes"].as_f64().unwrap_or(0.0), sent["seconds"].as_f64().unwrap_or(f64::INFINITY));
     record.value("sent by the feeder", MB_PER_S, bytes / 1e6 / seconds);
     Ok(())
 }
 
 /// Plays [`peer::Role::Flood`].
-pub fn flood(target: &str, count: u64) -> Result<Value, Failure> {
+pub fn flood(target: &str, count: u64, length_ms: u64) -> Result<Value, Failure> {
     let settings = Settings {
         seed: 1,
         symbols: SYMBOLS,
@@ -86,7 +100,8 @@ pub fn flood(target: &str, count: u64) -> Result<Value, Failure> {
     let mut socket = generate::open(target).map_err(cannot)?;
     peer::ready_and_wait()?;
     let (start, mut left, mut bytes) = (now_ns(), count, 0);
-    while left > 0 {
+    let end = start.saturating_add(length_ms.saturating_mul(1_000_000));
+    while left > 0 && now_ns() < end {
         let lines = left.min(ends.len() as u64);
         let part = &block[..ends[lines as usize - 1]];
         for piece in part.chunks(WRITE_BYTES) {
@@ -96,5 +111,5 @@ pub fn flood(target: &str, count: u64) -> Result<Value, Failure> {
         bytes += part.len();
     }
     socket.flush().map_err(cannot)?;
-    Ok(json!({"bytes": bytes, "seconds": seconds_since(start)}))
+    Ok(json!({"lines": count - left, "bytes": bytes, "seconds": seconds_since(start)}))
 }

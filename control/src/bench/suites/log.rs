@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cutline_journal::{Appender, Descriptor};
 
-use super::log_load;
+use super::{disk, log_load};
 use crate::bench::clock::{Windows, histogram, now_ns};
 use crate::bench::cores;
 use crate::bench::harness::{Case, Context};
@@ -47,8 +47,13 @@ pub fn cases() -> Vec<Case> {
         }));
     }
     cases.extend(log_load::cases());
-    for (name, batch_bytes) in [("durable, a flush per 64 KiB", 64 << 10), ("durable, a flush per 1 MiB", 1 << 20)] {
-        cases.push(Case::new(name, move |context, record| log_load::durable(context, record, batch_bytes)));
+    for (per, batch_bytes) in [("64 KiB", 64 << 10), ("1 MiB", 1 << 20)] {
+        cases.push(Case::new(format!("limit: write and fdatasync per {per}"), move |context, record| {
+            disk::raw(context, record, batch_bytes).map(drop)
+        }));
+        cases.push(Case::new(format!("durable, a flush per {per}"), move |context, record| {
+            log_load::durable(context, record, batch_bytes as u64)
+        }));
     }
     cases
 }

@@ -1,6 +1,7 @@
 //! The suites, one file each, and what several of them share.
 
 pub mod burst;
+mod disk;
 pub mod fanout;
 pub mod feeder;
 mod flow;
@@ -9,11 +10,14 @@ mod hops;
 pub mod ingest;
 mod log;
 mod log_load;
+mod memory;
 mod null_engine;
 mod pipeline;
 mod plant;
 mod records;
 mod replay;
+mod runs;
+mod stages;
 mod ticks;
 
 use super::harness::{Case, Context};
@@ -28,13 +32,13 @@ pub enum Suite {
     Log,
     /// A log followed in another process.
     Fanout,
-    /// The whole pipeline at fixed rates, and its ticks.
+    /// The whole pipeline: one receipt at a time, at fixed rates, its ticks, and its memory.
     Pipeline,
     /// The whole pipeline as fast as it goes, fed in the same process.
     Burst,
-    /// Backfill of a capture, and its verification.
+    /// Backfill of a capture, and its verification; runs while many events are buffered.
     Replay,
-    /// NDJSON from another process as fast as it goes.
+    /// NDJSON from another process as fast as it goes, and sustained.
     Ingest,
     /// The noise of the machine.
     Hiccup,

@@ -65,17 +65,19 @@ pub struct Plant {
 impl Plant {
     /// Opens it with the scripted engine, and looks that its lane is where it should be.
     pub fn open(context: &Context, place: &Place, blueprint: Blueprint) -> Result<Self, Failure> {
-        Self::open_with(context, place, blueprint, &engines)
+        Self::open_with(context, place, blueprint, &engines, "")
     }
 
-    /// The same with the engine that `engines` makes, whatever the logs call it. Its logs are verified by [`prove_with`].
+    /// The same with the engine that `engines` makes, whatever the logs call it, and with more tables of configuration. The logs
+    /// of another engine are verified by [`prove_with`].
     pub fn open_with(
         context: &Context,
         place: &Place,
         blueprint: Blueprint,
         engines: &EngineFactory,
+        more: &str,
     ) -> Result<Self, Failure> {
-        let text = config(context, place, &blueprint);
+        let text = config(context, place, &blueprint) + more;
         let (config, _) = Config::from_text("bench", &text).map_err(Failure::machine)?;
         let clock = Clock::start();
         let feeds = vec![blueprint.feed];

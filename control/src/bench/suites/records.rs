@@ -7,13 +7,15 @@ use crate::commands::Failure;
 
 /// Bytes of a receipt's record.
 pub const RECEIPT_BYTES: usize = 256;
-/// Where a record's header has its snapshot timestamp.
+/// Where a record's header has its receipt time, and its snapshot timestamp.
+const RECV_TS_AT: usize = 40;
 const SNAPSHOT_TS_AT: usize = 48;
 /// What stands before a snapshot's timestamp in `normalized`.
 const TIMESTAMP_KEY: &[u8] = b"\"timestamp_ms\":";
 /// Boundaries have so many digits, from 2001 to 2286.
 const DIGITS: usize = 13;
-const ANY_BOUNDARY_MS: i64 = 1_700_000_000_000;
+/// Boundary, and receipt time, until something else is set.
+pub const ANY_BOUNDARY_MS: i64 = 1_700_000_000_000;
 
 /// Name of a symbol; all have the same length.
 fn symbol(index: u32) -> String {
@@ -54,7 +56,7 @@ pub fn receipts(symbols: u32, count: u32) -> Result<Vec<u8>, Failure> {
 /// One SnapshotInputs of each symbol, for a boundary that is set before they are sent.
 pub struct Snapshots {
     pub bytes: Vec<u8>,
-    /// Where each record has its timestamp in the header, and in the text.
+    /// Where each record begins, and where it has its timestamp in the text.
     places: Vec<(usize, usize)>,
 }
 
@@ -73,7 +75,7 @@ impl Snapshots {
             let record = &this.bytes[start..];
             let key = record.windows(TIMESTAMP_KEY.len()).position(|window| window == TIMESTAMP_KEY);
             let key = key.ok_or_else(|| Failure::logs("a prepared snapshot has no timestamp"))?;
-            this.places.push((start + SNAPSHOT_TS_AT, start + key + TIMESTAMP_KEY.len()));
+            this.places.push((start, start + key + TIMESTAMP_KEY.len()));
         }
         Ok(this)
     }
@@ -86,9 +88,18 @@ impl Snapshots {
     /// Sets their boundary.
     pub fn set_boundary(&mut self, boundary_ms: i64) {
         let text = format!("{boundary_ms:0DIGITS$}");
-        for &(header, digits) in &self.places {
+        for &(start, digits) in &self.places {
+            let header = start + SNAPSHOT_TS_AT;
             self.bytes[header..header + 8].copy_from_slice(&boundary_ms.to_le_bytes());
             self.bytes[digits..digits + DIGITS].copy_from_slice(text.as_bytes());
+        }
+    }
+
+    /// Sets when they say that they were received, for a pipeline whose clock is driven by that.
+    pub fn set_received(&mut self, received_ms: i64) {
+        for &(start, _) in &self.places {
+            let header = start + RECV_TS_AT;
+            self.bytes[header..header + 8].copy_from_slice(&received_ms.to_le_bytes());
         }
     }
 }
@@ -108,7 +119,9 @@ mod tests {
         }
         let mut snapshots = Snapshots::new(2).unwrap_or_else(|failure| panic!("{}", failure.message));
         snapshots.set_boundary(1_800_000_000_500);
+        snapshots.set_received(1_800_000_000_499);
         let record = &snapshots.bytes[..snapshots.bytes.len() / 2];
-        assert_eq!(decode(record, &mut scratch).expect("an event").snapshot_ts_ms, Some(1_800_000_000_500));
+        let event = decode(record, &mut scratch).expect("an event");
+        assert_eq!((event.snapshot_ts_ms, event.recv_ts_ms), (Some(1_800_000_000_500), 1_800_000_000_499));
     }
 }

@@ -1,4 +1,5 @@
-//! Suite `replay`: a capture through the pipeline with the clock driven by its receipts, and its verification from the logs.
+//! Suite `replay`: a capture through the pipeline with the clock driven by its receipts, and its verification from the logs; and
+//! runs while many events are buffered ([`super::runs`]).
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,6 +10,7 @@ use cutline::sequence::stage::TimeSource;
 use cutline_journal::{Start, Tail};
 
 use super::plant::{Blueprint, Plant, prove};
+use super::runs;
 use crate::bench::cannot;
 use crate::bench::clock::{now_ns, seconds_since};
 use crate::bench::harness::{Case, Context};
@@ -45,6 +47,7 @@ pub fn cases(context: &Context) -> Vec<Case> {
         let path: PathBuf = input.clone();
         cases.push(Case::new(format!("{}", input.display()), move |context, record| run(context, record, &path)));
     }
+    cases.extend(runs::cases());
     cases
 }
 

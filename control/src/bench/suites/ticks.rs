@@ -94,7 +94,7 @@ fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineF
         interval_ms,
         delay_ms: 0,
     };
-    let mut plant = Plant::open_with(context, &place, blueprint, engines)?;
+    let mut plant = Plant::open_with(context, &place, blueprint, engines, "")?;
     let cannot = |error: std::io::Error| Failure::machine(format!("cannot feed {}: {error}", socket.display()));
     let mut stream = UnixStream::connect(&socket).map_err(cannot)?;
     let mut outputs = Tail::open(&place.data, "outputs", Start::Oldest).map_err(Failure::reading)?;
