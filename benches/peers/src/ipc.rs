@@ -129,7 +129,7 @@ pub fn cases(context: &Context) -> Result<Vec<Case>, Failure> {
     let _ = context;
     for payload in PAYLOADS {
         cases.push(case::<log::Log>(format!("cutline log and tail, {payload} B"), payload));
-        cases.push(case::<limit::Limit>(format!("limit by hand: mapped log, CRC checked, {payload} B"), payload));
+        cases.push(case::<limit::Limit>(format!("limit: mapped log, CRC checked, {payload} B"), payload));
         cases.push(case::<iceoryx::Iceoryx>(format!("iceoryx2, {payload} B"), payload));
         #[cfg(feature = "aeron")]
         {
