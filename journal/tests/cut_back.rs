@@ -209,11 +209,15 @@ fn look(place: &Place, followers: &mut Vec<Follower>) {
 
 #[test]
 fn whoever_has_read_what_is_taken_back_is_told() {
-    for how in [Ended::Stopped, Ended::Killed, Ended::PowerLost] {
-        // Inside of a segment, and at the first frame of one.
-        for (kept, dies) in [(5, false), (10, true), (15, false)] {
-            let steps = (0..).take_while(|&step| cut_back_at(how, kept, step, dies)).count();
-            assert!(steps > 15, "{how:?}: a start takes more than {steps} steps");
-        }
+    // Inside of a segment, and at the first frame of one.
+    for (how, kept, dies) in [
+        (Ended::Stopped, 5, false),
+        (Ended::Killed, 10, true),
+        (Ended::Killed, 15, false),
+        (Ended::PowerLost, 5, true),
+        (Ended::PowerLost, 10, false),
+    ] {
+        let steps = (0..).take_while(|&step| cut_back_at(how, kept, step, dies)).count();
+        assert!(steps > 15, "{how:?}: a start takes more than {steps} steps");
     }
 }

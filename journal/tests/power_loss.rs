@@ -18,7 +18,7 @@ use cutline_journal::sim::SimDisk;
 use world::{World, at, check, check_found, forget_lost};
 
 /// A start of the three logs takes about so many.
-const STEPS_OF_A_START: u64 = 64;
+const STEPS_OF_A_START: u64 = 80;
 
 fn seeds(few: u64) -> u64 {
     std::env::var("POWER_LOSS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(few)

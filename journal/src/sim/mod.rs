@@ -11,8 +11,8 @@
 //! compiled, not behind a feature. No other code names it, and [`crate::disk::OsDisk`] never comes here. Any thread; one lock.
 //! It reads no clock and no random source but its seed: the same calls have the same answers.
 //!
-//! Memory copies of segments are real files in real memory also with a simulated disk; only whether there is room for them is
-//! decided here. After [`SimDisk::power_lost`] whoever simulates removes their folder.
+//! Memory copies of segments are real files in real memory also with a simulated disk; whether there is room for them is
+//! decided here, and making and removing one is a step like any other. After [`SimDisk::power_lost`] whoever simulates removes their folder.
 
 mod faults;
 mod node;
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cutline_shm::region::{Region, RegionCause, RegionFault, RegionStep};
+use rustix::io::Errno;
 
 pub use self::faults::Faults;
 use self::state::State;
@@ -185,13 +186,24 @@ impl Disk for SimDisk {
     }
 
     fn create_region(&self, path: &Path, len_bytes: usize) -> Result<Region, RegionFault> {
-        let mut state = self.state();
+        let mut state = self.stepping();
+        if state.step("make in memory", path, None).is_err() {
+            let stopped = RegionCause::Errno(Errno::IO.raw_os_error());
+            return Err(RegionFault::new(path, RegionStep::Create, stopped));
+        }
         let chance = state.faults.memory_one_in;
         if state.random.one_in(chance) {
             let full = RegionCause::Full { wanted_bytes: len_bytes as u64, free_bytes: Some(0) };
             return Err(RegionFault::new(path, RegionStep::Allocate, full));
         }
         Region::create_new(path, len_bytes)
+    }
+
+    fn remove_region(&self, path: &Path) -> io::Result<()> {
+        if path.exists() {
+            self.stepping().step("remove from memory", path, None)?;
+        }
+        std::fs::remove_file(path)
     }
 }
 

@@ -68,7 +68,7 @@ impl State {
     }
 
     /// Counts a step that changes something; refused once the disk has stopped.
-    fn step(&mut self, what: &str, path: &Path, range: Option<(u64, u64)>) -> io::Result<()> {
+    pub fn step(&mut self, what: &str, path: &Path, range: Option<(u64, u64)>) -> io::Result<()> {
         if self.stop_at.is_some_and(|at| self.steps >= at) {
             return Err(io::Error::other("the simulated disk was stopped here"));
         }
