@@ -24,6 +24,7 @@ use crate::head::Head;
 use crate::layout::{HeadIdentity, MARK_CUTTING, MARK_RUNNING, Mark, SEGMENT_HEADER_BYTES, SegmentHeader, to_usize};
 use crate::log_keeper::LogKeeper;
 use crate::marks::MarkFile;
+use crate::planted;
 use crate::recover::Recovered;
 use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
 
@@ -62,7 +63,8 @@ impl Recovered {
             capacity => self.oldest.saturating_add(capacity),
         };
         let (producer, prepared) = rtrb::RingBuffer::new(self.settings.live_segments);
-        let next = (begin.offset, self.end.next_seq);
+        let next_seq = if planted!(ReusedSequence) { self.last_seq().max(1) } else { self.end.next_seq };
+        let next = (begin.offset, next_seq);
         let appender = Appender::new(self.log_id, current.clone(), next, capacity_end, prepared, head.clone());
         let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, capacity_end, producer)?;
         Ok((appender, keeper))
@@ -140,7 +142,7 @@ impl Recovered {
     fn write_marks(&self, position: u64) -> Result<(MarkFile, Mark), LogFault> {
         let before = self.marks.newest.unwrap_or_default();
         let (mut generation, mut cuts) = (self.marks.generation(), before.cuts);
-        if self.rewound {
+        if self.rewound && !planted!(SameGeneration) {
             generation = generation.wrapping_add(1);
             cuts.note(generation, position);
         }

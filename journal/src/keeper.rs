@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::LogFault;
 pub use crate::log_keeper::LogKeeper;
+use crate::planted;
 
 /// Wait between two looks at what must be prepared.
 const PREPARE_INTERVAL: Duration = Duration::from_millis(1);
@@ -127,8 +128,9 @@ impl Keeper {
     /// The disk's. The next call begins anew.
     pub fn flush_step(&mut self) -> Result<bool, LogFault> {
         let mut pass = self.pass.take().unwrap_or_else(|| self.begin_flush());
-        let Some(&target) = pass.targets.get(pass.next) else { return Ok(false) };
-        if !self.logs[pass.next].flush(target)? {
+        let log = if planted!(FlushOrder) { (pass.targets.len() - 1).wrapping_sub(pass.next) } else { pass.next };
+        let Some(&target) = pass.targets.get(log) else { return Ok(false) };
+        if !self.logs[log].flush(target)? {
             pass.next += 1;
         }
         let more = pass.next < pass.targets.len();

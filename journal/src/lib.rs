@@ -28,6 +28,7 @@ pub mod lookup;
 mod loom_tests;
 pub mod marks;
 mod os_disk;
+pub mod planted;
 pub mod recover;
 mod seek;
 mod segment;

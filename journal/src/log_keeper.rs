@@ -15,6 +15,7 @@ use crate::head::Head;
 use crate::layout::{MARK_STOPPED, Mark, to_usize};
 use crate::lookup::Lookup;
 use crate::marks::MarkFile;
+use crate::planted;
 use crate::recover::LogSettings;
 use crate::segment::{LiveSegment, SegmentBytes};
 
@@ -255,6 +256,9 @@ impl LogKeeper {
             disk => &mut disk.insert((base, self.files.disk().open_existing(&path)?)).1,
         };
         disk.write_all_at(bytes, start).map_err(LogFault::io("write", &path))?;
+        if planted!(SkippedSync) {
+            return Ok(());
+        }
         disk.sync_data().map_err(LogFault::io("flush", &path))
     }
 
@@ -262,7 +266,8 @@ impl LogKeeper {
     /// promises less, and nothing wrong.
     fn write_mark(&mut self) -> Result<(), LogFault> {
         let size = self.settings.segment_bytes;
-        let mark = Mark { position: self.durable, ..self.mark };
+        let position = if planted!(MarkAhead) { self.visible() } else { self.durable };
+        let mark = Mark { position, ..self.mark };
         self.marks.write(mark)?;
         if mark.position / size != self.mark.position / size {
             self.marks.sync()?;

@@ -15,6 +15,7 @@ use crate::frame::{Frame, Look, look};
 use crate::head::Head;
 use crate::layout::{MORE, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED};
 use crate::marks::read_marks;
+use crate::planted;
 pub use crate::seek::Start;
 use crate::segment::{LiveSegment, SegmentBytes};
 use crate::source::Source;
@@ -198,6 +199,9 @@ impl Tail {
     }
 
     fn at_durable_limit(&self) -> bool {
+        if planted!(ToldEarly) {
+            return false;
+        }
         let Some(head) = &self.head else { return false };
         // A closed head tells of nothing any more: everything was on disk before it was closed.
         head.durable_mode() && !self.files.is_for_owner() && !head.is_closed() && self.position() >= head.durable()

@@ -5,14 +5,14 @@
 //! descriptors and watermarks ─► CutState ─► tick due? ─► runs log: TICK, STARTED … ─► runs (ring) ─► invoke
 //! ```
 
-use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Tail};
+use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Tail, planted};
 use cutline_ring::spsc;
 
 use super::cadence::Cadence;
 use super::counts::{COUNTS_MAX_BYTES, RUN_HEAD_MAX_BYTES};
 use super::state::{CutState, Late, RunKind, Tick};
 use crate::model::frames::{CLOCK_STEP, NAME, NAME_SOURCE, RunHeader, STARTED, TICK};
-use crate::model::receipt::RECEIPT;
+use crate::model::receipt::{RECEIPT, UNDECODED};
 use crate::plane::clock::Clock;
 use crate::plane::gate::PublishGate;
 use crate::plane::stage::{Progress, Stage};
@@ -154,7 +154,8 @@ impl CutStage {
 
     /// Whether everything that belongs to the coming tick has been seen, once `time_ns` has been reached.
     fn is_due(&self, time_ns: i64) -> bool {
-        self.state.next_tick().is_some_and(|tick| time_ns > tick.planned_ts_ms.saturating_mul(1_000_000))
+        let until_ns = if planted!(LateCut) { time_ns + 1 } else { time_ns };
+        self.state.next_tick().is_some_and(|tick| until_ns > tick.planned_ts_ms.saturating_mul(1_000_000))
     }
 
     /// Writes the tick frame and begins to decide its runs.
@@ -213,11 +214,11 @@ impl CutStage {
                 self.backlog = None;
                 break;
             }
-            self.backlog_next = tail.poll()?.map(|frame| frame.header);
-            // Its names are known already.
-            if self.backlog_next.is_none_or(|descriptor| descriptor.kind != RECEIPT) {
-                self.backlog_next = None;
-            }
+            let end = *end;
+            // Its names are known already. Where it ends with a segment the next one may have been begun meanwhile: what lies
+            // there comes through the ring.
+            let next = tail.poll()?.map(|frame| frame.header);
+            self.backlog_next = next.filter(|descriptor| descriptor.kind == RECEIPT && descriptor.position < end);
         }
         Ok(self.backlog_next.or_else(|| self.receipts.peek()))
     }
@@ -241,7 +242,9 @@ impl CutStage {
             self.consume_next();
             return Ok(Step::Did);
         }
-        if self.state.next_tick().is_none() && self.time == TimeSource::Receipts {
+        // A line that is no envelope has no time of its own: a capture that begins with one does not begin in 1970.
+        let has_time = descriptor.flags & UNDECODED == 0;
+        if self.state.next_tick().is_none() && self.time == TimeSource::Receipts && has_time {
             self.expect_first_after(descriptor.ts_ns);
         }
         if self.is_due(descriptor.ts_ns) {

@@ -1,7 +1,7 @@
 //! What the cut stage knows between ticks, as a pure value: the same receipts and ticks give the same runs, live, in
 //! recovery and in replay.
 
-use cutline_journal::Descriptor;
+use cutline_journal::{Descriptor, planted};
 
 use super::counts::Counts;
 use crate::model::frames::{RunHeader, TickBody};
@@ -195,7 +195,9 @@ impl CutState {
         }
         match (self.next, self.last) {
             (Some(next), _) if receipt.aux == next.engine_timestamp_ms => {
-                symbol.candidate = receipt.position;
+                if symbol.candidate == 0 || !planted!(FirstSelected) {
+                    symbol.candidate = receipt.position;
+                }
                 None
             }
             (_, Some(last)) if receipt.aux <= last.engine_timestamp_ms => {
@@ -288,9 +290,11 @@ impl CutState {
             cut_kind: kind.cut_kind,
             ..RunHeader::default()
         };
-        symbol.next_start = cut_end + 1;
+        symbol.next_start = cut_end + u64::from(!planted!(OverlappingCuts));
         symbol.candidate = 0;
-        symbol.counts.clear();
+        if !planted!(CountsStay) {
+            symbol.counts.clear();
+        }
         Some((run, &symbol.name, symbol.id))
     }
 

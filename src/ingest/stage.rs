@@ -19,6 +19,7 @@
 use std::{collections::VecDeque, net::SocketAddr};
 
 use cutline_journal::descriptor::Descriptor;
+use cutline_journal::planted;
 use cutline_ring::{Full, bytes::Producer};
 use mio::{Events, Poll, Token};
 
@@ -243,6 +244,7 @@ impl IngestStage {
             if let Some(piece) = connection.peek() {
                 let truncated = piece.truncated();
                 match self.drafter.write(&feed.label.name, feed.format, piece, now_ns) {
+                    Err(Full) if planted!(DroppedWhenFull) => {}
                     Err(Full) => return Turn::Blocked,
                     Ok(Some(kind)) => self.counters.count_undecoded(kind),
                     Ok(None) => {}

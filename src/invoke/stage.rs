@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use cutline_journal::{Descriptor, LogFault, Lookup};
+use cutline_journal::{Descriptor, LogFault, Lookup, planted};
 use cutline_ring::{bytes, spsc};
 
 use super::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, SHUTDOWN_DETAIL, failure_of, touched};
@@ -227,6 +227,9 @@ impl InvokeStage {
                 }
             }
             Err(fault) => {
+                if planted!(StateOfFailure) {
+                    self.states[index].clear();
+                }
                 let delay_ms = self.settings.retry.delay_after(current.attempts);
                 current.due_ns = delay_ms.map(|delay_ms| at_ns.saturating_add(delay_ms.saturating_mul(1_000_000)));
                 current.failure = Some((failure_of(fault.kind()), EngineDetail::Engine(fault)));

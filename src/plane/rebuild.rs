@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use cutline_journal::fault::Corruption;
 use cutline_journal::recover::Recovered;
-use cutline_journal::{Descriptor, Frame, LogFault, Start, Tail};
+use cutline_journal::{Descriptor, Frame, LogFault, Start, Tail, planted};
 
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
 use crate::invoke::stage::States;
@@ -179,12 +179,12 @@ fn read_runs(
                 }
                 rebuilt.pending.push_back(Descriptor { flags: 1, ..header });
             }
-            TICKS_SKIPPED => rebuilt.last_planned_ms = Some(header.aux),
+            TICKS_SKIPPED if !planted!(SkippedAgain) => rebuilt.last_planned_ms = Some(header.aux),
             _ => {}
         }
     }
     match open {
-        Some(open) if open.left > 0 => rebuilt.unfinished_at = Some(open.index),
+        Some(open) if open.left > 0 && !planted!(ForgottenTick) => rebuilt.unfinished_at = Some(open.index),
         open => close(rebuilt, open),
     }
     Ok(())
@@ -219,7 +219,7 @@ fn read_outputs(rebuilt: &mut Rebuilt, runs_last_seq: u64, outputs: &mut Recover
                 break;
             }
             OUTCOME => done_through = started_seq,
-            STATE => {
+            STATE if !planted!(LostState) => {
                 let index = header.symbol as usize;
                 if rebuilt.states.len() <= index {
                     rebuilt.states.resize_with(index + 1, Vec::new);
@@ -230,6 +230,6 @@ fn read_outputs(rebuilt: &mut Rebuilt, runs_last_seq: u64, outputs: &mut Recover
             _ => {}
         }
     }
-    rebuilt.pending.retain(|started| started.seq > done_through);
+    rebuilt.pending.retain(|started| started.seq > done_through + u64::from(planted!(DroppedRun)));
     Ok(())
 }

@@ -148,6 +148,8 @@ pub fn resume(
         complete_tick(config, &mut runs, (&mut cut, &names), from, start_ns, &mut pending)?;
         report.completed_runs = (pending.len() - before) as u64;
     }
+    // From the coming tick on, as the CONFIG frame below says it: what the logs give is the set of the last configuration, or none.
+    cut.set_symbols(symbols_of(&config.output));
     if let Some(last_planned_ms) = last_planned_ms {
         let now_ms = match time {
             TimeSource::Clock => now_ns.max(last_ns).div_euclid(1_000_000),

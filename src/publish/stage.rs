@@ -6,7 +6,7 @@
 //!
 //! A run's frames become visible by one store, in the order the runs were decided. Followers cannot be noticed from here.
 
-use cutline_journal::{Appender, Descriptor};
+use cutline_journal::{Appender, Descriptor, planted};
 use cutline_ring::bytes;
 
 use crate::cut::counts::RUN_HEAD_MAX_BYTES;
@@ -76,6 +76,9 @@ impl PublishStage {
         let run = result.run();
         if !append_outcome(&mut self.outputs, &result, &run, published_ns, &self.engine_digest) {
             return Some(false);
+        }
+        if planted!(OutcomeTwice) && result.started_seq % 32 == 9 {
+            append_outcome(&mut self.outputs, &result, &run, published_ns, &self.engine_digest);
         }
         self.counts.events[0] += 1;
         match Failure::from_number(run.failure) {

@@ -7,7 +7,7 @@
 //! Its time travels with the events: a receipt's `ts_ns`, and a watermark when nothing arrives. A watermark W promises
 //! that every later receipt is stamped W or later, so that cuts never depend on thread timing.
 
-use cutline_journal::{Appender, Descriptor};
+use cutline_journal::{Appender, Descriptor, planted};
 use cutline_ring::{bytes, spsc};
 
 use super::names::{EVENT_TYPE_MAX_BYTES, NameTables, Names};
@@ -139,10 +139,10 @@ impl SequenceStage {
         let Draft { line, symbol, source, event_type } = Draft::of(&draft, payload);
         let stamp_ns = match self.time {
             TimeSource::Clock => now_ns,
-            TimeSource::Receipts if draft.flags & UNDECODED != 0 => self.last_ns,
+            TimeSource::Receipts if draft.flags & UNDECODED != 0 => self.last_ns.max(0),
             TimeSource::Receipts => draft.ts_ms.saturating_mul(1_000_000),
         };
-        let ts_ns = stamp_ns.max(self.last_ns);
+        let ts_ns = if planted!(TimeGoesBack) { stamp_ns } else { stamp_ns.max(self.last_ns) };
 
         let symbol_id = Interned::of(&self.names.symbols, symbol);
         let source_id = Interned::of(&self.names.sources, source);
@@ -193,7 +193,7 @@ impl SequenceStage {
     fn watermark(&mut self, now_ns: i64) {
         let due = now_ns > self.last_ns && now_ns >= self.watermark_ns.saturating_add(WATERMARK_INTERVAL_NS);
         // Only into an empty ring: what waits there will be followed by a later one.
-        if self.time == TimeSource::Clock && due && self.cut.free() == self.cut.capacity() {
+        if self.time == TimeSource::Clock && !planted!(LostWatermark) && due && self.cut.free() == self.cut.capacity() {
             let mark = Descriptor { kind: WATERMARK, ts_ns: now_ns, ..Descriptor::default() };
             if self.cut.push(mark).is_ok() {
                 self.last_ns = now_ns;

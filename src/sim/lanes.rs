@@ -35,8 +35,16 @@ impl SimLane {
         self.stages.is_empty()
     }
 
-    /// Polls the next stage. True if it worked.
-    pub fn step(&mut self, clock: &Clock, stop: bool, marks: &mut Marks) -> bool {
+    /// Polls on to the end of the cycle.
+    pub fn cycle(&mut self, clock: &Clock, stop: bool, marks: &mut Marks) {
+        self.step(clock, stop, marks);
+        while self.next != 0 {
+            self.step(clock, stop, marks);
+        }
+    }
+
+    /// Polls the next stage.
+    pub fn step(&mut self, clock: &Clock, stop: bool, marks: &mut Marks) {
         if self.next == 0 {
             self.now_ns = self.now_ns.max(clock.now_ns());
             (self.worked, self.waits) = (false, false);
@@ -45,7 +53,7 @@ impl SimLane {
                 self.stages.iter_mut().for_each(|(_, stage)| stage.stop(self.now_ns));
             }
         }
-        let Some((id, stage)) = self.stages.get_mut(self.next) else { return false };
+        let Some((id, stage)) = self.stages.get_mut(self.next) else { return };
         let progress = stage.poll(self.now_ns);
         match progress {
             Progress::Did(_) => self.worked = true,
@@ -59,7 +67,6 @@ impl SimLane {
         if self.next == self.stages.len() {
             self.end_cycle();
         }
-        matches!(progress, Progress::Did(_))
     }
 
     fn end_cycle(&mut self) {

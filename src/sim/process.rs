@@ -92,9 +92,14 @@ impl Process {
         Ok(Self { lanes, keeper, watch, clock, stopping: false, recovery, report, _owner: owner })
     }
 
-    /// Polls the next stage of a lane. True if it worked.
-    pub fn step_lane(&mut self, index: usize, marks: &mut Marks) -> bool {
-        self.lanes[index].step(&self.clock, self.stopping, marks)
+    /// Polls the next stage of a lane.
+    pub fn step_lane(&mut self, index: usize, marks: &mut Marks) {
+        self.lanes[index].step(&self.clock, self.stopping, marks);
+    }
+
+    /// Polls every stage of every lane.
+    pub fn cycle(&mut self, marks: &mut Marks) {
+        self.lanes.iter_mut().for_each(|lane| lane.cycle(&self.clock, self.stopping, marks));
     }
 
     /// A step of the keeper; false if it met a fault.

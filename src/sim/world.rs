@@ -483,11 +483,11 @@ impl World {
             let steps = self.disk.steps() + self.random.below(60);
             self.disk.stop_at(steps);
         }
-        let started = self.start();
+        self.start()?;
         if !dies {
-            return started;
+            return Ok(());
         }
-        if started.is_ok() && self.process.is_some() {
+        if self.process.is_some() {
             return self.crash(Crash::InDisk);
         }
         self.marks.set(Mark::CrashedInRecovery);

@@ -8,6 +8,8 @@ use cutline::sim::plan::{Lanes, Troubles};
 use cutline::sim::{Options, Report, run};
 use tempfile::TempDir;
 
+#[cfg(feature = "planted")]
+mod planted;
 mod regressions;
 
 /// Seeds from the environment, or these few.
