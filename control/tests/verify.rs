@@ -258,3 +258,60 @@ fn a_living_system_is_verified_while_it_runs_and_in_windows() {
     assert_eq!(proven["logs"]["runs"], whole["logs"]["runs"]);
     assert_eq!(proven["logs"]["outputs"], whole["logs"]["outputs"]);
 }
+
+#[test]
+fn a_follower_outlives_the_process_and_begins_again_when_a_machine_crash_takes_frames_back() {
+    let place = Place::new();
+    let (data, socket, file) = (place.path("data"), place.path("feed.sock"), place.path("receipt"));
+    let feed = format!("dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+    let config = config(&place, "live", &feed);
+    // Nothing reaches the disk but at a start or a stop.
+    let sets = [
+        "scheduler.interval_ms=50",
+        "scheduler.delay_ms=5",
+        "log.flush_interval_ms=60000",
+        "log.flush_bytes=1073741824",
+    ];
+    let sets: Vec<&str> = sets.into_iter().flat_map(|set| ["--set", set]).collect();
+    let args = [&["run", "--config", &config][..], &sets].concat();
+    std::fs::create_dir_all(&data).unwrap();
+    let through =
+        |running: &Running| running.stat()["verify"]["counters"]["verified_through_seq"].as_u64().unwrap_or(0);
+    let feed_until = |holds: &dyn Fn() -> bool| {
+        let (mut stream, mut number) = (connect(&socket), 0);
+        wait_until("the follower has come further", || {
+            number += 1;
+            stream.write_all(&line(&trade(&format!("S{}", number % 3), number))).expect("it reads");
+            holds()
+        });
+    };
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    let mut follower = follow(&place, &data, &file);
+    feed_until(&|| through(&running) > 20);
+    running.signal(Signal::KILL);
+    running.wait();
+    // The process alone: everything is still there, and it is gone on with.
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    let before = through(&running);
+    feed_until(&|| through(&running) > before + 20);
+    let said = || std::fs::read_to_string(place.path("followed")).unwrap();
+    assert!(!said().contains("again"), "{}", said());
+    running.signal(Signal::KILL);
+    running.wait();
+    // What a machine that dies takes with it.
+    std::fs::remove_dir_all(place.path("live-live")).unwrap();
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    feed_until(&|| said().contains("verifying again from the beginning") && through(&running) > 0);
+    running.stop();
+    wait_until("every tick is verified", || {
+        let stat: Value = serde_json::from_slice(&cutline(&["stat", &data, "--json"]).stdout).unwrap();
+        let last = ticks(&data).last().map_or(0, cut_end);
+        stat["verify"]["counters"]["verified_through_seq"] == last && stat["verify"]["counters"]["verify_pending"] == 0
+    });
+    signal(&follower, Signal::TERM);
+    let status = follower.wait().unwrap();
+    assert!(status.success() && said().contains("identical: "), "{status}: {}", said());
+    let proven: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let (whole, _) = receipt(&["verify", &data], &file);
+    assert_eq!(proven["logs"]["outputs"], whole["logs"]["outputs"]);
+}

@@ -87,6 +87,19 @@ impl<'a> Verifier<'a> {
         Err(different(format!("{place}, behind the last run's outcome"), "nothing", recorded))
     }
 
+    /// Looks whether the logs were replaced or cut back under who follows them, which a poll notices late. To be called while nothing
+    /// comes, now and then.
+    ///
+    /// # Errors
+    /// [`VerifyFault::Log`]: after `Rewound` or `Lagged` another verification has to begin.
+    pub fn prepare(&mut self) -> Result<(), VerifyFault> {
+        let replay = &mut self.replay;
+        [&mut self.runs, &mut replay.decisions.inputs.tail, &mut replay.outputs.tail]
+            .into_iter()
+            .try_for_each(Tail::prepare)?;
+        Ok(())
+    }
+
     /// Goes on to the end of the window or of the logs as they are now, and checks that they are consistent there.
     ///
     /// # Errors

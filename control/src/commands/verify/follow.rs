@@ -76,9 +76,17 @@ fn open(args: &cli::Verify, window: Window, stop: &StopRequest) -> Result<Option
 
 fn watch(verifier: &mut Verifier<'_>, told: &Told, stop: &StopRequest) -> Result<(), VerifyFault> {
     while !stop.is_set() {
-        let advance = verifier.advance(FRAMES)?;
+        let advance = match verifier.advance(FRAMES) {
+            Err(fault @ VerifyFault::Different { .. }) => {
+                // Unless it is another generation that differs.
+                verifier.prepare()?;
+                return Err(fault);
+            }
+            other => other?,
+        };
         told.tell(&verifier.verified());
         if advance == Advance::Idle {
+            verifier.prepare()?;
             thread::sleep(IDLE);
         }
     }
