@@ -268,6 +268,28 @@ impl CutStage {
         Ok(Step::Did)
     }
 
+    /// Takes in the receipts of the coming tick's cut that lie at the front of the ring, in place; how many.
+    fn take_run(&mut self, most: u32) -> u32 {
+        let Some(tick) = self.state.next_tick() else { return 0 };
+        if self.deciding.is_some() || self.backlog.is_some() || self.backlog_next.is_some() {
+            return 0;
+        }
+        let planned_ns = tick.planned_ts_ms.saturating_mul(1_000_000);
+        let mut taken = 0;
+        for descriptor in self.receipts.peek_run(most as usize) {
+            if descriptor.kind != RECEIPT || descriptor.ts_ns > planned_ns {
+                break;
+            }
+            taken += 1;
+            if let Some(late) = self.state.receipt(descriptor, &self.names) {
+                self.counts.snapshots_late += 1;
+                self.observer.late(late);
+            }
+        }
+        self.receipts.advance(taken as usize);
+        taken
+    }
+
     /// Empties the ring without looking: everything in it is in the inputs log.
     fn drop_rest(&mut self) {
         self.backlog = None;
@@ -355,6 +377,11 @@ impl Stage for CutStage {
         let progress = loop {
             if did == BATCH {
                 break Progress::Did(did);
+            }
+            let taken = self.take_run(BATCH - did);
+            if taken > 0 {
+                did += taken;
+                continue;
             }
             match self.step(now_ns) {
                 Step::Did => did += 1,

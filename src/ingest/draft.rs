@@ -36,7 +36,12 @@ impl Drafter {
         Self { producer, scratch: Scratch::new() }
     }
 
-    /// Writes one receipt and says which kind of undecoded it is, if it is; [`Full`] = nothing was written, try again.
+    /// Makes visible what was written.
+    pub fn publish(&mut self) {
+        self.producer.publish();
+    }
+
+    /// Writes one receipt, to be made visible by [`Drafter::publish`], and says which kind of undecoded it is, if it is; [`Full`] = nothing was written, try again.
     ///
     /// `feed` is the source of a receipt that does not say its own. A piece that is cut off or not whole is not read.
     pub fn write(
@@ -90,7 +95,7 @@ impl Drafter {
             event_type: place(names.event_type),
         };
         header.payload_len = small(end);
-        claim.commit(places.pack(header), end);
+        claim.write(places.pack(header), end);
         Ok(undecoded)
     }
 }

@@ -172,6 +172,7 @@ impl IngestStage {
                 }
             }
         }
+        self.drafter.publish();
         did += attended;
         if did == 0 { Progress::Idle } else { Progress::Did(did) }
     }

@@ -229,8 +229,8 @@ fn append_with_names(
 }
 
 fn hand_on(cut: &mut spsc::Producer<Descriptor>, descriptor: Descriptor) {
-    let pushed = cut.push(descriptor);
-    debug_assert!(pushed.is_ok(), "room was checked before");
+    let written = cut.write(descriptor);
+    debug_assert!(written.is_ok(), "room was checked before");
 }
 
 impl Stage for SequenceStage {
@@ -262,6 +262,7 @@ impl Stage for SequenceStage {
         };
         if did > 0 {
             self.inputs.publish();
+            self.cut.publish();
         }
         if did == 1 {
             self.cut.demote_last();
