@@ -5,7 +5,7 @@
 //!
 //! | edge | from | to | what it carries |
 //! |---|---|---|---|
-//! | L1 | [`Heartbeat::publish`]: commit word, Release | `load_lane`: commit word, Acquire | the lane's name, its first beat and status |
+//! | L1 | `Heartbeat::publish`: commit word, Release | `load_lane`: commit word, Acquire | the lane's name, its first beat and status |
 #![forbid(unsafe_code)]
 
 use std::mem::offset_of;
