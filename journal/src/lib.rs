@@ -6,7 +6,8 @@
 //!    └────────── Keeper ────────┴──► disk segment ◄──read── Tail (far behind, or after a stop)
 //! ```
 //!
-//! The appender is hot; the keeper makes every syscall; a tail belongs to whoever opened it.
+//! The appender is hot; the keeper makes every syscall; a tail belongs to whoever opened it. Disk files are reached through
+//! [`disk::Disk`] alone, so that a simulated one ([`sim::SimDisk`]) can take the place of the operating system's.
 
 mod activate;
 pub mod appender;

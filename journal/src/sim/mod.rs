@@ -246,3 +246,91 @@ impl DiskFile for SimFile {
         self.disk.stepping().sync(self.node, &self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "/sim";
+
+    fn path(name: &str) -> PathBuf {
+        Path::new(ROOT).join(name)
+    }
+
+    /// Names that may be there after a power loss, over many seeds.
+    fn outcomes(disk: &SimDisk) -> std::collections::BTreeSet<Vec<(PathBuf, Vec<u8>)>> {
+        (0..200).map(|seed| disk.power_lost(seed).files()).collect()
+    }
+
+    #[test]
+    fn a_name_is_there_for_certain_once_its_folder_is_flushed() {
+        let disk = SimDisk::new(Path::new(ROOT), 1);
+        disk.create_dir(&path("log")).expect("made");
+        disk.sync_dir(Path::new(ROOT)).expect("flushed");
+        for name in ["log/a", "log/b"] {
+            disk.open(&path(name), Access::Create).expect("made").sync_data().expect("flushed");
+        }
+        let [a, b] = ["log/a", "log/b"].map(|name| (path(name), Vec::new()));
+        let any = [vec![], vec![a.clone()], vec![b.clone()], vec![a.clone(), b.clone()]];
+        assert_eq!(outcomes(&disk), any.into_iter().collect());
+        disk.sync_dir(&path("log")).expect("flushed");
+        disk.remove(&path("log/a")).expect("removed");
+        assert_eq!(outcomes(&disk), [vec![b.clone()], vec![a, b]].into());
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_without_a_durable_name_goes_with_it() {
+        let disk = SimDisk::new(Path::new(ROOT), 1);
+        disk.create_dir(&path("log")).expect("made");
+        disk.open(&path("log/a"), Access::Create).expect("made");
+        disk.sync_dir(&path("log")).expect("flushed");
+        assert_eq!(outcomes(&disk), [vec![], vec![(path("log/a"), Vec::new())]].into());
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits_and_then_says_so() {
+        let disk = SimDisk::new(Path::new(ROOT), 1);
+        disk.set_faults(Faults { capacity_bytes: Some(1000), ..Faults::default() });
+        let file = disk.open(&path("a"), Access::Create).expect("made");
+        assert_eq!(file.reserve(1001).expect_err("full").kind(), io::ErrorKind::StorageFull);
+        assert_eq!(file.write_at(&[1; 900], 0).expect("room"), 900);
+        assert_eq!(file.write_at(&[2; 300], 800).expect("some"), 200);
+        assert_eq!(file.write_at(&[2; 300], 1000).expect_err("full").kind(), io::ErrorKind::StorageFull);
+        assert_eq!(file.write_at(&[3; 1000], 0).expect("its own room"), 1000);
+    }
+
+    #[test]
+    fn the_same_seed_does_the_same() {
+        let history = |seed| {
+            let disk = SimDisk::new(Path::new(ROOT), seed);
+            let faults =
+                Faults { write_one_in: 3, sync_one_in: 3, short_write_one_in: 2, name_one_in: 4, ..Faults::default() };
+            disk.set_faults(faults);
+            let mut answers = Vec::new();
+            for round in 0..60 {
+                let file = disk.open(&path(&format!("{}", round % 7)), Access::Create);
+                answers.push(file.map_err(|error| error.kind()).and_then(|file| {
+                    let wrote = file.write_at(&[round; 3000], 100).map_err(|error| error.kind())?;
+                    file.sync_data().map_err(|error| error.kind())?;
+                    Ok(wrote)
+                }));
+            }
+            (answers, disk.power_lost(seed).files())
+        };
+        assert_eq!(history(5), history(5));
+        assert_ne!(history(5), history(6));
+    }
+
+    #[test]
+    fn a_stopped_disk_changes_nothing_and_tells_the_visitor_before() {
+        let disk = SimDisk::new(Path::new(ROOT), 1);
+        let seen = Arc::new(Mutex::new(None));
+        let (visited, there) = (seen.clone(), disk.clone());
+        disk.visit_before(1, move || *visited.lock().expect("mine") = Some(there.files().len()));
+        disk.stop_at(1);
+        let file = disk.open(&path("a"), Access::Create).expect("made");
+        file.write_at(&[1], 0).expect_err("stopped");
+        assert_eq!((disk.files(), *seen.lock().expect("mine")), (vec![(path("a"), Vec::new())], Some(1)));
+        assert_eq!(disk.restarted().steps(), 0);
+    }
+}

@@ -281,6 +281,9 @@ pub fn check_going_on(world: &mut World, disk: &SimDisk, recovered: Vec<Recovere
     forget_lost(world, &recovered);
     let mut writers = world.activate(disk, recovered).unwrap_or_else(|fault| panic!("{fault}"));
     for (log, known) in before.iter().enumerate() {
+        let cut = known.committed.len() > world.known[log].committed.len();
+        let grown = world.known[log].generation > known.generation;
+        assert!(grown || !cut, "{}: lost frames, and is still of generation {}", NAMES[log], known.generation);
         for position in [known.told, known.committed.last().map_or(0, |frame| frame.end)] {
             if known.generation == 0 {
                 continue;
