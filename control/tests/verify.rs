@@ -315,3 +315,46 @@ fn a_follower_outlives_the_process_and_begins_again_when_a_machine_crash_takes_f
     let (whole, _) = receipt(&["verify", &data], &file);
     assert_eq!(proven["logs"]["outputs"], whole["logs"]["outputs"]);
 }
+
+#[test]
+fn a_run_that_a_later_process_ended_is_verified_with_what_was_configured_then() {
+    let place = Place::new();
+    let (data, socket) = (place.path("data"), place.path("feed.sock"));
+    let feed = format!("dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+    let config = config(&place, "live", &feed);
+    let patient =
+        ["engine.retry.max_attempts=1000", "engine.retry.min_delay_ms=60000", "engine.retry.max_delay_ms=60000"];
+    let sets: Vec<&str> = patient.into_iter().flat_map(|set| ["--set", set]).collect();
+    let args = [&["run", "--config", &config][..], &sets].concat();
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    let mut stream = connect(&socket);
+    let now = now_ms() / 500;
+    for boundary in [now, now + 1] {
+        stream.write_all(&line(&snapshot("STUCK", boundary * 500, &json!({"raise": "not today"})))).expect("it reads");
+    }
+    running.wait_for("engine_calls", 1);
+    running.signal(Signal::KILL);
+    running.wait();
+    // Another engine ends the run, otherwise than the first would have.
+    let args = ["run", "--config", &config, "--set", "engine.use=\"regime-example\""];
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    running.wait_for("publish_events", 2);
+    running.stop();
+    let runs = succeed(&["dump", &data, "runs"]);
+    let runs = runs.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let stuck: Vec<Value> = runs.filter(|run| run["attempts"] == 2 && run["error_detail"] != "not today").collect();
+    assert!(stuck.iter().any(|run| run["error_kind"] != "missing_snapshot_inputs"), "{stuck:?}");
+    succeed(&["verify", &data, "--strict"]);
+    // What neither of the two engines says is a lie all the same.
+    let outputs = frames(&data, "outputs");
+    let second = |frame: &&Found| {
+        matches!(frame.kind(), 2 | 3) && frame.payload[72..76] == [2, 0, 0, 0] && frame.payload[84] != 1
+    };
+    let ended = outputs.iter().find(second).expect("its last event");
+    let mut payload = ended.payload.clone();
+    let last = payload.len() - 3;
+    payload[last] ^= 1;
+    ended.lie(&payload);
+    // Named is the first frame that the first engine would not have given.
+    assert!(fails(LOGS, &["verify", &data]).contains("outputs frame "));
+}

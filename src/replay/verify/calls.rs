@@ -2,13 +2,17 @@
 
 use cutline_journal::{LogFault, Lookup};
 
+use super::VerifyFault;
 use super::decisions::Run;
+use crate::config::OutputConfig;
 use crate::invoke::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, failure_of};
 use crate::invoke::engine::Engine;
 use crate::invoke::retry::RetryPolicy;
 use crate::invoke::stage::States;
 use crate::model::frames::Failure;
 use crate::model::run_id::EngineMode;
+use crate::plane::pipeline::EngineFactory;
+use crate::plane::settings::{limits_of, retry_of, run_kind_of};
 
 /// By what outcomes are made.
 pub(in crate::replay) struct Calling {
@@ -16,6 +20,15 @@ pub(in crate::replay) struct Calling {
     pub mode: EngineMode,
     pub limits: AnswerLimits,
     pub retry: RetryPolicy,
+}
+
+impl Calling {
+    /// What a configuration says.
+    pub fn of(config: &OutputConfig, engines: &EngineFactory) -> Result<Self, VerifyFault> {
+        let engine = engines(&config.engine).map_err(VerifyFault::Engine)?;
+        let (limits, retry) = (limits_of(&config.engine), retry_of(&config.engine.retry));
+        Ok(Self { engine, mode: run_kind_of(config).mode, limits, retry })
+    }
 }
 
 /// How a run ends.
@@ -39,10 +52,9 @@ impl Calls {
         Self { snapshots, calling: None, states: States::new(), answer: Answer::default() }
     }
 
-    /// Calls this engine from here on.
-    pub fn configure(&mut self, calling: Calling) {
-        self.answer = Answer::new(calling.limits);
-        self.calling = Some(calling);
+    /// Calls this engine from here on; the one before is given back.
+    pub fn configure(&mut self, calling: Option<Calling>) -> Option<Calling> {
+        std::mem::replace(&mut self.calling, calling)
     }
 
     /// The engine that is called.
@@ -69,14 +81,14 @@ impl Calls {
         &mut self.states[index]
     }
 
-    /// The run's outcome; the answer and the symbol's new state are kept.
+    /// The run's outcome; what the engine answered is in `answer`. The symbol's state stays until [`Calls::keep`].
     pub fn recompute(&mut self, run: &Run) -> Result<Ended, LogFault> {
         self.answer.clear();
         let failed = |failure, detail: &str| Ended { failure: Some(failure), detail: detail.to_owned() };
         if run.run.snapshot_position == 0 {
             return Ok(failed(Failure::MissingSnapshotInputs, MISSING_DETAIL));
         }
-        let state = std::mem::take(self.state_of(run.symbol_id));
+        self.state_of(run.symbol_id);
         let receipt = self.snapshots.frame(run.run.snapshot_position)?;
         let Some(calling) = &mut self.calling else {
             return Ok(failed(Failure::EngineUnavailable, "no config frame names an engine"));
@@ -86,16 +98,21 @@ impl Calls {
             symbol: &run.symbol,
             engine_timestamp_ms: run.run.engine_timestamp_ms,
             receipt,
-            state: &state,
+            state: &self.states[run.symbol_id as usize],
             limits: calling.limits,
         };
         let made = call.make(&mut *calling.engine, &mut self.answer);
-        let new_state =
-            if made.is_ok() && !self.answer.decision.is_empty() { self.answer.state.clone() } else { state };
-        *self.state_of(run.symbol_id) = new_state;
         Ok(match made {
             Ok(()) => Ended { failure: None, detail: String::new() },
             Err(fault) => failed(failure_of(fault.kind()), fault.detail()),
         })
+    }
+
+    /// Takes the state that the last answer gave a run's symbol.
+    pub fn keep(&mut self, run: &Run) {
+        if !self.answer.decision.is_empty() {
+            let state = self.answer.state.clone();
+            *self.state_of(run.symbol_id) = state;
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::cut::state::{RunKind, Tick};
 use crate::model::frames::{CONFIG, RunFrame, RunHeader, STARTED, TICK, TickBody};
 use crate::model::run_id::RunId;
 use crate::plane::pipeline::EngineFactory;
-use crate::plane::settings::{cadence_of, limits_of, read_config_frame, retry_of, run_kind_of, symbols_of};
+use crate::plane::settings::{cadence_of, read_config_frame, run_kind_of, symbols_of};
 use crate::replay::records;
 
 /// By what cuts are made.
@@ -63,7 +63,7 @@ struct OpenTick {
 pub(super) struct Decisions<'a> {
     pub inputs: Inputs,
     window: Window,
-    engines: &'a EngineFactory,
+    pub engines: &'a EngineFactory,
     /// Configurations since the last one before the window.
     pub configs: Vec<ProvenConfig>,
     /// Content of the runs log.
@@ -125,7 +125,7 @@ impl<'a> Decisions<'a> {
 
     fn configure(&mut self, header: &Descriptor, payload: &[u8]) -> Result<(), VerifyFault> {
         let (config, recorded) = read_config_frame(payload).map_err(VerifyFault::Engine)?;
-        let engine = (self.engines)(&config.engine).map_err(VerifyFault::Engine)?;
+        let calling = Calling::of(&config, self.engines)?;
         if !self.entered {
             self.configs.clear();
         }
@@ -134,14 +134,12 @@ impl<'a> Decisions<'a> {
             sha256: config_sha256(&config),
             engine: config.engine.kind.as_str(),
             engine_digest_recorded: recorded,
-            engine_digest_used: RunId(engine.digest()).to_string(),
+            engine_digest_used: RunId(calling.engine.digest()).to_string(),
         });
         let read = &mut self.inputs.read;
         read.cut.set_symbols(symbols_of(&config));
         read.names.set_symbols_max(config.symbols.max as usize);
         let kind = run_kind_of(&config);
-        let (limits, retry) = (limits_of(&config.engine), retry_of(&config.engine.retry));
-        let calling = Calling { engine, mode: kind.mode, limits, retry };
         self.expected.push_back(Expected::Config(calling));
         self.cutting = Some(Cutting { config, kind });
         Ok(())

@@ -57,10 +57,11 @@ pub fn rebuild_outputs(
         decisions.take(&frame)?;
         while let Some(next) = decisions.expected.pop_front() {
             match next {
-                Expected::Config(calling) => calls.configure(calling),
+                Expected::Config(calling) => drop(calls.configure(Some(calling))),
                 Expected::Run(run) => {
                     let ended = calls.recompute(&run)?;
                     outputs.append(&run, &ended, &calls)?;
+                    calls.keep(&run);
                 }
                 Expected::TickEnd { .. } => {}
             }

@@ -48,7 +48,7 @@ impl<'a> Verifier<'a> {
         let (names, cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
         let inputs = Inputs::new(inputs, names, cut, content(Times::Kept));
         let decisions = Decisions::new(inputs, window, engines, content(Times::Kept));
-        let replay = Replay::new(decisions, Outcomes::new(outputs), snapshots, content(Times::LeftOut));
+        let replay = Replay::new(data, decisions, Outcomes::new(outputs), snapshots, content(Times::LeftOut));
         Ok(Self { data: data.to_owned(), runs, window, replay, ended: false })
     }
 

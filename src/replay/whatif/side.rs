@@ -9,7 +9,7 @@ use super::Totals;
 use crate::config::OutputConfig;
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
 use crate::plane::pipeline::EngineFactory;
-use crate::plane::settings::{limits_of, retry_of, run_kind_of, symbols_of};
+use crate::plane::settings::{run_kind_of, symbols_of};
 use crate::replay::verify::VerifyFault;
 use crate::replay::verify::calls::{Calling, Calls};
 use crate::replay::verify::decisions::Run;
@@ -106,9 +106,7 @@ impl<'a> Side<'a> {
             let kind = run_kind_of(config);
             self.kind = Some(RunKind { cut_kind: self.cut_kind.unwrap_or(kind.cut_kind), ..kind });
             if let Some((engines, calls)) = &mut self.engines {
-                let engine = engines(&config.engine).map_err(VerifyFault::Engine)?;
-                let (limits, retry) = (limits_of(&config.engine), retry_of(&config.engine.retry));
-                calls.configure(Calling { engine, mode: kind.mode, limits, retry });
+                calls.configure(Some(Calling::of(config, *engines)?));
             }
         }
         Ok(())
@@ -124,6 +122,7 @@ impl<'a> Side<'a> {
             let (symbol, counts) = (symbol.to_owned(), std::mem::take(&mut self.counts));
             let run = Run { run, symbol, symbol_id, counts, started_seq: 0, inside: true };
             let ended = calls.recompute(&run)?;
+            calls.keep(&run);
             self.totals.failed += u64::from(ended.failure.is_some() && run.run.snapshot_position != 0);
             let failure = [ended.failure.map_or(0, |failure| failure as u8)];
             let parts = [&failure[..], ended.detail.as_bytes(), &calls.answer.output, &calls.answer.decision];
