@@ -28,6 +28,8 @@ const NAME_MAX_BYTES: usize = 64;
 /// Longest path of a Unix socket, bytes: `sockaddr_un` has 108 with the closing zero.
 const UNIX_PATH_MAX_BYTES: usize = 107;
 const FEEDS_MAX: usize = 256;
+/// A receipt may send three names ahead of itself, and goes on only as a whole.
+const CUTS_MIN: u64 = 4;
 const CORE_MAX: u64 = 1023;
 /// One segment is written, one is ready, one is on its way to disk.
 const LIVE_SEGMENTS_MIN: u32 = cutline_journal::recover::LIVE_SEGMENTS_MIN as u32;
@@ -292,7 +294,7 @@ fn publish(section: &Section<'_>) -> Publish {
 fn links(section: &Section<'_>) -> Links {
     Links {
         receipts_bytes: section.power_of_two("receipts_bytes", 16 * KIB..=GIB),
-        cuts: section.power_of_two("cuts", 2..=MIB),
+        cuts: section.power_of_two("cuts", CUTS_MIN..=MIB),
         runs: section.power_of_two("runs", 2..=MIB),
         results_bytes: section.power_of_two("results_bytes", 16 * KIB..=GIB),
     }

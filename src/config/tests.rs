@@ -183,14 +183,14 @@ fn problems_of_several_layers_name_their_file_and_line() {
     let path = dir.path().join("mine.toml");
     std::fs::write(&path, "\n[clock]\nmax_step_ms = 0\n").expect("written");
     let missing = dir.path().join("missing.toml");
-    let sets = ["log.dri=x".to_string(), "links.cuts=3".to_string(), "nonsense".to_string()];
+    let sets = ["log.dri=x".to_string(), "links.runs=3".to_string(), "nonsense".to_string()];
     let problems = Config::load(&[path.clone(), missing.clone()], &sets).expect_err("refused");
     let shown: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 5, "{problems}");
     assert!(shown[0].starts_with(&format!("{}:3: clock.max_step_ms: ", path.display())), "{problems}");
     assert!(shown[1].starts_with(&format!("{}: cannot be read: ", missing.display())), "{problems}");
     assert_eq!(shown[2], "--set:1: log.dri: unknown key. Did you mean \"log.dir\"?");
-    assert_eq!(shown[3], "--set:2: links.cuts: is 3, not a power of two. Set 4 or 2.");
+    assert_eq!(shown[3], "--set:2: links.runs: is 3, not a power of two. Set 4 or 2.");
     assert_eq!(shown[4], "--set:3: \"nonsense\" has no '='. Write --set section.key=value.");
 }
 

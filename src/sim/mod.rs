@@ -64,8 +64,16 @@ pub struct Report {
 pub fn run(options: Options, folder: &Path) -> Result<Report, Violation> {
     let mut random = Random::new(options.seed);
     let plan = Plan::draw(&mut random, options.troubles);
+    run_plan(plan, options.lanes, random, folder)
+}
+
+/// Runs a plan that was drawn or made; `random` chooses what is not in it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_plan(plan: Plan, lanes: Option<Lanes>, mut random: Random, folder: &Path) -> Result<Report, Violation> {
     let content = random.fork();
-    let (mut report, facts) = run_world(plan.clone(), options.lanes, content.clone(), random.fork(), folder)?;
+    let (mut report, facts) = run_world(plan.clone(), lanes, content.clone(), random.fork(), folder)?;
     if plan.time == TimeSource::Receipts {
         // The same capture by other means.
         let mut varied = plan;
