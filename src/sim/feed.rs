@@ -112,9 +112,12 @@ impl Feed {
     /// Makes all lines at once, in a time of their own: a capture.
     pub fn record(&mut self, plan: &Plan, start_ms: i64) {
         let mut now_ms = start_ms;
+        // Many symbols get few ticks.
+        let share = if plan.symbols > 100 { plan.lines / 8 } else { 4 };
+        let most = plan.interval_ms.unsigned_abs() / share + 2;
         while self.left > 0 {
             self.left -= 1;
-            now_ms += i64::try_from(self.random.below(plan.interval_ms.unsigned_abs() / 4 + 2)).unwrap_or(0);
+            now_ms += i64::try_from(self.random.below(most)).unwrap_or(0);
             let line = self.make(plan, plan.moment(now_ms, None));
             self.again.push_back(line);
         }
