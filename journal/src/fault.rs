@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cutline_shm::region::RegionFault;
+use rustix::io::Errno;
 
 /// A fault of a log's files, settings or contents.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl fmt::Display for LogFault {
         match self {
             Self::Settings(text) => f.write_str(text),
             Self::Io { what, path, source } => {
-                write!(f, "cannot {what} {}: {source}; {}", path.display(), next_step(source.kind()))
+                write!(f, "cannot {what} {}: {source}; {}", path.display(), next_step(source))
             }
             Self::Region(fault) => fault.fmt(f),
             Self::Corrupt(corruption) => write!(
@@ -92,8 +93,11 @@ impl fmt::Display for LogFault {
 }
 
 /// What somebody can do about an answer of the operating system.
-fn next_step(kind: ErrorKind) -> &'static str {
-    match kind {
+fn next_step(error: &std::io::Error) -> &'static str {
+    if let Some(Errno::MFILE | Errno::NFILE) = Errno::from_io_error(error) {
+        return "too many open files: raise `ulimit -n` (LimitNOFILE in the unit)";
+    }
+    match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there or set log.dir to a larger file system",
         ErrorKind::PermissionDenied => "give this user the right to it",
         ErrorKind::ReadOnlyFilesystem => "mount it for writing",

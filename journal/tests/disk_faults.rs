@@ -45,6 +45,7 @@ impl Dice {
             sync_one_in: self.chance(),
             slow_sync_one_in: 4,
             slow_sync_ns: 1_000,
+            open_one_in: self.chance(),
             read_one_in: self.chance(),
             name_one_in: self.chance(),
             memory_one_in: self.chance(),
@@ -177,24 +178,26 @@ fn a_read_that_fails_is_not_taken_for_the_end() {
     let ends = |recovered: Vec<Recovered>| recovered.iter().map(Recovered::end).collect::<Vec<_>>();
     let whole = ends(world.recover(&disk).unwrap_or_else(|fault| panic!("{fault}")));
     let (mut refused, mut found) = (0, 0);
-    for chance in [2, 5, 10, 20, 40] {
-        disk.set_faults(Faults { read_one_in: chance, ..Faults::default() });
+    for chance in [5, 20, 50, 100, 200] {
+        disk.set_faults(Faults { read_one_in: chance, open_one_in: chance, ..Faults::default() });
         for _ in 0..seeds(40) {
             match world.recover(&disk) {
                 Err(fault) => {
                     refused += 1;
                     assert!(matches!(fault, LogFault::Io { .. }), "one in {chance}: {fault}");
+                    let text = fault.to_string();
+                    assert!(!text.contains("os error 24") || text.contains("ulimit -n"), "{text}");
                 }
                 Ok(recovered) => {
                     found += 1;
                     disk.set_faults(Faults::default());
                     assert_eq!(ends(recovered), whole, "one in {chance}");
-                    disk.set_faults(Faults { read_one_in: chance, ..Faults::default() });
+                    disk.set_faults(Faults { read_one_in: chance, open_one_in: chance, ..Faults::default() });
                 }
             }
         }
     }
-    assert!(refused > 20 && found > 5, "{refused} refused, {found} found");
+    assert!(refused > 20 && found > 20, "{refused} refused, {found} found");
 }
 
 /// A wrong bit below the mark, in any file of the log: refused, with the file and the place, by who opens it and by who

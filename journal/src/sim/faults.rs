@@ -18,6 +18,8 @@ pub struct Faults {
     pub slow_sync_one_in: u32,
     /// Nanoseconds of a slow flush, see [`crate::sim::SimDisk::take_waited_ns`].
     pub slow_sync_ns: u64,
+    /// A file cannot be opened, because the process has too many open files.
+    pub open_one_in: u32,
     /// A read fails with an I/O error.
     pub read_one_in: u32,
     /// A read gets one bit wrong; the next one may get it right.

@@ -99,6 +99,9 @@ impl State {
     }
 
     pub fn open(&mut self, path: &Path, access: Access) -> io::Result<usize> {
+        if self.random.one_in(self.faults.open_one_in) {
+            return Err(Errno::MFILE.into());
+        }
         match self.names.get(path) {
             Some(Entry::File(node)) => return Ok(*node),
             Some(Entry::Folder) => return Err(Errno::ISDIR.into()),
