@@ -42,6 +42,11 @@ impl Marks {
         self.newest.is_some_and(|mark| mark.state == MARK_STOPPED)
     }
 
+    /// What changes where frames are taken back, and where they are gone.
+    pub(crate) fn course(&self) -> (u64, Option<u64>) {
+        (self.generation(), self.cut())
+    }
+
     /// See [`Mark::cut`].
     #[must_use]
     pub fn cut(&self) -> Option<u64> {

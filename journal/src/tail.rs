@@ -14,7 +14,7 @@ use crate::files::LogFiles;
 use crate::frame::{Frame, Look, look};
 use crate::head::Head;
 use crate::layout::{MORE, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED};
-use crate::marks::read_marks;
+use crate::marks::{Marks, read_marks};
 use crate::planted;
 pub use crate::seek::Start;
 use crate::segment::{LiveSegment, SegmentBytes};
@@ -54,8 +54,18 @@ impl Tail {
     /// # Errors
     /// As [`Tail::open`].
     pub fn open_files(files: LogFiles, start: Start) -> Result<Self, LogFault> {
-        // Before the files are looked at: what is found there is of this generation, or of a later one, and then told.
-        let marks = read_marks(&files)?;
+        loop {
+            // Before the files are looked at: what is found there is of this generation, or of a later one, and then told.
+            let marks = read_marks(&files)?;
+            match Self::open_in(files.clone(), &marks, start) {
+                // Some were taken away meanwhile: it ends, because each generation is one start of a writer.
+                Err(LogFault::Absent(_) | LogFault::Corrupt(_)) if read_marks(&files)?.course() != marks.course() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_in(files: LogFiles, marks: &Marks, start: Start) -> Result<Self, LogFault> {
         let generation = marks.generation();
         let head = head_that_counts(&files)?;
         let counted = if head.is_some() { files.clone() } else { files.clone().on_disk() };

@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use cutline_journal::disk::{Access, Disk, DiskFile};
 use cutline_journal::recover::{LogSettings, Recovered, recover};
 use cutline_journal::sim::SimDisk;
 use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Start, Tail, keeper::LogKeeper};
@@ -219,5 +220,104 @@ fn whoever_has_read_what_is_taken_back_is_told() {
     ] {
         let steps = (0..).take_while(|&step| cut_back_at(how, kept, step, dies)).count();
         assert!(steps > 15, "{how:?}: a start takes more than {steps} steps");
+    }
+}
+
+/// The disk as a follower reaches it; before one of its calls somebody else does something.
+struct Interrupted {
+    disk: SimDisk,
+    calls_left: Mutex<u64>,
+    visit: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+impl Interrupted {
+    fn call(&self) -> &SimDisk {
+        let mut left = self.calls_left.lock().expect("one thread");
+        if *left == 0
+            && let Some(visit) = self.visit.lock().expect("one thread").take()
+        {
+            visit();
+        }
+        *left = left.saturating_sub(1);
+        &self.disk
+    }
+}
+
+impl Disk for Interrupted {
+    fn open(&self, path: &Path, access: Access) -> std::io::Result<Box<dyn DiskFile>> {
+        self.call().open(path, access)
+    }
+
+    fn list(&self, dir: &Path) -> std::io::Result<Vec<std::ffi::OsString>> {
+        self.call().list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+}
+
+/// A follower comes to a place behind the cut, and before its call `call` of the disk a start takes `steps`. False once it
+/// makes no such call.
+fn open_while_cut_back(how: Ended, kept: usize, call: u64, steps: u64) -> bool {
+    let (place, mut wrote) = Place::ended(how);
+    let place = Arc::new(place);
+    let visit = {
+        let (place, wrote) = (place.clone(), wrote.clone());
+        move || {
+            place.disk.stop_at(place.disk.steps().saturating_add(steps));
+            drop(place.start(&wrote, kept));
+            place.disk.stop_at(u64::MAX);
+        }
+    };
+    let disk = Arc::new(Interrupted {
+        disk: place.disk.clone(),
+        calls_left: Mutex::new(call),
+        visit: Mutex::new(Some(Box::new(visit))),
+    });
+    let start = Start::Position(wrote[kept + 9].1);
+    let opened = Tail::open_files(place.files().through(disk.clone()), start);
+    let visited = disk.visit.lock().expect("one thread").take().is_none();
+    let mut follower = match opened {
+        Ok(tail) => Follower { tail, seen: Vec::new() },
+        Err(fault) => {
+            assert!(matches!(fault, LogFault::Rewound { .. }), "{how:?}, call {call}, {steps} steps: {fault}");
+            let mut follower = Follower::open(&place);
+            follower.told(&place, fault);
+            follower
+        }
+    };
+    let (mut appender, mut keeper) = place.start(&wrote, kept).unwrap_or_else(|fault| panic!("{fault}"));
+    wrote.truncate(kept);
+    wrote.extend(write(&mut appender, &mut keeper, 100..145));
+    for _ in 0..2 {
+        follower.notice(&place);
+        follower.read(&place, usize::MAX);
+    }
+    assert_eq!(follower.seen, wrote[kept..], "{how:?}, call {call}, {steps} steps");
+    visited
+}
+
+#[test]
+fn whoever_comes_while_a_log_is_cut_back_is_let_in_or_told() {
+    for how in [Ended::Stopped, Ended::PowerLost] {
+        for steps in [8, 12, 14, 16, 18, 24, u64::MAX] {
+            let calls = (0..).take_while(|&call| open_while_cut_back(how, 10, call, steps)).count();
+            assert!(calls > 5, "opening a log takes more than {calls} calls");
+        }
     }
 }
