@@ -35,8 +35,8 @@ pub fn follow(args: &cli::Verify, window: Window) -> Outcome {
         let Some(mut verifier) = open(args, window, &stop)? else {
             return print("stopped before there were logs");
         };
-        let told = Told::create(&args.data)?;
-        let end = watch(&mut verifier, &told, &stop);
+        let mut told = Told::create(&args.data)?;
+        let end = watch(args, &mut verifier, &mut told, &stop);
         told.tell(&verifier.verified());
         match end {
             Err(VerifyFault::Log(fault @ (LogFault::Rewound { .. } | LogFault::Lagged { .. }))) => {
@@ -74,7 +74,12 @@ fn open(args: &cli::Verify, window: Window, stop: &StopRequest) -> Result<Option
     }
 }
 
-fn watch(verifier: &mut Verifier<'_>, told: &Told, stop: &StopRequest) -> Result<(), VerifyFault> {
+fn watch(
+    args: &cli::Verify,
+    verifier: &mut Verifier<'_>,
+    told: &mut Told,
+    stop: &StopRequest,
+) -> Result<(), VerifyFault> {
     while !stop.is_set() {
         let advance = match verifier.advance(FRAMES) {
             Err(fault @ VerifyFault::Different { .. }) => {
@@ -87,6 +92,7 @@ fn watch(verifier: &mut Verifier<'_>, told: &Told, stop: &StopRequest) -> Result
         told.tell(&verifier.verified());
         if advance == Advance::Idle {
             verifier.prepare()?;
+            told.stay(&args.data);
             thread::sleep(IDLE);
         }
     }
@@ -124,6 +130,15 @@ impl Told {
                  or verify without --follow"
             ))
         })
+    }
+
+    /// Makes the file anew if somebody has removed it with its folder, as soon as there is a folder again.
+    fn stay(&mut self, data: &Path) {
+        if !self.cnc.path().exists()
+            && let Ok(anew) = Self::create(data)
+        {
+            *self = anew;
+        }
     }
 
     fn tell(&self, verified: &Verified) {
