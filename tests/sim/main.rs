@@ -29,7 +29,7 @@ fn hold(seed: u64, lanes: Option<Lanes>, troubles: Troubles) -> Report {
 
 #[test]
 fn everything_holds_whatever_happens() {
-    for seed in seeds(1..=10) {
+    for seed in seeds(1..=4) {
         let report = hold(seed, None, Troubles::ALL);
         assert!(report.happened.steps > 0);
     }
@@ -37,7 +37,7 @@ fn everything_holds_whatever_happens() {
 
 #[test]
 fn everything_holds_under_each_topology_when_nothing_goes_wrong() {
-    for seed in seeds(1..=3) {
+    for seed in seeds(1..=2) {
         for lanes in Lanes::ALL {
             let report = hold(seed, Some(lanes), Troubles::NONE);
             assert_eq!((report.happened.crashes, report.happened.disk_faults), (0, 0));
@@ -48,7 +48,7 @@ fn everything_holds_under_each_topology_when_nothing_goes_wrong() {
 
 #[test]
 fn the_same_seed_does_the_same() {
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let [one, other] = [(), ()].map(|()| hold(seed, None, Troubles::ALL));
         assert_eq!((one.happened, one.totals), (other.happened, other.totals), "seed {seed}");
         let missing = |marks: &Marks| marks.missing().collect::<Vec<_>>();
