@@ -1,4 +1,4 @@
-//! Suite `burst`: the whole pipeline on one lane as fast as it goes, fed in the same process with prepared binary receipts of
+//! Suite `burst`: the whole pipeline, on one lane and on two, as fast as it goes, fed in the same process with prepared binary receipts of
 //! 256 bytes, a boundary every second, every symbol with its snapshot.
 //!
 //! A *burst* fits into the logs' memory (up to 1.5 GiB of it), so that the disk may come behind. *Sustained* runs on the default memory for a
@@ -17,7 +17,7 @@ use cutline_journal::Descriptor;
 
 use super::disk;
 use super::flow::follow;
-use super::plant::{Blueprint, Plant};
+use super::plant::{Blueprint, Lanes, Plant};
 use super::records::{RECEIPT_BYTES, Snapshots, receipts};
 use crate::bench::clock::now_ns;
 use crate::bench::harness::{Case, Context};
@@ -37,11 +37,13 @@ const INTERVAL_MS: i64 = 1_000;
 
 /// The cases.
 pub fn cases(context: &Context) -> Vec<Case> {
-    let burst = |symbols| {
-        Case::new(format!("burst, binary 256 B, {symbols} symbols"), move |context, record| {
+    let burst = |(symbols, lanes)| {
+        let on = if lanes == Lanes::Two { ", two lanes" } else { "" };
+        Case::new(format!("burst, binary 256 B, {symbols} symbols{on}"), move |context, record| {
             let count = context.count(BYTES / RECEIPT_BYTES as u64);
             let segments = Segments::to_hold((count * FRAME_BYTES).min(MEMORY_MAX_BYTES));
-            run(context, record, symbols, segments, Until::Bytes(count * RECEIPT_BYTES as u64)).map(drop)
+            let load = Load { symbols, lanes, segments, until: Until::Bytes(count * RECEIPT_BYTES as u64) };
+            run(context, record, load).map(drop)
         })
     };
     // MB/s, as found in the same round.
@@ -52,12 +54,18 @@ pub fn cases(context: &Context) -> Vec<Case> {
         Ok(())
     });
     let sustained = Case::new("sustained, binary 256 B, 4 symbols", move |context, record| {
-        let disk = run(context, record, 4, Segments::DEFAULT, Until::Time(context.sustained()))?;
+        let until = Until::Time(context.sustained());
+        let disk = run(context, record, Load { symbols: 4, lanes: Lanes::One, segments: Segments::DEFAULT, until })?;
         record.value("of what the disk takes of a plain file", TIMES, disk / raw.get());
         Ok(())
     });
-    let sizes = [4, 10_000].into_iter().filter(|&symbols| !context.is_too_large(symbols));
-    sizes.map(burst).chain([limit, sustained]).collect()
+    let loads = [(4, Lanes::One), (10_000, Lanes::One), (4, Lanes::Two), (10_000, Lanes::Two)];
+    loads
+        .into_iter()
+        .filter(|&(symbols, _)| !context.is_too_large(symbols))
+        .map(burst)
+        .chain([limit, sustained])
+        .collect()
 }
 
 enum Until {
@@ -65,14 +73,16 @@ enum Until {
     Time(Duration),
 }
 
-/// Returns what the disk took, MB/s.
-fn run(
-    context: &Context,
-    record: &mut Record<'_>,
+struct Load {
     symbols: u32,
+    lanes: Lanes,
     segments: Segments,
     until: Until,
-) -> Result<f64, Failure> {
+}
+
+/// Returns what the disk took, MB/s.
+fn run(context: &Context, record: &mut Record<'_>, load: Load) -> Result<f64, Failure> {
+    let Load { symbols, lanes, segments, until } = load;
     let place = context.root.place()?;
     let told = Arc::new(Told::default());
     let tape = Tape {
@@ -91,7 +101,7 @@ fn run(
     };
     let feed =
         FeedSettings { name: "tape".to_owned(), source: FeedAddress::Reader(Box::new(tape)), format: Format::Binary };
-    let blueprint = Blueprint { feed, time: TimeSource::Clock, segments, interval_ms: INTERVAL_MS, delay_ms: 0 };
+    let blueprint = Blueprint { feed, time: TimeSource::Clock, segments, interval_ms: INTERVAL_MS, delay_ms: 0, lanes };
     let plant = Plant::open(context, &place, blueprint)?;
     let fed = || Ok(told.over.load(Ordering::Acquire).then(|| told.receipts.load(Ordering::Relaxed)));
     follow(plant, &place, record, || told.started_ns.load(Ordering::Relaxed), fed)

@@ -10,7 +10,7 @@ use cutline::sequence::stage::TimeSource;
 use serde_json::{Value, json};
 
 use super::flow::follow;
-use super::plant::{Blueprint, Plant};
+use super::plant::{Blueprint, Lanes, Plant};
 use crate::bench::clock::{now_ns, seconds_since};
 use crate::bench::harness::{Case, Context};
 use crate::bench::peer::{self, Peer};
@@ -59,6 +59,7 @@ fn run(context: &Context, record: &mut Record<'_>, tcp: bool, count: u64, length
         segments: Segments::DEFAULT,
         interval_ms: INTERVAL_MS,
         delay_ms: 0,
+        lanes: Lanes::One,
     };
     let plant = Plant::open(context, &place, blueprint)?;
     let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);

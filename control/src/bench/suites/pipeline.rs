@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::hop::ping_pong;
 use super::hops::limit;
-use super::plant::{Blueprint, Plant, prove};
+use super::plant::{Blueprint, Lanes, Plant, prove};
 use super::records::RECEIPT_BYTES;
 use super::{memory, stages, ticks};
 use crate::bench::clock::{histogram, now_ns};
@@ -122,6 +122,7 @@ fn through(
         segments: Segments::DEFAULT,
         interval_ms: INTERVAL_MS,
         delay_ms: 0,
+        lanes: Lanes::One,
     };
     let mut plant = Plant::open_with(context, &place, blueprint, &engines, config)?;
     let counters = stages::counters(&place)?;

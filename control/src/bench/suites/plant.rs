@@ -16,14 +16,14 @@ use cutline_journal::{LogFiles, Watermarks};
 use cutline_shm::reader::CncReader;
 
 use crate::bench::clock::{now_ns, seconds_since};
-use crate::bench::cores;
+use crate::bench::cores::{self, Cores};
 use crate::bench::harness::Context;
 use crate::bench::place::{Place, Segments};
 use crate::bench::record::{COUNT, Record, SECONDS};
 use crate::commands::{Failure, Outcome, engines, log_ids, note};
 
-/// Name of the lane, and of its thread.
-const LANE: &str = "bench-fused";
+/// Name of the lane on the hot core, and of its thread.
+const LANE: &str = "bench-hot";
 /// Time between two looks by which the pipeline's clock is kept.
 const TEND_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two looks at whether it has ended.
@@ -36,6 +36,32 @@ pub struct Blueprint {
     pub segments: Segments,
     pub interval_ms: i64,
     pub delay_ms: i64,
+    pub lanes: Lanes,
+}
+
+/// Which stages run where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lanes {
+    /// All on the hot core.
+    One,
+    /// Ingest and sequence on the hot core, the others on the cold one, which they share with the keeper.
+    Two,
+}
+
+impl Lanes {
+    fn config(self, cores: &Cores) -> String {
+        let Cores { hot, cold, .. } = *cores;
+        let lane = |name, core, idle, stages| {
+            format!("[[lane]]\nname = \"{name}\"\nstages = [{stages}]\ncore = {core}\nidle = \"{idle}\"\n")
+        };
+        match self {
+            Self::One => lane(LANE, hot, "spin", r#""ingest", "sequence", "cut", "invoke", "publish""#),
+            Self::Two => {
+                lane(LANE, hot, "spin", r#""ingest", "sequence""#)
+                    + &lane("bench-run", cold, "yield", r#""cut", "invoke", "publish""#)
+            }
+        }
+    }
 }
 
 /// Both watermarks, summed over the three logs.
@@ -153,16 +179,14 @@ fn config(context: &Context, place: &Place, blueprint: &Blueprint) -> String {
     format!(
         "feed = []\n[scheduler]\nmode = \"boundary\"\ninterval_ms = {}\ndelay_ms = {}\n[symbols]\nmax = 100000\n\
          [engine]\nuse = \"scripted\"\nmode = \"truth\"\n\
-         [log]\ndir = {}\nlive_dir = {}\nsegment_bytes = {}\nlive_segments = {}\n\
-         [[lane]]\nname = \"{LANE}\"\nstages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\n\
-         core = {}\nidle = \"spin\"\n",
+         [log]\ndir = {}\nlive_dir = {}\nsegment_bytes = {}\nlive_segments = {}\n{}",
         blueprint.interval_ms,
         blueprint.delay_ms,
         path(&place.data),
         path(&place.live),
         blueprint.segments.bytes,
         blueprint.segments.live,
-        context.cores.hot,
+        blueprint.lanes.config(&context.cores),
     )
 }
 

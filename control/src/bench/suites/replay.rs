@@ -9,7 +9,7 @@ use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::{Start, Tail};
 
-use super::plant::{Blueprint, Plant, prove};
+use super::plant::{Blueprint, Lanes, Plant, prove};
 use super::runs;
 use crate::bench::cannot;
 use crate::bench::clock::{now_ns, seconds_since};
@@ -77,6 +77,7 @@ fn run(context: &Context, record: &mut Record<'_>, input: &Path) -> Outcome {
         segments: Segments::DEFAULT,
         interval_ms: INTERVAL_MS,
         delay_ms: DELAY_MS,
+        lanes: Lanes::One,
     };
     let start = now_ns();
     Plant::open(context, &place, blueprint)?.finish()?;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::sequence::stage::TimeSource;
 
-use super::plant::{Blueprint, Plant, prove};
+use super::plant::{Blueprint, Lanes, Plant, prove};
 use super::records::{ANY_BOUNDARY_MS, Snapshots, receipts};
 use super::stages;
 use crate::bench::clock::{now_ns, seconds_since};
@@ -55,6 +55,7 @@ fn run(context: &Context, record: &mut Record<'_>, config: &str) -> Outcome {
         segments: Segments::DEFAULT,
         interval_ms: INTERVAL_MS,
         delay_ms: 0,
+        lanes: Lanes::One,
     };
     let plant = Plant::open_with(context, &place, blueprint, &engines, config)?;
     let counters = stages::counters(&place)?;

@@ -16,7 +16,7 @@ use cutline::sequence::stage::TimeSource;
 use cutline_journal::{Start, Tail};
 
 use super::null_engine::NullEngine;
-use super::plant::{Blueprint, Plant, prove_with};
+use super::plant::{Blueprint, Lanes, Plant, prove_with};
 use super::records::Snapshots;
 use crate::bench::clock::{now_ns, seconds_since};
 use crate::bench::harness::{Case, Context};
@@ -93,6 +93,7 @@ fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineF
         segments: segments(symbols),
         interval_ms,
         delay_ms: 0,
+        lanes: Lanes::One,
     };
     let mut plant = Plant::open_with(context, &place, blueprint, engines, "")?;
     let cannot = |error: std::io::Error| Failure::machine(format!("cannot feed {}: {error}", socket.display()));
