@@ -46,7 +46,6 @@ marks! {
     StoppedClean "a clean stop"
     StopAborted "a stop that cannot drain is given up"
     OtherTopology "a restart with another topology"
-    RefusedStart "a start is refused for what the disk says"
     CutOff "a recovery cuts off incomplete or unfounded frames"
     PendingRuns "runs without outcome are run again"
     CompletedTick "a tick whose runs were not all recorded is completed"

@@ -133,6 +133,8 @@ pub struct World {
     /// Receipts stored before the process that runs now.
     stored_before: usize,
     pub(super) ended: Ended,
+    /// The logs were compared since the last start.
+    has_looked: bool,
     /// The disk may refuse or misread now.
     pub(super) troubled: bool,
     pub(super) engine_was_down: bool,
@@ -170,6 +172,7 @@ impl World {
             durable: [0; 3],
             stored_before: 0,
             ended: Ended::default(),
+            has_looked: false,
             troubled: false,
             engine_was_down: false,
             random,
@@ -399,7 +402,10 @@ impl World {
     /// The process that runs now is gone: what must be there at the next start.
     fn remember(&mut self, crash: Crash) {
         if let Some(process) = &self.process {
-            self.ended = Ended { by_stop: process.stopping, whole: false };
+            // One that died before it took anything has changed nothing of what the one before it left.
+            if self.has_looked {
+                self.ended = Ended { by_stop: process.stopping, whole: false };
+            }
             let durable = process.durable();
             for (kept, now) in self.durable.iter_mut().zip(durable) {
                 *kept = now.max(*kept);
@@ -534,6 +540,7 @@ impl World {
         self.last_lanes = lanes;
         self.happened.starts += 1;
         self.process = Some(process);
+        self.has_looked = false;
         if self.disk.is_stopped() {
             return Ok(());
         }
@@ -565,6 +572,7 @@ impl World {
         self.kept_to = [u64::MAX; 3];
         self.durable = [0; 3];
         self.ended = Ended::default();
+        self.has_looked = true;
         Ok(())
     }
 
