@@ -23,6 +23,7 @@ pub mod oracle;
 pub mod plan;
 pub mod process;
 pub mod random;
+pub mod restart;
 pub mod world;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! A simulated world: a process on a disk, feeds, followers, an engine and time, all moved by one seed a step at a time.
 //!
 //! This is the safety phase: anything may happen between any two steps, and after every restart what was seen must still be there.
-//! [`super::finish`] is what comes after.
+//! [`super::restart`] has ends and starts, [`super::finish`] what comes after.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug};
@@ -9,20 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutline_journal::LogFiles;
-use cutline_journal::disk::Disk;
 use cutline_journal::sim::{Faults, SimDisk};
 
 use super::engine::Around;
-use super::feed::{Feed, Pipe};
+use super::feed::Feed;
 use super::follower::Follower;
-use super::intake::{self, Found};
 use super::marks::{Mark, Marks};
 use super::mirror::{LOGS, Mirror};
 use super::plan::{Lanes, Plan};
 use super::process::{KeeperStep, Process};
 use super::random::Random;
-use crate::ingest::{FeedAddress, FeedSettings, Format};
-use crate::plane::clock::Clock;
 use crate::plane::given_time::GivenTime;
 use crate::sequence::stage::TimeSource;
 
@@ -125,16 +121,16 @@ pub struct World {
     pub(super) followers: Vec<Follower>,
     pub(super) marks: Marks,
     pub(super) happened: Happened,
-    lanes: Option<Lanes>,
-    last_lanes: Lanes,
+    pub(super) lanes: Option<Lanes>,
+    pub(super) last_lanes: Lanes,
     /// Position to which each log must be kept at the next start.
-    kept_to: [u64; 3],
+    pub(super) kept_to: [u64; 3],
     pub(super) durable: [u64; 3],
     /// Receipts stored before the process that runs now.
-    stored_before: usize,
+    pub(super) stored_before: usize,
     pub(super) ended: Ended,
     /// The logs were compared since the last start.
-    has_looked: bool,
+    pub(super) has_looked: bool,
     /// The disk may refuse or misread now.
     pub(super) troubled: bool,
     pub(super) engine_was_down: bool,
@@ -247,7 +243,7 @@ impl World {
         self.note(Step::Keeper(step));
     }
 
-    fn pass_time(&mut self) {
+    pub(super) fn pass_time(&mut self) {
         let interval_ns = self.plan.interval_ms.unsigned_abs() * 1_000_000;
         let share = if self.plan.symbols > 100 { 30 } else { 2 };
         let most = self.random.pick(&[20_000, 1_000_000, interval_ns / share]);
@@ -397,198 +393,6 @@ impl World {
     /// The files of a log as any process finds them.
     pub(super) fn files(&self, name: &str) -> LogFiles {
         files(&self.folder, &self.disk, name)
-    }
-
-    /// The process that runs now is gone: what must be there at the next start.
-    fn remember(&mut self, crash: Crash) {
-        if let Some(process) = &self.process {
-            // One that died before it took anything has changed nothing of what the one before it left.
-            if self.has_looked {
-                self.ended = Ended { by_stop: process.stopping, whole: false };
-            }
-            let durable = process.durable();
-            for (kept, now) in self.durable.iter_mut().zip(durable) {
-                *kept = now.max(*kept);
-            }
-        }
-        if crash == Crash::Machine {
-            self.kept_to = std::array::from_fn(|log| self.kept_to[log].min(self.durable[log]));
-        }
-    }
-
-    pub(super) fn crash(&mut self, crash: Crash) -> Result<(), Violation> {
-        self.note(Step::Crash(crash));
-        // What others have seen so far; nothing is known of what the disk refuses to show.
-        self.follow()?;
-        let live = self.folder.join("live");
-        if crash == Crash::InDisk || crash == Crash::Machine && self.random.one_in(2) {
-            self.stop_inside_disk();
-        }
-        self.remember(crash);
-        let process = self.process.take();
-        match (crash, process) {
-            (Crash::Abort, process) => drop(process),
-            (_, Some(process)) => process.kill(&live),
-            (_, None) => {}
-        }
-        self.mirrors.iter_mut().for_each(Mirror::leave);
-        match crash {
-            Crash::Process => self.marks.set(Mark::CrashedProcess),
-            Crash::Abort => self.marks.set(Mark::StopAborted),
-            Crash::InDisk => {
-                self.marks.set(Mark::CrashedInDisk);
-                self.replace_disk(self.disk.restarted());
-            }
-            Crash::Machine => {
-                self.marks.set(Mark::CrashedMachine);
-                let seed = self.random.draw();
-                self.replace_disk(self.disk.power_lost(seed));
-                let removed = std::fs::remove_dir_all(&live);
-                assert!(removed.is_ok() || !live.exists(), "memory can be emptied: {removed:?}");
-            }
-        }
-        if crash == Crash::Machine {
-            self.happened.power_losses += 1;
-        } else {
-            self.happened.crashes += 1;
-        }
-        Ok(())
-    }
-
-    /// The keeper works on until the disk stops in the middle of something.
-    fn stop_inside_disk(&mut self) {
-        let steps = self.disk.steps() + self.random.below(12);
-        self.disk.stop_at(steps);
-        for _ in 0..40 {
-            if self.disk.is_stopped() {
-                break;
-            }
-            let step = self.random.pick(&[KeeperStep::Prepare, KeeperStep::Flush, KeeperStep::Zero]);
-            self.step_keeper(step);
-            self.step_any_lane();
-        }
-    }
-
-    /// Followers go on with another disk.
-    fn replace_disk(&mut self, disk: SimDisk) {
-        self.followers.iter_mut().for_each(Follower::die);
-        self.disk = disk;
-        self.troubled = false;
-    }
-
-    /// Some time after the process has gone it is started again.
-    fn come_back(&mut self) -> Result<(), Violation> {
-        self.pass_time();
-        if self.random.one_in(3) {
-            return Ok(());
-        }
-        // What is misread while a log's end is looked for could be taken for its end.
-        self.set_faults(Faults::default());
-        let dies = self.happened.starts > 0 && self.plan.troubles.crash && self.random.one_in(5);
-        if dies {
-            let steps = self.disk.steps() + self.random.below(60);
-            self.disk.stop_at(steps);
-        }
-        self.start()?;
-        if !dies {
-            return Ok(());
-        }
-        if self.process.is_some() {
-            return self.crash(Crash::InDisk);
-        }
-        self.marks.set(Mark::CrashedInRecovery);
-        self.replace_disk(self.disk.restarted());
-        if self.plan.troubles.power && self.random.one_in(2) {
-            return self.crash(Crash::Machine);
-        }
-        Ok(())
-    }
-
-    /// Starts the process, perhaps with another topology, and looks whether everything is there. A start that fails says so and
-    /// changes nothing.
-    pub(super) fn start(&mut self) -> Result<(), Violation> {
-        let lanes = self.lanes.unwrap_or_else(|| self.random.pick(&Lanes::ALL));
-        let config = self.plan.config(&self.folder, lanes).map_err(|problems| self.violation(problems))?;
-        let pipes: Vec<Pipe> = self.feeds.iter_mut().map(Feed::another_pipe).collect();
-        let feeds = self.feeds.iter().zip(&pipes).map(|(feed, pipe)| FeedSettings {
-            name: feed.name.clone(),
-            source: FeedAddress::Reader(Box::new(pipe.clone())),
-            format: Format::Ndjson,
-        });
-        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let clock = Clock::given(self.time.clone());
-        let log_ids = std::array::from_fn(|_| self.random.draw());
-        let around = self.around.clone();
-        let started = Process::start(&config, feeds.collect(), self.plan.time, clock, around, disk, log_ids);
-        let process = match started {
-            Err(fault) => {
-                self.note(Step::Start(lanes, Err(fault.to_string())));
-                if self.disk.is_stopped() {
-                    return Ok(());
-                }
-                return Err(self.violation(format!("a start is refused: {fault}")));
-            }
-            Ok(process) => process,
-        };
-        self.note(Step::Start(lanes, Ok(())));
-        let found = process.recovery;
-        self.marks.set_if(Mark::CutOff, found.cut_off_bytes > 0);
-        self.marks.set_if(Mark::PendingRuns, found.pending_runs > 0);
-        self.marks.set_if(Mark::CompletedTick, found.completed_runs > 0);
-        self.marks.set_if(Mark::SkippedTicks, found.skipped_ticks > 0);
-        self.marks.set_if(Mark::OtherTopology, self.happened.starts > 0 && lanes != self.last_lanes);
-        self.last_lanes = lanes;
-        self.happened.starts += 1;
-        self.process = Some(process);
-        self.has_looked = false;
-        if self.disk.is_stopped() {
-            return Ok(());
-        }
-        self.look_again(pipes)
-    }
-
-    /// Reads the logs anew, compares them with what they were, and lets the feeds do the same.
-    fn look_again(&mut self, pipes: Vec<Pipe>) -> Result<(), Violation> {
-        for (log, name) in LOGS.iter().enumerate() {
-            let files = self.files(name);
-            let left = self.mirrors[log].reopen(files, self.kept_to[log]).map_err(|what| self.violation(what))?;
-            self.marks.set_if(Mark::LostFrames, left.lost > 0);
-        }
-        let found = self.compare_intake()?;
-        for ((feed, pipe), found) in self.feeds.iter_mut().zip(pipes).zip(found) {
-            // A capture goes on where it was; any other feed may send again what is stored.
-            let back =
-                if self.plan.time == TimeSource::Clock && self.random.one_in(3) { self.random.below(4) } else { 0 };
-            let from = found.stored.saturating_sub(usize::try_from(back).unwrap_or(0));
-            self.marks.set_if(Mark::Resent, from < found.stored);
-            self.marks.set_if(Mark::PartialLine, found.partial);
-            let lines = intake::lines_from(&feed.pipe().written(), from);
-            feed.reconnect(pipe, lines);
-            if self.plan.time == TimeSource::Receipts && feed.waiting() == 0 {
-                feed.end();
-            }
-        }
-        self.stored_before = self.mirrors[0].receipts.len();
-        self.kept_to = [u64::MAX; 3];
-        self.durable = [0; 3];
-        self.ended = Ended::default();
-        self.has_looked = true;
-        Ok(())
-    }
-
-    /// Compares what the process that ran last has stored with what it took from each feed.
-    pub(super) fn compare_intake(&self) -> Result<Vec<Found>, Violation> {
-        let inputs = &self.mirrors[0];
-        let feed_of = |source: u32| inputs.sources.get(source as usize).and_then(|name| name.split('.').next());
-        let line_max_bytes = usize::try_from(self.plan.line_max_bytes).unwrap_or(usize::MAX);
-        let fresh = inputs.receipts.get(self.stored_before..).unwrap_or_default();
-        let found = self.feeds.iter().map(|feed| {
-            let stored = fresh.iter().filter(|receipt| feed_of(receipt.source) == Some(&feed.name));
-            let stored: Vec<&[u8]> = stored.map(|receipt| receipt.line.as_slice()).collect();
-            let Ended { by_stop, whole } = self.ended;
-            intake::compare(&feed.name, &feed.pipe().taken(), &stored, line_max_bytes, by_stop, whole)
-        });
-        found.collect::<Result<_, _>>().map_err(|what| self.violation(what))
     }
 }
 
