@@ -33,6 +33,13 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").to_string()
 }
 
+/// Where its feed listens, as it says: with the port that it was given for port 0.
+fn listens_at(running: &Running) -> String {
+    let told = |said: &str| said.lines().find_map(|line| line.strip_prefix("feed ticks: tcp ").map(str::to_owned));
+    wait_until("it says where it listens", || told(&running.said()).is_some());
+    told(&running.said()).expect("waited for")
+}
+
 fn connect_tcp(address: &str) -> TcpStream {
     let mut connected = None;
     wait_until("somebody listens", || {
@@ -90,9 +97,9 @@ fn of_connection<'a>(events: &'a [Value], expected: &[Value]) -> Vec<&'a Value> 
 
 #[test]
 fn tcp_connections_at_once_keep_order_and_bytes_whatever_they_send() {
-    let address = free_address();
-    let (place, config, data) = feed(&format!("kind = \"tcp\"\nname = \"ticks\"\nlisten = \"{address}\""));
+    let (place, config, data) = feed("kind = \"tcp\"\nname = \"ticks\"\nlisten = \"127.0.0.1:0\"");
     let running = Running::start(&place, &config, &data);
+    let address = listens_at(&running);
     let senders: Vec<_> = (0..4)
         .map(|sender: usize| {
             let mut stream = connect_tcp(&address);

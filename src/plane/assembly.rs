@@ -28,7 +28,7 @@ use super::topology::{StageId, Topology};
 use super::watch::Watch;
 use crate::config::Config;
 use crate::cut::stage::{CutLinks, CutStage, CutStart};
-use crate::ingest::{FeedSettings, IngestStage};
+use crate::ingest::{FeedLabel, FeedSettings, IngestStage};
 use crate::invoke::engine::Engine;
 use crate::invoke::stage::{InvokeLinks, InvokeSettings, InvokeStage};
 use crate::publish::stage::PublishStage;
@@ -72,6 +72,8 @@ pub struct Assembly {
     pub clock: Clock,
     /// What was found.
     pub recovery: RecoveryReport,
+    /// Where receipts come from, with the ports that were chosen for port 0.
+    pub feeds: Vec<FeedLabel>,
     /// The data directory is this process's. Dropped last.
     pub owner: Owner,
 }
@@ -96,8 +98,8 @@ impl Assembly {
         let clock = around.clock;
         let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), notices)?;
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
-        let (stages, keeper) = joint.stages(around.feeds, engine, resumed, notifiers)?;
-        Ok(Self { topology, stages, keeper, watch, cnc, clock, recovery, owner })
+        let (stages, keeper, feeds) = joint.stages(around.feeds, engine, resumed, notifiers)?;
+        Ok(Self { topology, stages, keeper, watch, cnc, clock, recovery, feeds, owner })
     }
 }
 
@@ -129,7 +131,7 @@ impl Joint<'_> {
         engine: Box<dyn Engine>,
         resumed: Resumed,
         [ingest_notifier, cut_notifier, invoke_notifier]: [Notifier; 3],
-    ) -> Result<(Vec<(StageId, Box<dyn Stage>)>, Keeper), PlaneFault> {
+    ) -> Result<(Vec<(StageId, Box<dyn Stage>)>, Keeper, Vec<FeedLabel>), PlaneFault> {
         let (config, time, cnc) = (self.config, self.time, self.cnc);
         let Resumed { logs, names, cut, backlog, states, pending, last_ns, .. } = resumed;
         let [inputs, runs, outputs] = logs;
@@ -143,6 +145,7 @@ impl Joint<'_> {
         let (results, results_out) = bytes::channel(to_usize(links.results_bytes));
 
         let ingest = IngestStage::new(feeds, ingest_settings(config), drafts).map_err(PlaneFault::Feeds)?;
+        let labels = ingest.feeds().map(|(label, _)| label.clone()).collect();
         let ends_with_input = time == TimeSource::Receipts;
         let ingest = ObservedIngest::new(ingest, ends_with_input, cnc, ingest_notifier)?;
         let cut_links = CutLinks {
@@ -178,7 +181,7 @@ impl Joint<'_> {
             (StageId::Invoke, Box::new(invoke)),
             (StageId::Publish, Box::new(publish)),
         ];
-        Ok((stages, Keeper::new(vec![inputs_keeper, runs_keeper, outputs_keeper], flush)))
+        Ok((stages, Keeper::new(vec![inputs_keeper, runs_keeper, outputs_keeper], flush), labels))
     }
 
     fn invoke_settings(&self) -> InvokeSettings {

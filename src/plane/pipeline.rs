@@ -19,6 +19,7 @@ use super::stage::Stage;
 use super::topology::{StageId, Topology};
 use super::watch::{KeeperReport, Watch};
 use crate::config::Config;
+use crate::ingest::FeedLabel;
 
 /// A pipeline whose lanes run.
 pub struct Pipeline {
@@ -31,6 +32,8 @@ pub struct Pipeline {
     _owner: Owner,
     /// What was found.
     pub recovery: RecoveryReport,
+    /// Where receipts come from, with the ports that were chosen for port 0.
+    pub feeds: Vec<FeedLabel>,
 }
 
 impl Pipeline {
@@ -39,14 +42,14 @@ impl Pipeline {
     /// # Errors
     /// [`PlaneFault`]: nothing was started, and no log was changed by more than its recovery.
     pub fn open(config: &Config, around: Surroundings<'_>) -> Result<Self, PlaneFault> {
-        let Assembly { topology, stages, keeper, watch, cnc, clock, recovery, owner } =
+        let Assembly { topology, stages, keeper, watch, cnc, clock, recovery, feeds, owner } =
             Assembly::build(config, around)?;
         let (stop, abort, keeper_stop) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
         let keeper = spawn_keeper(keeper, &keeper_stop, watch.keeper_report()?)?;
         let lanes = start_lanes(&topology, stages, config.measure.stage_times, &cnc, &clock, [&stop, &abort])
             .inspect_err(|_| keeper_stop.store(true, Ordering::Release))?;
         watch.running();
-        Ok(Self { lanes, keeper, keeper_stop, stop, abort, watch, _owner: owner, recovery })
+        Ok(Self { lanes, keeper, keeper_stop, stop, abort, watch, _owner: owner, recovery, feeds })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
