@@ -29,10 +29,10 @@ pub fn run(args: &ConfigArgs) -> Outcome {
         StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let pipeline = open(&config, feeds(&config)?, TimeSource::Clock)?;
     report_recovery(&pipeline);
+    note(format_args!("running; logs in {}", config.log.dir.display()));
     for feed in &pipeline.feeds {
         note(format_args!("feed {}: {}", feed.name, feed.address));
     }
-    note(format_args!("running; logs in {}", config.log.dir.display()));
     drive(pipeline, &config, || stop.is_set())
 }
 
