@@ -2,7 +2,7 @@
 //! of the code that the stages use, and compared with what was recorded.
 //!
 //! Section numbers are those of CONTRACTS.md. The engine is the simulation's; what it answers to a line is in [`super::engine`] and,
-//! written a second time, in [`Oracle::outcome`].
+//! written a second time, in `Oracle::outcome`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
