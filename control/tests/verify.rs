@@ -213,9 +213,6 @@ fn a_living_system_is_verified_while_it_runs_and_in_windows() {
     let config = config(&place, "live", &feed);
     let args = ["run", "--config", &config, "--set", "scheduler.interval_ms=50", "--set", "scheduler.delay_ms=5"];
     std::fs::create_dir_all(&data).unwrap();
-    // The follower may be making its own file there just now.
-    let forget_memory =
-        || wait_until("the memory is gone", || std::fs::remove_dir_all(place.path("live-live")).is_ok());
     let running = Running::start_with(&place, &data, &args, Stdio::null());
     let mut follower = follow(&place, &data, &file);
     let mut stream = connect(&socket);
@@ -288,6 +285,9 @@ fn a_follower_outlives_the_process_and_begins_again_when_a_machine_crash_takes_f
             holds()
         });
     };
+    // The follower may be making its own file there just now.
+    let forget_memory =
+        || wait_until("the memory is gone", || std::fs::remove_dir_all(place.path("live-live")).is_ok());
     let running = Running::start_with(&place, &data, &args, Stdio::null());
     let mut follower = follow(&place, &data, &file);
     feed_until(&|| through(&running) > 20);
