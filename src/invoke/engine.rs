@@ -14,7 +14,7 @@ pub const DETAIL_MAX_BYTES: usize = 256;
 /// An engine. The hysteresis configuration, if any, went to its constructor as JSON text.
 pub trait Engine: Send {
     /// SHA-256 over bytes that identify the engine: name, version and whatever configuration changes its outputs. Recorded in
-    /// config frames and with each state; `verify` compares it.
+    /// config frames and with each state; the receipt of a verification shows it beside that of the engine which it used.
     fn digest(&self) -> [u8; 32];
 
     /// Appends the snapshot's `RegimeOutput` as JSON to `output`, which the caller hands over empty.
