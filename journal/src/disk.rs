@@ -80,6 +80,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Cuts the file off, or extends it by zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Has the disk begin with some of the bytes that [`DiskFile::sync_data`] will wait for. Advice, which may do nothing.
+    fn begin_sync(&self, _from: u64, _len: u64) {}
+
+    /// Keeps no copy in memory of what is on disk. Advice, which may do nothing.
+    fn uncache(&self) {}
+
     /// Waits until its bytes and its length are on disk. After a fault what was not on disk may be gone from memory as well:
     /// calling again proves nothing.
     fn sync_data(&self) -> io::Result<()>;

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::disk::DiskFile;
+use crate::disk::{Access, DiskFile};
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
@@ -19,8 +19,13 @@ use crate::planted;
 use crate::recover::LogSettings;
 use crate::segment::{LiveSegment, SegmentBytes};
 
-/// Most bytes copied to disk between two looks at what must be prepared.
-const FLUSH_STEP_BYTES: u64 = 4 << 20;
+/// Most bytes written between two looks at what must be prepared, and so flushed at a time.
+const FLUSH_STEP_BYTES: u64 = 8 << 20;
+/// Bytes after which the disk is asked to begin, so that it does not wait until a step is written whole.
+const WRITE_BYTES: u64 = 1 << 20;
+/// What the page cache keeps of a log's segments that are done. More would push out what others need, and new pages may
+/// cost many times the copy: docs/performance.md.
+const CACHED_BYTES: u64 = 256 << 20;
 /// Bytes of zeros written in one idle moment.
 const ZERO_STEP_BYTES: u64 = 1 << 20;
 /// A copy begins at such a border: what a failed write has torn in the page that it shares with durable frames is healed.
@@ -51,8 +56,10 @@ pub struct LogKeeper {
     mark: Mark,
     /// On disk up to here, the border of a group; the mark follows.
     durable: u64,
-    /// Copied and flushed up to here, perhaps inside of a group; the durable position follows at the next border.
-    copied: u64,
+    /// Flushed up to here, perhaps inside of a group; the durable position follows at the next border.
+    flushed: u64,
+    /// Given to the disk up to here.
+    written: u64,
 }
 
 impl LogKeeper {
@@ -82,7 +89,8 @@ impl LogKeeper {
             zeroed: (base, settings_bytes),
             marks,
             durable: mark.position,
-            copied: mark.position,
+            flushed: mark.position,
+            written: mark.position,
             mark,
         };
         keeper.prepare()?;
@@ -201,21 +209,24 @@ impl LogKeeper {
         Ok(())
     }
 
-    /// Copies what lies before `target` to disk, at most a few MiB, and flushes it. True if more is left.
+    /// A step towards having on disk what lies before `target`: writes some MiB of it, or waits until what was written is
+    /// there. True if more is left.
     ///
     /// `target` is a position that [`LogKeeper::visible`] told: the durable watermark moves to it, or to the end of a
     /// segment before it, and never stands inside of a group.
     ///
     /// # Errors
-    /// The disk's. Nothing is taken as durable that was not flushed: the next call copies it again, because a failed flush
+    /// The disk's. Nothing is taken as durable that was not flushed: the next call writes it again, because a failed flush
     /// may have dropped pages that a later one would call clean. Files are opened anew, so that a disk that was taken away
     /// and has come back is written again.
     pub fn flush(&mut self, target: u64) -> Result<bool, LogFault> {
         let target = target.min(self.visible());
         if self.durable < target {
-            self.copy_step(target).inspect_err(|_| {
+            let step = if self.flushed < self.written { self.settle(target) } else { self.write(target) };
+            step.inspect_err(|_| {
                 self.disk = None;
-                self.copied = self.durable;
+                self.flushed = self.durable;
+                self.written = self.durable;
             })?;
         }
         if self.mark.position != self.durable {
@@ -224,29 +235,16 @@ impl LogKeeper {
         Ok(self.durable < target)
     }
 
-    fn copy_step(&mut self, target: u64) -> Result<(), LogFault> {
-        let from = self.copied;
+    /// Writes what follows, up to the end of a step or of the segment, and has the disk begin with it.
+    fn write(&mut self, target: u64) -> Result<(), LogFault> {
+        let from = self.flushed;
         let base = from - from % self.settings.segment_bytes;
-        let end = base + self.settings.segment_bytes;
-        let to = target.min(end).min(from + FLUSH_STEP_BYTES);
-        self.copy(base, from, to)?;
-        self.copied = to;
-        if to == target || to == end {
-            self.durable = to;
-            self.head.set_durable(to);
-        }
-        Ok(())
-    }
-
-    fn copy(&mut self, base: u64, from: u64, to: u64) -> Result<(), LogFault> {
+        let to = target.min(base + self.settings.segment_bytes).min(from + FLUSH_STEP_BYTES);
         let path = self.files.disk_segment(base);
-        let lost = |what: String| LogFault::io("flush", &path)(std::io::Error::other(what));
+        let lost = |what: String| LogFault::io("write", &path)(std::io::Error::other(what));
         let Some(segment) = self.live.iter().find(|segment| segment.base == base) else {
             return Err(lost("its memory copy is gone before it was on disk".to_owned()));
         };
-        let start = from - base - (from - base) % PAGE_BYTES;
-        let (at, len) = (to_usize(start), to_usize(to - base - start));
-        let bytes = segment.slice(at, len).ok_or_else(|| lost(format!("its memory copy has no byte {}", to - base)))?;
         if !self.disk_ready.1 {
             self.files.disk().settle_names(self.files.disk_dir())?;
             self.disk_ready.1 = true;
@@ -255,11 +253,45 @@ impl LogKeeper {
             Some((open, file)) if *open == base => file,
             disk => &mut disk.insert((base, self.files.disk().open_existing(&path)?)).1,
         };
-        disk.write_all_at(bytes, start).map_err(LogFault::io("write", &path))?;
-        if planted!(SkippedSync) {
-            return Ok(());
+        let mut at = from - base - (from - base) % PAGE_BYTES;
+        while base + at < to {
+            let len = (to - base - at).min(WRITE_BYTES);
+            let bytes = segment.slice(to_usize(at), to_usize(len));
+            let bytes = bytes.ok_or_else(|| lost(format!("its memory copy has no byte {}", at + len)))?;
+            disk.write_all_at(bytes, at).map_err(LogFault::io("write", &path))?;
+            disk.begin_sync(at, len);
+            at += len;
         }
-        disk.sync_data().map_err(LogFault::io("flush", &path))
+        self.written = to;
+        Ok(())
+    }
+
+    /// Waits until what was written is on disk. The watermark follows where no group is open: at the target, and where a
+    /// segment ends.
+    fn settle(&mut self, target: u64) -> Result<(), LogFault> {
+        if let (Some((base, disk)), false) = (&self.disk, planted!(SkippedSync)) {
+            disk.sync_data().map_err(LogFault::io("flush", &self.files.disk_segment(*base)))?;
+        }
+        self.flushed = self.written;
+        let ends_segment = self.flushed.is_multiple_of(self.settings.segment_bytes);
+        if self.flushed == target || ends_segment {
+            self.durable = self.flushed;
+            self.head.set_durable(self.durable);
+        }
+        if ends_segment {
+            self.uncache(self.flushed.saturating_sub(self.settings.segment_bytes));
+        }
+        Ok(())
+    }
+
+    /// Lets the page cache drop the segment that lies so far behind the one at `base` that no more than what is meant for
+    /// it is kept. Only advice: a file that cannot be opened is none of it.
+    fn uncache(&self, base: u64) {
+        let behind = base.checked_sub(CACHED_BYTES - CACHED_BYTES % self.settings.segment_bytes);
+        let file = behind.map(|behind| self.files.disk().open(&self.files.disk_segment(behind), Access::Read));
+        if let Some(Ok(file)) = file {
+            file.uncache();
+        }
     }
 
     /// Marks what is durable. Between segments an older mark may be what a machine crash leaves, or a fault here: it

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use cutline_shm::region::FILE_MODE;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::disk::{Access, Disk, DiskFile};
@@ -70,6 +71,15 @@ impl DiskFile for File {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         File::set_len(self, len)
+    }
+
+    fn begin_sync(&self, from: u64, len: u64) {
+        // Linux begins to write out what the advice is about and is not on disk yet; what is, it drops.
+        let _ = fadvise(self, from, NonZeroU64::new(len), Advice::DontNeed);
+    }
+
+    fn uncache(&self) {
+        let _ = fadvise(self, 0, None, Advice::DontNeed);
     }
 
     fn sync_data(&self) -> io::Result<()> {
