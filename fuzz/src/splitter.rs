@@ -166,7 +166,7 @@ impl Read for Trickle {
         let chunk = self.chunks[self.turn % self.chunks.len()];
         self.turn += 1;
         // Never twice in a row, or it would not come to an end.
-        if chunk % 7 == 0 && self.turn % 2 == 0 {
+        if chunk.is_multiple_of(7) && self.turn.is_multiple_of(2) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let bytes = chunk.min(into.len()).min(self.stream.len() - self.at);
@@ -183,9 +183,7 @@ fn check_stage(stream: &[u8], cuts: &Cuts<'_>, format: Format) {
     let chunks: Vec<usize> = (0..cuts.chunks.len()).map(|turn| cuts.chunk(turn)).collect();
     let cut = run_stage(stream, chunks, cuts, format);
     let whole = run_stage(stream, vec![usize::MAX], cuts, format);
-    let line = |(header, payload): &Draft| {
-        cutline::model::receipt::Draft::of(header, payload).line.to_vec()
-    };
+    let line = |(header, payload): &Draft| cutline::model::receipt::Draft::of(header, payload).line.to_vec();
     match format {
         Format::Ndjson => {
             assert_eq!(cut, whole, "the cuts of a stream are not seen");

@@ -1,0 +1,198 @@
+//! Logs whose checksums hold and whose frames nobody would have written: `dump`, `tail`, `verify`, `explain`, `whatif`, `repair` and a
+//! start read them and say something; none panics, none goes on for ever, and `verify` passes no outputs but those that follow.
+
+use std::cell::OnceCell;
+
+use cutline::model::canonical::canonicalize;
+use cutline::model::frames::{NAME, RunFrame, STARTED, STATE};
+use cutline::model::receipt::RECEIPT;
+use cutline::model::run_id::RunId;
+use cutline::replay::explain::{explain, next_step};
+use cutline::replay::records;
+use cutline::replay::verify::{rebuild_outputs, verify};
+use cutline::replay::whatif::{Change, whatif};
+use cutline::sequence::names::NameTables;
+use cutline::sim::engine::Around;
+use cutline::sim::facts::Facts;
+use cutline::sim::mirror::LOGS;
+use cutline::sim::plan::{Lanes, Plan};
+use cutline::sim::process::engines;
+use cutline_journal::{LogFault, Start, Tail};
+
+use crate::frames_place::{Logs, damage, settings, template, template_plan, write};
+use crate::pipeline_place::{Folder, drive, facts, start};
+
+/// Most changes of one input.
+const DAMAGES_MAX: usize = 6;
+/// Turns that a process which has nothing to read may take to come to its end.
+const FAIR_TURNS: usize = 5_000;
+
+/// Sound logs, and what they say.
+struct Sound {
+    plan: Plan,
+    logs: Logs,
+    facts: Facts,
+}
+
+impl Sound {
+    fn new(folder: &Folder, keeps_state: bool) -> Self {
+        let plan = template_plan(keeps_state);
+        let logs = template(folder, &plan);
+        let facts = facts(&folder.data()).unwrap_or_else(|what| panic!("{what}"));
+        Self { plan, logs, facts }
+    }
+}
+
+thread_local! {
+    static PLACE: OnceCell<(Folder, Folder, [Sound; 2])> = const { OnceCell::new() };
+}
+
+/// `data`: which logs and which tools (1 byte), changes of five bytes each.
+pub fn check(data: &[u8]) {
+    let Some((&how, damages)) = data.split_first() else { return };
+    PLACE.with(|place| {
+        let (folder, other, sound) = place.get_or_init(|| {
+            let folder = Folder::new();
+            let sound = [false, true].map(|keeps_state| Sound::new(&folder, keeps_state));
+            (folder, Folder::new(), sound)
+        });
+        let sound = &sound[usize::from(how & 1)];
+        let mut logs = sound.logs.clone();
+        let mut changed = [false; 3];
+        for bytes in damages.as_chunks().0.iter().take(DAMAGES_MAX) {
+            changed[damage(&mut logs, *bytes)] = true;
+        }
+        if !write(folder, &logs) {
+            return;
+        }
+        dump(folder);
+        check_verify(folder, sound, changed);
+        match how >> 1 & 3 {
+            0 => explain_all(folder, &logs),
+            1 => compare_cadences(folder, how),
+            2 => repair(folder, other),
+            _ => restart(folder, sound),
+        }
+    });
+}
+
+fn dump(folder: &Folder) {
+    let [mut inputs, mut runs, mut outputs] = LOGS.map(|name| open(folder, name));
+    let mut names = NameTables::new(usize::MAX);
+    let mut line = Vec::new();
+    while let Some(frame) = next(&mut inputs) {
+        match frame.header.kind {
+            NAME => names.define(frame.header.flags, std::str::from_utf8(frame.payload).unwrap_or_default()),
+            RECEIPT => {
+                let source = names.sources.name(frame.header.source).unwrap_or_default();
+                assert_line(records::input(&frame, source, &mut line).map(|()| true), &mut line);
+            }
+            _ => {}
+        }
+    }
+    while let Some(frame) = next(&mut runs) {
+        if frame.header.kind == STARTED
+            && let Ok(run) = RunFrame::read(frame.payload)
+        {
+            records::run(&frame.header, &run, Some((&frame.header, &run)), &mut line);
+            line.clear();
+        }
+        assert_line(records::decision(&frame, &mut line).map(|()| true), &mut line);
+    }
+    while let Some(frame) = next(&mut outputs) {
+        assert_line(records::event(&frame, false, &mut line), &mut line);
+        if records::event(&frame, true, &mut line).is_err() {
+            line.clear();
+        }
+        line.clear();
+        if frame.header.kind == STATE {
+            assert_line(records::state(&frame, &mut line).map(|()| true), &mut line);
+        }
+    }
+}
+
+fn open(folder: &Folder, name: &str) -> Tail {
+    Tail::open(&folder.data(), name, Start::Oldest).unwrap_or_else(|fault| panic!("checksums hold: {fault}"))
+}
+
+fn next(tail: &mut Tail) -> Option<cutline_journal::Frame<'_>> {
+    tail.poll().unwrap_or_else(|fault| panic!("checksums hold: {fault}"))
+}
+
+/// A line that was written is one line of canonical JSON.
+fn assert_line(written: Result<bool, String>, line: &mut Vec<u8>) {
+    match written {
+        Ok(true) => {
+            let text = std::str::from_utf8(line).expect("a line is UTF-8");
+            let mut canonical = Vec::new();
+            canonicalize(text, &mut canonical).unwrap_or_else(|error| panic!("{error} in {text}"));
+            assert_eq!(String::from_utf8_lossy(&canonical), text, "canonical");
+        }
+        Ok(false) => assert!(line.is_empty()),
+        Err(what) => assert!(!what.is_empty()),
+    }
+    line.clear();
+}
+
+/// Where the outputs alone were changed they are found identical only if they say the same.
+fn check_verify(folder: &Folder, sound: &Sound, changed: [bool; 3]) {
+    match verify(&folder.data(), &engines(Around::default()), |_| {}) {
+        Ok(verified) if changed[..2] == [false; 2] && verified.taken == 0 => {
+            let found = facts(&folder.data()).unwrap_or_else(|what| panic!("identical, and cannot be shown: {what}"));
+            let (events, sound_events) = (found.timeless_events(), sound.facts.timeless_events());
+            assert!(sound_events.starts_with(&events), "identical, and an event is another");
+            assert!(sound.facts.states.starts_with(&found.states), "identical, and a state is another");
+            assert!(verified.pending > 0 || events.len() == sound_events.len(), "identical, and an event is gone");
+        }
+        Ok(_) => {}
+        Err(fault) => {
+            assert!(!fault.to_string().is_empty());
+            assert!(changed.contains(&true), "sound logs are refused: {fault}");
+        }
+    }
+}
+
+/// A word that nobody refuses and that says something.
+fn told<T, E: std::fmt::Display>(result: Result<T, E>) -> Option<T> {
+    result.map_err(|fault| assert!(!fault.to_string().is_empty())).ok()
+}
+
+fn explain_all(folder: &Folder, logs: &Logs) {
+    for frame in logs[1].iter().filter(|frame| frame.header.kind == STARTED).take(4) {
+        let Ok(run) = RunFrame::read(&frame.payload) else { continue };
+        if let Some(explained) = told(explain(&folder.data(), &RunId(run.run.run_id).to_string())) {
+            assert!(next_step(&explained).is_none_or(|text| !text.is_empty()));
+        }
+    }
+    told(explain(&folder.data(), "0"));
+}
+
+fn compare_cadences(folder: &Folder, how: u8) {
+    let change = Change { mode: None, interval_ms: Some(10 << (how >> 3 & 3)), delay_ms: Some(i64::from(how >> 5)) };
+    let engines = engines(Around::default());
+    told(whatif(&folder.data(), change, Some(&engines), 3));
+    told(whatif(&folder.data(), Change::default(), None, 3));
+}
+
+fn repair(folder: &Folder, other: &Folder) {
+    other.clear();
+    for part in ["data", "live"] {
+        std::fs::create_dir_all(other.path().join(part)).expect("a folder");
+    }
+    told(rebuild_outputs(&folder.data(), settings(other, LOGS[2]), 9, &engines(Around::default())));
+}
+
+/// A start refuses the logs, or goes on with them and comes to its end; then they can be read.
+fn restart(folder: &Folder, sound: &Sound) {
+    let Some(process) = told(start(folder, &sound.plan, Lanes::One, b"")) else { return };
+    assert!(drive(process, &[], FAIR_TURNS), "a process with nothing to read does not come to its end");
+    for name in LOGS {
+        let mut tail = match Tail::open(&folder.data(), name, Start::Oldest) {
+            Ok(tail) => tail,
+            Err(LogFault::Absent(_)) => continue,
+            Err(fault) => panic!("what a process has left cannot be read: {fault}"),
+        };
+        while next(&mut tail).is_some() {}
+    }
+    told(verify(&folder.data(), &engines(Around::default()), |_| {}));
+}
