@@ -7,7 +7,8 @@ use cutline_journal::keeper::LogKeeper;
 use cutline_journal::layout::{MARK_SLOT_BYTES, Mark, UNNUMBERED};
 use cutline_journal::recover::{LogSettings, recover};
 use cutline_journal::{Appender, Descriptor, LogFiles};
-use tempfile::TempDir;
+
+use crate::pipeline_place::Folder;
 
 pub(crate) const SEGMENT: u64 = 64 * 1024;
 pub(crate) const LOG_ID: u64 = 0x0c07_11fe;
@@ -39,7 +40,7 @@ pub(crate) struct Kept {
 
 /// A log and what is known of it.
 pub(crate) struct Place {
-    dir: TempDir,
+    dir: Folder,
     pub(crate) end: End,
     pub(crate) files: Vec<Kept>,
     pub(crate) wrote: Vec<Wrote>,
@@ -49,7 +50,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(end: End) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = Folder::new();
         for part in ["data", "live"] {
             fs::create_dir(dir.path().join(part)).expect("made");
         }

@@ -28,13 +28,14 @@ const FAIR_EVERY: usize = 8;
 /// Most fair turns that a capture may take, and so many more for each of its bytes.
 const FAIR_TURNS: usize = 20_000;
 
-/// A folder in memory for the files of one pipeline after another.
+/// A folder for the files of one pipeline after another: in `TMPDIR`, otherwise in memory.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
-        let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let is_given = std::env::var_os("TMPDIR").is_some() || !memory.is_dir();
+        let made = if is_given { tempfile::tempdir() } else { tempfile::tempdir_in(memory) };
         Self(made.expect("a temporary folder"))
     }
 

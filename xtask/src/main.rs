@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test`, `soak`, `docs`, `rules` and `guarantees`.
+//! Development commands: `cargo xtask test`, `soak`, `fuzz`, `docs`, `rules` and `guarantees`.
 //!
 //! Called by people and by `.ci/run`; never by the product, and no crate depends on it. Suites and their time budgets
 //! are data (`tests/suites.toml`), so that adding a suite touches no code here.
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod docs;
+mod fuzz;
 mod guarantees;
 mod process;
 mod rules;
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   test [NAME...]  run every suite of tests/suites.toml, or the named ones; ends with a table
   soak [NAME...]  the same with the long runs of its [[soak]] table, for when nobody waits
+  fuzz --minutes N [--target T]...
+                  libFuzzer over every target of fuzz/, or those named, for N minutes together
   docs            run every `sh run` block of README.md and docs/, and check that relative links lead somewhere
   rules           check what docs/determinism.md promises of the source; --write takes added layouts into tests/layouts
   guarantees      check that the tests named in docs/guarantees.md exist and, within `test`, that they ran
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let done = match arguments.split_first() {
         Some((command, names)) if command == "test" => suites::run_table(&root, Table::Suites, names),
         Some((command, names)) if command == "soak" => suites::run_table(&root, Table::Soaks, names),
+        Some((command, arguments)) if command == "fuzz" => return fuzz::run(&root, arguments),
         Some((command, [])) if command == "docs" => docs::check(&root),
         Some((command, [])) if command == "rules" => rules::check(&root, false),
         Some((command, [write])) if command == "rules" && write == "--write" => rules::check(&root, true),

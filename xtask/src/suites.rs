@@ -20,7 +20,7 @@ const OVERRUN_MAX_PERCENT: u64 = 150;
 /// At this many times its budget a suite is taken to hang and is killed.
 const HANG_FACTOR: u32 = 3;
 /// The exit code by which a suite says that it could not run here (as automake and meson have it).
-const SKIPPED_EXIT_CODE: i32 = 77;
+pub const SKIPPED_EXIT_CODE: i32 = 77;
 
 /// What a suite is told of those before it in the same run: `name=passed,name=skipped,...`.
 pub const RESULTS_VARIABLE: &str = "XTASK_RESULTS";
