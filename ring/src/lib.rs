@@ -5,6 +5,7 @@
 //! * [`idle`]: what a lane does when a pass found no work; the only waiting in the data plane.
 //! * [`demote`]: the hint that sends a line towards the core that waits for it.
 //! * [`ticks`]: the processor's counter, from which lanes tell the time.
+//! * [`latest`]: the newest version of a few words, whole at every moment.
 //! * [`sync`]: atomics that loom can stand in for, and named ordering edges, for the crates further out too.
 //!
 //! Both take batches: what was written becomes visible by one store (`publish`), and costs the other side one wait.
@@ -42,6 +43,7 @@ pub mod bytes;
 mod cursor;
 pub mod demote;
 pub mod idle;
+pub mod latest;
 mod line;
 #[cfg_attr(loom, path = "lines_loom.rs")]
 mod lines;

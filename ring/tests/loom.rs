@@ -1,4 +1,4 @@
-//! Each ordering edge of both rings in a model that loom runs through all interleavings and all values an atomic may
+//! Each ordering edge of both rings and of `latest` in a model that loom runs through all interleavings and all values an atomic may
 //! return.
 //!
 //! ```text
@@ -11,7 +11,8 @@
 mod common;
 
 use common::Cell;
-use cutline_ring::{Full, bytes, spsc};
+use cutline_ring::sync::{Arc, AtomicU64, Ordering};
+use cutline_ring::{Full, bytes, latest, spsc};
 use loom::thread;
 
 /// Runs the model; `LOOM_MAX_PREEMPTIONS` bounds the larger ones by default, so that they end within seconds.
@@ -335,5 +336,54 @@ fn bytes_e4_consumer_gone() {
             assert_eq!(tx.free_bytes(), 1_024 - 128);
         }
         consumer.join().unwrap();
+    });
+}
+
+/// A record of two words, version and slots, as the clock and the status keep theirs.
+#[derive(Default)]
+struct Versions {
+    version: AtomicU64,
+    slots: [[AtomicU64; 2]; 2],
+}
+
+impl Versions {
+    fn store(&self, value: u64) {
+        latest::store(&self.version, |slot| {
+            self.slots[slot].iter().for_each(|word| word.store(value, Ordering::Relaxed))
+        });
+    }
+
+    /// What is read is whole: both words are of one version.
+    fn assert_whole(&self) {
+        let read = |slot: usize| [0, 1].map(|word| self.slots[slot][word].load(Ordering::Relaxed));
+        if let Some([one, other]) = latest::load(&self.version, read) {
+            assert_eq!(one, other);
+        }
+    }
+}
+
+/// V1: who sees a version sees its slot. The writer runs first: it loads the version before it stores it, by which loom would
+/// otherwise look at one execution only. No bound.
+#[test]
+fn latest_v1_version_to_slot() {
+    model(None, || {
+        let versions = Arc::new(Versions::default());
+        let reader = Arc::clone(&versions);
+        let reading = thread::spawn(move || reader.assert_whole());
+        versions.store(1);
+        reading.join().unwrap();
+    });
+}
+
+/// V2: who read a slot that was being written again sees that there is a newer version.
+#[test]
+fn latest_v2_slot_to_newer_version() {
+    model(Some(3), || {
+        let versions = Arc::new(Versions::default());
+        versions.store(1);
+        let writer = Arc::clone(&versions);
+        let writing = thread::spawn(move || [2, 3].into_iter().for_each(|value| writer.store(value)));
+        versions.assert_whole();
+        writing.join().unwrap();
     });
 }

@@ -98,10 +98,10 @@ fn assert_whole(region: &Region) {
     }
 }
 
-/// S1: who sees a version sees its slot. The writer is the thread that runs first: it loads the version before it stores it, by
+/// A status as [`cutline_ring::latest`] keeps it, V1: who sees a version sees its slot. The writer is the thread that runs first: it loads the version before it stores it, by
 /// which loom would otherwise forget the reader's load and look at one execution only.
 #[test]
-fn s1_version_to_slot() {
+fn status_v1_version_to_slot() {
     loom::model(|| {
         let region = Arc::new(region(&[], &status_words()));
         let reader = Arc::clone(&region);
@@ -111,9 +111,9 @@ fn s1_version_to_slot() {
     });
 }
 
-/// S2: who read a slot that was being written again sees that there is a newer version.
+/// The same, V2: who read a slot that was being written again sees that there is a newer version.
 #[test]
-fn s2_slot_to_newer_version() {
+fn status_v2_slot_to_newer_version() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.check(|| {

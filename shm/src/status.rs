@@ -1,25 +1,14 @@
 //! State and reason in mapped memory, whole at every moment, even if the writer is killed in the middle of a change.
 //!
 //! One writer at a time; any number of readers, in any process, which never disturb it. It never blocks and makes no
-//! syscall. A plain seqlock would be unreadable for ever after a writer died inside it, so there are two slots: version
-//! v is in slot v mod 2, and the writer of v + 1 fills the other one first.
-//!
-//! | edge | from | to | what it carries |
-//! |---|---|---|---|
-//! | S1 | `store`: version, Release | `load`: version, Acquire | slot v mod 2 is complete |
-//! | S2 | `store`: fence Release before the slot's words | `load`: fence Acquire after the slot's words | who saw a word of v + 2 also sees version >= v + 1, and tries again |
-//!
-//! Each edge has a loom test (`loom_tests.rs`) that fails when one of its sides is weakened.
+//! syscall. Versions and their two slots, and the ordering edges, are those of [`cutline_ring::latest`].
 #![forbid(unsafe_code)]
 
 use bytemuck::Zeroable;
-use cutline_ring::edge;
-use cutline_ring::sync::{Edge, Ordering, fence};
+use cutline_ring::latest;
 
 use crate::layout::{STATUS_SLOT_AT, STATUS_SLOT_BYTES, StatusSlot, get_text, put_text};
 use crate::region::Region;
-
-const S1: Edge = edge!("status_s1", "status_s1_acquire");
 
 /// How often a reader tries again before it gives up on a file that changes faster than it can be read.
 const READ_TRIES: u32 = 1000;
@@ -80,26 +69,16 @@ pub struct Status {
 
 /// Writes the status block at `at`. Only one thread does so at a time.
 pub(crate) fn store(region: &Region, at: usize, state: State, reason: &str, now_ns: i64) {
-    let version = region.atomic_u64(at).load(Ordering::Relaxed);
-    let next = version.wrapping_add(1);
     let mut slot = StatusSlot { changed_ns: now_ns, state: state as u32, ..StatusSlot::zeroed() };
     slot.reason_bytes = put_text(&mut slot.reason, reason) as u32;
-    if !cfg!(weaken = "status_s2") {
-        fence(Ordering::Release); // S2 release
-    }
-    region.store_record(slot_at(at, next), &slot);
-    region.atomic_u64(at).store(next, S1.release); // S1 release
+    latest::store(region.atomic_u64(at), |index| region.store_record(slot_at(at, index), &slot));
 }
 
 /// Reads the status block at `at`; `None` if it was never written, is damaged, or changes without end.
 pub(crate) fn load(region: &Region, at: usize) -> Option<Status> {
     for _ in 0..READ_TRIES {
-        let version = region.atomic_u64(at).load(S1.acquire); // S1 acquire
-        let slot: StatusSlot = region.load_record(slot_at(at, version));
-        if !cfg!(weaken = "status_s2_acquire") {
-            fence(Ordering::Acquire); // S2 acquire
-        }
-        if region.atomic_u64(at).load(Ordering::Relaxed) == version {
+        let slot = latest::load(region.atomic_u64(at), |index| region.load_record::<StatusSlot>(slot_at(at, index)));
+        if let Some(slot) = slot {
             let state = State::from_word(slot.state)?;
             let reason = get_text(&slot.reason, slot.reason_bytes as usize);
             return Some(Status { state, reason, changed_ns: slot.changed_ns });
@@ -109,6 +88,6 @@ pub(crate) fn load(region: &Region, at: usize) -> Option<Status> {
     None
 }
 
-const fn slot_at(at: usize, version: u64) -> usize {
-    at + STATUS_SLOT_AT + (version % 2) as usize * STATUS_SLOT_BYTES
+const fn slot_at(at: usize, index: usize) -> usize {
+    at + STATUS_SLOT_AT + index * STATUS_SLOT_BYTES
 }

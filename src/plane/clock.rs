@@ -5,16 +5,14 @@
 //! the reading and the replacement of a line lies a moment, of which a thousandth may be gained or lost. Nothing else looks at
 //! real time. [`Clock::given`] has both from somebody else: the simulator.
 //!
-//! | edge | from | to |
-//! |---|---|---|
-//! | C1 | [`Clock::slew`]: version, Release | [`Clock::now_ns`]: version, Acquire: line `version mod 2` is whole |
-//! | C2 | [`Clock::slew`]: fence Release before the words of the other line | [`Clock::now_ns`]: fence Acquire after reading a line: who saw a word of a newer line sees the newer version too, and reads again |
+//! A line that is read is a whole one: [`cutline_ring::latest`] has the ordering edges.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cutline_ring::ticks;
+use cutline_ring::sync::AtomicU64;
+use cutline_ring::{latest, ticks};
 
 use super::given_time::GivenTime;
 
@@ -187,10 +185,7 @@ impl Clock {
     #[inline]
     fn line(&self) -> Line {
         loop {
-            let version = self.shared.version.load(Ordering::Acquire); // C1 acquire
-            let line = self.shared.lines[usize::from(version % 2 == 1)].load();
-            fence(Ordering::Acquire); // C2 acquire
-            if self.shared.version.load(Ordering::Relaxed) == version {
+            if let Some(line) = latest::load(&self.shared.version, |slot| self.shared.lines[slot].load()) {
                 return line;
             }
         }
@@ -205,10 +200,7 @@ impl Clock {
         let stepped = ahead_ns.saturating_abs() > max_step_ns;
         let next =
             line.lean(now.ticks, self.shared.source.slope(self.shared.start, now), if stepped { 0 } else { ahead_ns });
-        let version = self.shared.version.load(Ordering::Relaxed).wrapping_add(1);
-        fence(Ordering::Release); // C2 release
-        self.shared.lines[usize::from(version % 2 == 1)].store(next);
-        self.shared.version.store(version, Ordering::Release); // C1 release
+        latest::store(&self.shared.version, |slot| self.shared.lines[slot].store(next));
         self.shared.step_ns.store(if stepped { ahead_ns } else { 0 }, Ordering::Relaxed);
         ahead_ns
     }
