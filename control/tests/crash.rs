@@ -4,9 +4,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::{CUTLINE, Place, config, connect, cutline, events, signal, start, succeed, wait_until};
 use rustix::process::Signal;
@@ -41,55 +39,6 @@ fn follow(place: &Place, data: &str, lines: Arc<Mutex<Vec<String>>>) -> Child {
         }
     });
     child
-}
-
-#[test]
-fn killed_at_random_moments_it_loses_nothing_and_invents_nothing() {
-    const ROUNDS: u64 = 12;
-    let place = Place::new();
-    let (config, socket) = live_config(&place);
-    let data = place.path("data");
-    std::fs::create_dir_all(&data).unwrap();
-    let followed = Arc::new(Mutex::new(Vec::new()));
-    let mut follower = follow(&place, &data, Arc::clone(&followed));
-    let number = AtomicU64::new(0);
-    let mut last_receipts = 0;
-    for round in 0..ROUNDS {
-        let mut child = start(&["run", "--config", &config]);
-        let mut feed = connect(&socket);
-        // A spread of moments that is the same in every run of the test; the process' own timing does the rest.
-        let end = std::time::Instant::now() + Duration::from_millis(60 + round * 37 % 190);
-        while std::time::Instant::now() < end {
-            let lines: Vec<u8> = (0..20).flat_map(|_| line(number.fetch_add(1, Ordering::Relaxed))).collect();
-            if feed.write_all(&lines).is_err() {
-                break;
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-        signal(&child, Signal::KILL);
-        child.wait().unwrap();
-        let receipts = sequences(&succeed(&["dump", &data, "inputs"]), "ingest_seq");
-        assert!(receipts.len() >= last_receipts, "round {round}: committed receipts were lost");
-        assert!(receipts.iter().copied().eq(1..=receipts.len() as u64), "round {round}: a gap in ingest_seq");
-        last_receipts = receipts.len();
-    }
-    let mut child = start(&["run", "--config", &config]);
-    drop(connect(&socket));
-    signal(&child, Signal::TERM);
-    assert!(child.wait().unwrap().success());
-    assert!(last_receipts > 100, "the feed was hardly read: {last_receipts}");
-    assert!(succeed(&["verify", &data]).contains(" 0 pending"));
-
-    let published: Vec<String> = succeed(&["dump", &data, "outputs"]).lines().map(str::to_owned).collect();
-    assert!(!published.is_empty());
-    wait_until("the follower has seen everything", || followed.lock().unwrap().len() >= published.len());
-    follower.kill().unwrap();
-    follower.wait().unwrap();
-    assert!(*followed.lock().unwrap() == published, "the follower saw other events than were published");
-}
-
-fn sequences(lines: &str, key: &str) -> Vec<u64> {
-    lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()[key].as_u64().unwrap()).collect()
 }
 
 #[test]
