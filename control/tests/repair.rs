@@ -157,6 +157,32 @@ fn what_cannot_be_made_anew_is_named_with_what_can_be_kept() {
     }
 }
 
+#[test]
+fn a_start_without_a_whole_log_is_refused_and_changes_nothing() {
+    let place = Place::new();
+    let data = filled(&place);
+    let listing = |log: &str| -> Vec<_> {
+        segments(&data, log).into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect()
+    };
+    let more = place.path("more.ndjson");
+    fs::write(&more, line(&trade("LATER", 1))).unwrap();
+    for log in ["inputs", "runs", "outputs"] {
+        let aside = place.path("aside");
+        fs::rename(format!("{data}/{log}"), &aside).unwrap();
+        let others: Vec<_> = ["inputs", "runs", "outputs"].into_iter().filter(|other| *other != log).collect();
+        let before: Vec<_> = others.iter().map(|other| listing(other)).collect();
+        let append =
+            ["backfill", "--config", &place.path("filled.toml"), "--input", &more, "--data", &data, "--append"];
+        let said = fails(LOGS, &append);
+        assert!(said.contains(&format!("{data}/{log}/mark")) && said.contains("`cutline repair`"), "{said}");
+        assert!(others.iter().map(|other| listing(other)).eq(before), "{log}: nothing was changed");
+        assert!(segments(&data, log).is_empty(), "{log}: and none was begun in its place");
+        fs::remove_dir_all(format!("{data}/{log}")).unwrap();
+        fs::rename(&aside, format!("{data}/{log}")).unwrap();
+    }
+    succeed(&["verify", &data, "--strict"]);
+}
+
 /// What it says on both outputs.
 fn fails_saying(code: i32, args: &[&str]) -> String {
     let output = common::cutline(args);

@@ -116,6 +116,12 @@ impl Recovered {
         if self.live { self.files.clone() } else { self.files.clone().on_disk() }
     }
 
+    /// Whether the log was ever started: its mark is on disk before anything can be appended.
+    #[must_use]
+    pub fn has_mark(&self) -> bool {
+        self.marks.newest.is_some()
+    }
+
     /// A slot of the mark file that cannot be read while the other one can: what a torn write leaves, or a disk that
     /// forgets. It is written anew by [`Recovered::activate`]; worth a line in the log.
     #[must_use]

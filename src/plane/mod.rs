@@ -10,6 +10,7 @@ pub mod fault;
 pub mod gate;
 pub mod given_time;
 pub mod lane;
+mod lost;
 pub mod notice;
 pub mod observe;
 pub mod pipeline;

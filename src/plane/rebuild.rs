@@ -9,6 +9,7 @@ use cutline_journal::fault::Corruption;
 use cutline_journal::recover::Recovered;
 use cutline_journal::{Descriptor, Frame, LogFault, Start, Tail, planted};
 
+use super::lost::check_none_is_lost;
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
 use crate::invoke::stage::States;
 use crate::model::frames::{
@@ -33,8 +34,10 @@ pub struct Rebuilt {
     pub pending: VecDeque<Descriptor>,
     /// Planned time of the last tick, run or skipped.
     pub last_planned_ms: Option<i64>,
-    /// Latest time in any log, ns.
+    /// Latest time of a receipt or a tick, ns: none that is given from here on is before it.
     pub last_ns: i64,
+    /// Latest time of a frame of the runs log, ns.
+    pub decided_ns: i64,
     /// The last CONFIG frame's payload.
     pub config: Vec<u8>,
 }
@@ -110,8 +113,10 @@ pub fn rebuild(
         pending: VecDeque::new(),
         last_planned_ms: None,
         last_ns: i64::MIN,
+        decided_ns: i64::MIN,
         config: Vec::new(),
     };
+    check_none_is_lost([inputs, runs, outputs])?;
     if inputs.last_seq() == 0 && runs.last_seq() == 0 {
         return Ok(rebuilt);
     }
@@ -148,6 +153,7 @@ fn read_runs(
     while tail.position() < runs.end() {
         let (position, seq) = (tail.position(), tail.next_seq());
         let Some(Frame { header, payload, .. }) = tail.poll()? else { break };
+        rebuilt.decided_ns = rebuilt.decided_ns.max(header.ts_ns);
         if header.kind != STARTED {
             close(rebuilt, open.take());
         }

@@ -136,11 +136,22 @@ pub fn resume(
     let inputs_end = recovered[0].end();
     let [inputs, runs, outputs] = recovered.map(OpenLog::activate);
     let (inputs, mut runs, outputs) = (inputs?, runs?, outputs?);
-    let Rebuilt { names, mut cut, unfinished_at, backlog_from, states, mut pending, last_planned_ms, last_ns, .. } =
-        rebuilt;
+    let Rebuilt {
+        names,
+        mut cut,
+        unfinished_at,
+        backlog_from,
+        states,
+        mut pending,
+        last_planned_ms,
+        last_ns,
+        decided_ns,
+        ..
+    } = rebuilt;
 
     let start_ns = match time {
-        TimeSource::Clock => now_ns,
+        // Time never goes back in a log, though the machine's may have while the process was down.
+        TimeSource::Clock => now_ns.max(last_ns).max(decided_ns),
         TimeSource::Receipts => last_ns.max(0),
     };
     if let Some(from) = unfinished_at {
