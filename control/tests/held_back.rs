@@ -3,15 +3,14 @@
 
 mod common;
 
-use std::io::{ErrorKind, Write};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use common::events::{line, received, trade};
 use common::live::Running;
 use common::mounts::{mount, with_private_mounts};
+use common::pressure::Pressure;
 use common::{Place, config, connect, fails, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -19,38 +18,6 @@ use serde_json::Value;
 /// A part of it is what gives room again, more than all the buffers between a source and the disk.
 const DISK_BYTES: u64 = 6 << 20;
 const BALLAST_BYTES: usize = 2 << 20;
-/// Longer than most hitches of a machine that reads.
-const HELD_BACK: Duration = Duration::from_secs(1);
-const FILLED_WITHIN: Duration = Duration::from_secs(60);
-
-/// Sends numbered trades as fast as they are taken, until none has been taken for a while and the reason is told: a busy machine may
-/// pause too. `rest` is what a trade's line was not sent of.
-fn fill(stream: &mut UnixStream, sent: &mut Vec<Value>, rest: &mut Vec<u8>, is_told: impl Fn() -> bool) {
-    stream.set_nonblocking(true).expect("a socket");
-    let (began, mut taken) = (Instant::now(), Instant::now());
-    while taken.elapsed() < HELD_BACK || !is_told() {
-        assert!(
-            began.elapsed() < FILLED_WITHIN,
-            "{} were sent and it is not held back, or does not say so",
-            sent.len()
-        );
-        if rest.is_empty() {
-            let mut event = trade(&format!("S{}", sent.len() % 3), sent.len() as u64);
-            event["channel"] = "x".repeat(2_000).into();
-            rest.extend(line(&event));
-            sent.push(event);
-        }
-        match stream.write(rest) {
-            Ok(bytes) => {
-                rest.drain(..bytes);
-                taken = Instant::now();
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    stream.set_nonblocking(false).expect("a socket");
-}
 
 /// A pipeline that is held back, with what was sent to it.
 struct Full {
@@ -58,9 +25,7 @@ struct Full {
     config: String,
     data: String,
     running: Running,
-    stream: UnixStream,
-    sent: Vec<Value>,
-    rest: Vec<u8>,
+    pressure: Pressure,
 }
 
 impl Full {
@@ -72,12 +37,11 @@ impl Full {
         );
         let config = config(&place, "full", &more);
         let running = Running::start(&place, &config, &data);
-        let mut stream = connect(&socket);
-        let (mut sent, mut rest) = (Vec::new(), Vec::new());
-        fill(&mut stream, &mut sent, &mut rest, || why.iter().all(|part| running.reason().contains(part)));
-        let taken = running.counter("inputs_receipts");
-        assert!(taken > 0 && taken < sent.len() as u64, "{taken} of {}", sent.len());
-        Self { place, config, data, running, stream, sent, rest }
+        let mut pressure = Pressure::on(&socket);
+        pressure.until_held_back(|| why.iter().all(|part| running.reason().contains(part)));
+        let (taken, sent) = (running.counter("inputs_receipts"), pressure.sent.len() as u64);
+        assert!(taken > 0 && taken < sent, "{taken} of {sent}");
+        Self { place, config, data, running, pressure }
     }
 
     /// On a disk that a file named ballast helps to fill. Only with private mounts.
@@ -94,7 +58,7 @@ impl Full {
     /// Stops it, which cannot wait for room. What it had taken is the beginning of what was sent, and stays.
     fn stop_held_back(self) -> (Place, String, String, Vec<Value>) {
         let visible = received(&self.data);
-        assert!(!visible.is_empty() && visible[..] == self.sent[..visible.len()]);
+        assert!(!visible.is_empty() && visible[..] == self.pressure.sent[..visible.len()]);
         self.running.signal(Signal::TERM);
         let (status, said) = self.running.wait();
         assert_eq!(status.code(), Some(3), "{said}");
@@ -109,11 +73,11 @@ fn a_full_disk_holds_sources_back_and_loses_nothing() {
     with_private_mounts("a_full_disk_holds_sources_back_and_loses_nothing", || {
         let (mut full, ballast) = Full::disk();
         std::fs::remove_file(&ballast).expect("there");
-        full.stream.write_all(&full.rest).expect("it reads again");
-        full.running.wait_for("inputs_receipts", full.sent.len() as u64);
+        full.pressure.finish_line();
+        full.running.wait_for("inputs_receipts", full.pressure.sent.len() as u64);
         wait_until("it is ready again", || full.running.reason().is_empty());
         full.running.stop();
-        assert!(received(&full.data) == full.sent, "what was received is not what was sent");
+        assert!(received(&full.data) == full.pressure.sent, "what was received is not what was sent");
         assert!(succeed(&["verify", &full.data]).contains(" 0 pending"));
     });
 }

@@ -42,6 +42,11 @@ impl Running {
         running
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The child's standard input, once.
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("started with a pipe for standard input")

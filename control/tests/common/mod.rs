@@ -7,6 +7,7 @@ pub mod events;
 pub mod frames;
 pub mod live;
 pub mod mounts;
+pub mod pressure;
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
