@@ -8,6 +8,7 @@ mod dump;
 mod explain;
 pub mod generate;
 mod live;
+mod liveness;
 mod log;
 mod repair;
 mod room;

@@ -6,7 +6,7 @@ use std::path::Path;
 use cutline::plane::pipeline::CNC_FILE;
 use cutline_shm::reader::CncReader;
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, liveness, output};
 use crate::cli;
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
@@ -31,9 +31,17 @@ fn open_verify(data: &Path) -> Option<CncReader> {
     CncReader::open(&data.join(cutline_journal::files::LIVE_LINK).join(super::verify::FOLLOW_FILE)).ok()
 }
 
+/// The state that was told last, and why; first what the process itself cannot tell.
+fn state(cnc: &CncReader) -> Option<(&'static str, String)> {
+    let status = cnc.status()?;
+    let reasons = [liveness::trouble(cnc).unwrap_or_default(), status.reason];
+    let reasons: Vec<_> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
+    Some((status.state.name(), reasons.join("; ")))
+}
+
 fn table(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> io::Result<()> {
-    if let Some(status) = cnc.status() {
-        writeln!(out, "pid {} {} {}", cnc.pid(), status.state.name(), status.reason)?;
+    if let Some((state, reason)) = state(cnc) {
+        writeln!(out, "pid {} {state} {reason}", cnc.pid())?;
     }
     for counter in cnc.counters() {
         writeln!(out, "{:<28} {:<28} {:>16} {}", counter.name, counter.label, counter.value, counter.unit)?;
@@ -55,8 +63,8 @@ fn table(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> i
         )?;
     }
     if let Some(verify) = verify {
-        if let Some(status) = verify.status() {
-            writeln!(out, "verify --follow: pid {} {} {}", verify.pid(), status.state.name(), status.reason)?;
+        if let Some((state, reason)) = state(verify) {
+            writeln!(out, "verify --follow: pid {} {state} {reason}", verify.pid())?;
         }
         for counter in verify.counters() {
             writeln!(out, "{:<28} {:<28} {:>16} {}", counter.name, counter.label, counter.value, counter.unit)?;
@@ -82,15 +90,15 @@ fn json(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> io
         serde_json::json!({"name": histogram.name, "label": histogram.label, "count": histogram.count,
             "unit": histogram.unit, "quantiles": quantiles})
     });
-    let state = cnc.status().map(|status| serde_json::json!({"state": status.state.name(), "reason": status.reason}));
+    let told =
+        |cnc: &CncReader| state(cnc).map(|(state, reason)| serde_json::json!({"state": state, "reason": reason}));
     let verify = verify.map(|verify| {
         let counters = verify.counters().map(|counter| (counter.name, counter.value.into()));
-        let state = verify.status().map(|status| serde_json::json!({"state": status.state.name(), "reason": status.reason}));
-        serde_json::json!({"pid": verify.pid(), "status": state, "counters": counters.collect::<serde_json::Map<_, _>>()})
+        serde_json::json!({"pid": verify.pid(), "status": told(verify), "counters": counters.collect::<serde_json::Map<_, _>>()})
     });
     let all = serde_json::json!({
         "pid": cnc.pid(),
-        "status": state,
+        "status": told(cnc),
         "counters": counters.collect::<Vec<_>>(),
         "histograms": histograms.collect::<Vec<_>>(),
         "errors": cnc.errors().map(|error| serde_json::json!({"count": error.count, "text": error.text})).collect::<Vec<_>>(),

@@ -28,6 +28,10 @@ impl Found {
         u64::from_le_bytes(self.header[16..24].try_into().unwrap())
     }
 
+    pub fn aux(&self) -> i64 {
+        i64::from_le_bytes(self.header[56..64].try_into().unwrap())
+    }
+
     pub fn ts_ns(&self) -> i64 {
         i64::from_le_bytes(self.header[24..32].try_into().unwrap())
     }

@@ -4,6 +4,7 @@
 
 pub mod binary;
 pub mod events;
+pub mod follower;
 pub mod frames;
 pub mod live;
 pub mod mounts;

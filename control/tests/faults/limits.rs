@@ -23,7 +23,7 @@ fn under_limit(resource: Resource, to: u64, why: &[&str]) {
     let before = set(Some(to));
     trial.is_held_back(why);
     set(before);
-    trial.comes_back();
+    assert!(trial.comes_back().contains("ready again"));
 }
 
 #[test]

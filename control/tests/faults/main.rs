@@ -6,3 +6,4 @@ mod common;
 mod disk;
 mod limits;
 mod memory;
+mod stopped;

@@ -11,13 +11,12 @@ mod losses;
 mod record;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::follower::Follower;
 use common::{CUTLINE, Place, config, connect, signal, succeed, wait_until};
 use cutline::sim::random::Random;
 use feed::{Feed, Sent};
@@ -113,37 +112,6 @@ impl Epoch {
     }
 }
 
-/// A `cutline tail` in another process, over all restarts, whose lines are collected.
-struct Follower {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl Follower {
-    fn start(data: &str) -> Self {
-        let mut command = Command::new(CUTLINE);
-        let mut child =
-            command.args(["tail", data, "--from", "start"]).stdout(Stdio::piped()).spawn().expect("it starts");
-        let (out, lines) = (child.stdout.take().expect("a pipe"), Arc::new(Mutex::new(Vec::new())));
-        let into = Arc::clone(&lines);
-        thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                into.lock().expect("not poisoned").push(line);
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// It has seen exactly these events, in this order, or will have in a moment.
-    fn has_seen(mut self, published: &[&str]) {
-        let lines = || self.lines.lock().expect("not poisoned");
-        wait_until("the follower has seen everything", || lines().len() >= published.len());
-        assert!(*lines() == published, "the follower saw other events than were published");
-        self.child.kill().expect("it follows");
-        self.child.wait().expect("a child");
-    }
-}
-
 fn epoch(rounds: u64, random: &mut Random, tally: &mut Tally) {
     let mut epoch = Epoch::new();
     let follower = Follower::start(&epoch.data);
@@ -151,7 +119,7 @@ fn epoch(rounds: u64, random: &mut Random, tally: &mut Tally) {
         epoch.round(random, tally);
         if random.one_in(3) {
             let loss = if random.one_in(2) { Loss::Counters } else { Loss::Segment };
-            loss.happen(&epoch.data, &epoch.config, random);
+            loss.happen(&epoch.data, random);
             tally.losses += 1;
         }
     }
