@@ -21,8 +21,11 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 pub use crate::fault::{RegionCause, RegionFault, RegionStep};
 
-/// Permissions of a file that a region creates (the umask may take more away).
+/// Permissions of the product's files on disk (the umask may take more away).
 pub const FILE_MODE: u32 = 0o640;
+/// Permissions of a file that is mapped: nobody opens it for writing by its name, the owner's other processes included, so that no
+/// clumsy hand shortens it under a lane. Who made it, or takes it over, has it open already (docs/decisions/0004).
+pub const REGION_MODE: u32 = 0o440;
 
 /// A whole file, mapped shared, readable and perhaps writable.
 pub struct Region {
@@ -67,7 +70,7 @@ impl Region {
             return Err(RegionFault::new(path, RegionStep::Create, RegionCause::Empty));
         }
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(FILE_MODE)))
+        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(REGION_MODE)))
             .map_err(|errno| RegionFault::errno(path, RegionStep::Create, errno))?;
         allocate(&file, path, len_bytes as u64).and_then(|()| Self::map(&file, path, len_bytes, true)).inspect_err(
             |_| {
@@ -85,12 +88,25 @@ impl Region {
         Self::open(path, expect_len, false)
     }
 
-    /// Maps an existing file for reading and writing, all of it, if it has at least `expect_len` bytes.
+    /// Maps an existing file for reading and writing, all of it, if it has at least `expect_len` bytes. It may be one that a region made;
+    /// its permissions are those of [`REGION_MODE`] again afterwards.
     ///
     /// # Errors
     /// As [`Region::open_read`].
     pub fn open_write(path: &Path, expect_len: usize) -> Result<Self, RegionFault> {
-        Self::open(path, expect_len, true)
+        let allow = |mode| rustix::fs::chmod(path, Mode::from_raw_mode(mode));
+        let opened = match Self::open(path, expect_len, true) {
+            // The owner may write again for this one moment; root may in any case.
+            Err(fault)
+                if *fault.cause() == RegionCause::Errno(Errno::ACCESS.raw_os_error()) && allow(FILE_MODE).is_ok() =>
+            {
+                Self::open(path, expect_len, true)
+            }
+            opened => opened,
+        };
+        // Of a file that is somebody else's the permissions are theirs.
+        let _ = allow(REGION_MODE);
+        opened
     }
 
     fn open(path: &Path, expect_len: usize, writable: bool) -> Result<Self, RegionFault> {

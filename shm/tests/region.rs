@@ -41,14 +41,20 @@ fn two_mappings_and_the_file_are_the_same_bytes() {
 }
 
 #[test]
-fn created_files_are_zero_and_not_for_others() {
+fn created_files_are_zero_and_not_to_be_written_by_name() {
     let dir = temp();
     let path = dir.path().join("a");
     let region = Region::create(&path, 100).expect("create");
     let mode = std::fs::metadata(&path).expect("stat").permissions().mode() & 0o777;
-    assert_eq!(mode & !0o640, 0, "mode {mode:o}");
+    assert_eq!(mode & !0o440, 0, "mode {mode:o}");
     assert_eq!(region.len(), 100);
     assert_eq!(std::fs::read(&path).expect("read"), vec![0; 100]);
+    drop(region);
+    let again = Region::open_write(&path, 100).expect("who takes it over may");
+    let mode = std::fs::metadata(&path).expect("stat").permissions().mode() & 0o777;
+    assert_eq!(mode & !0o440, 0, "mode {mode:o} once it is taken over");
+    again.store_bytes(0, &[7; 8]);
+    assert_eq!(std::fs::read(&path).expect("read")[..8], [7; 8]);
 }
 
 #[test]

@@ -24,18 +24,20 @@ impl Running {
 
     /// The same with more arguments and a standard input.
     pub fn start_with(place: &Place, data: &str, args: &[&str], stdin: Stdio) -> Self {
+        let mut command = Command::new(CUTLINE);
+        command.args(args).stdin(stdin);
+        Self::start_command(place, data, command)
+    }
+
+    /// The same by a command that says all of it.
+    pub fn start_command(place: &Place, data: &str, mut command: Command) -> Self {
         let said = place.path("said");
-        let child = Command::new(CUTLINE)
-            .args(args)
-            .stdin(stdin)
-            .stdout(Stdio::null())
-            .stderr(File::create(&said).expect("writable"))
-            .spawn()
-            .expect("cutline starts");
+        command.stdout(Stdio::null()).stderr(File::create(&said).expect("writable"));
+        let child = command.spawn().expect("cutline starts");
         let mut running = Self { child, data: data.to_owned(), said };
         wait_until("it runs", || {
             if let Some(status) = running.child.try_wait().expect("it is a child of this process") {
-                panic!("cutline {args:?} ended at once: {status}: {}", running.said());
+                panic!("{command:?} ended at once: {status}: {}", running.said());
             }
             running.is("running")
         });

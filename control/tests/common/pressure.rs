@@ -31,6 +31,12 @@ impl Pressure {
         Self { stream: connect(socket), sent: Vec::new(), rest: Vec::new() }
     }
 
+    /// Goes on over another connection, with whole lines.
+    pub fn reconnect(&mut self, socket: &str) {
+        assert!(self.rest.is_empty(), "a piece of a line is left");
+        self.stream = connect(socket);
+    }
+
     /// Sends numbered trades as fast as they are taken, until none has been taken for a while and `is_told` says that the reason for it
     /// is: a busy machine may pause too.
     pub fn until_held_back(&mut self, is_told: impl Fn() -> bool) {
@@ -105,9 +111,14 @@ impl Trial {
 
     /// The cause is gone: everything that was sent, and more, is taken, it is ready again by itself, and stops cleanly with everything in
     /// the log. Returns what it said.
-    pub fn comes_back(mut self) -> String {
+    pub fn comes_back(self) -> String {
+        self.comes_back_after(0)
+    }
+
+    /// The same of a process that was started again: so many receipts came before it.
+    pub fn comes_back_after(mut self, before: u64) -> String {
         self.pressure.send(50);
-        self.running.wait_for("inputs_receipts", self.pressure.sent.len() as u64);
+        self.running.wait_for("inputs_receipts", self.pressure.sent.len() as u64 - before);
         wait_until("it is ready again", || self.running.reason().is_empty());
         let said = self.running.stop();
         assert!(received(&self.data) == self.pressure.sent, "what was received is not what was sent");
