@@ -108,6 +108,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 fn apply(place: &Place, damage: &Damage) {
     let files = all_files(place);
+    files.iter().for_each(|file| common::unlock(file));
     let pick = |index: &usize| files.get(index % files.len().max(1)).cloned();
     match damage {
         Damage::Bytes(file, at, seed) => {

@@ -117,6 +117,12 @@ impl RegionFault {
         self.cause == RegionCause::Errno(Errno::EXIST.raw_os_error())
     }
 
+    /// True if the file's permissions are in the way.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.cause == RegionCause::Errno(Errno::ACCESS.raw_os_error())
+    }
+
     /// True if the file system is full.
     #[must_use]
     pub const fn is_full(&self) -> bool {
@@ -130,7 +136,7 @@ fn advice(errno: i32) -> &'static str {
         Errno::NOENT => "check the path; the directory must exist, and the file too if it is only opened",
         Errno::EXIST => "another log or process owns this name; remove the file if nobody uses it",
         Errno::ACCESS | Errno::PERM => {
-            "give this user the right to the file and its directory (files are made with mode 0640)"
+            "give this user the right to the file and its directory (files that are mapped have mode 0440)"
         }
         Errno::ROFS => "the file system is mounted read-only; choose another directory",
         Errno::OPNOTSUPP => "this file system cannot reserve space (fallocate); use tmpfs, ext4 or xfs",

@@ -94,18 +94,17 @@ impl Region {
     /// # Errors
     /// As [`Region::open_read`].
     pub fn open_write(path: &Path, expect_len: usize) -> Result<Self, RegionFault> {
-        let allow = |mode| rustix::fs::chmod(path, Mode::from_raw_mode(mode));
+        let is_file = || rustix::fs::stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+        let allow = |mode| rustix::fs::chmod(path, Mode::from_raw_mode(mode)).is_ok();
         let opened = match Self::open(path, expect_len, true) {
             // The owner may write again for this one moment; root may in any case.
-            Err(fault)
-                if *fault.cause() == RegionCause::Errno(Errno::ACCESS.raw_os_error()) && allow(FILE_MODE).is_ok() =>
-            {
-                Self::open(path, expect_len, true)
-            }
+            Err(fault) if fault.is_forbidden() && is_file() && allow(FILE_MODE) => Self::open(path, expect_len, true),
             opened => opened,
         };
-        // Of a file that is somebody else's the permissions are theirs.
-        let _ = allow(REGION_MODE);
+        if opened.is_ok() {
+            // Of a file that is somebody else's the permissions are theirs.
+            let _ = allow(REGION_MODE);
+        }
         opened
     }
 

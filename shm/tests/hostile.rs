@@ -39,6 +39,8 @@ fn good_file(path: &Path) -> Vec<u8> {
         writer.record_error(8, label);
     }
     writer.set_state(State::Running, "because", 9);
+    // To be written over by its name.
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("ours");
     std::fs::read(path).expect("read")
 }
 
