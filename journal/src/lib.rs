@@ -37,6 +37,7 @@ mod settings;
 pub mod sim;
 mod source;
 pub mod tail;
+pub mod truncate;
 pub mod watermarks;
 
 pub use appender::{Appender, Blocked, Group};

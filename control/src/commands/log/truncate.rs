@@ -4,13 +4,12 @@
 //! Before the mark is written anew the old one promises more than there is: a truncation that was cut short is refused by
 //! everything else, and may be done again.
 
-use std::fs::{self, File, OpenOptions};
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cutline_journal::layout::{MARK_SLOT_BYTES, MARK_STOPPED, Mark};
-use cutline_journal::marks::read_marks;
+use cutline_journal::truncate::NewEnd;
 use cutline_journal::{LogFault, LogFiles, Start, Tail, Watermarks};
 use cutline_shm::owner::Owner;
 
@@ -18,23 +17,11 @@ use super::must_be;
 use crate::cli::LogTruncate;
 use crate::commands::{Failure, Outcome, print};
 
-/// Zeros written at a time.
-const ZEROS_BYTES: usize = 1 << 20;
-
-/// Where a log is to end.
+/// Where a log is to end, and what of it stays.
 struct Cut {
-    position: u64,
+    end: NewEnd,
     last_seq: u64,
     frames: u64,
-    segment_bytes: u64,
-    log_id: u64,
-}
-
-impl Cut {
-    /// Position of the segment that the log then ends in.
-    fn base(&self) -> u64 {
-        self.position - self.position % self.segment_bytes
-    }
 }
 
 /// `cutline log truncate`
@@ -50,10 +37,10 @@ pub fn truncate(args: &LogTruncate) -> Outcome {
     }
     let cut = find(&args.data, name, args.at)?;
     let behind: Vec<u64> =
-        files.disk_bases().map_err(Failure::reading)?.into_iter().filter(|&base| base > cut.base()).collect();
-    let aside = args.data.join(format!("{name}.cut-{}", cut.position));
+        files.disk_bases().map_err(Failure::reading)?.into_iter().filter(|&base| base > cut.end.base()).collect();
+    let aside = args.data.join(format!("{name}.cut-{}", cut.end.position));
     let kept =
-        format!("{} frames up to seq {} stay, and it ends at position {}", cut.frames, cut.last_seq, cut.position);
+        format!("{} frames up to seq {} stay, and it ends at position {}", cut.frames, cut.last_seq, cut.end.position);
     let gone =
         format!("the end of one segment and {} whole segments go, copies of them to {}", behind.len(), aside.display());
     if !args.write {
@@ -67,7 +54,11 @@ pub fn truncate(args: &LogTruncate) -> Outcome {
 fn find(data: &Path, name: &str, at: u64) -> Result<Cut, Failure> {
     let mut tail = Tail::open(data, name, Start::Oldest).map_err(Failure::reading)?;
     let (segment_bytes, log_id) = (tail.segment_bytes(), tail.log_id());
-    let cut = |position, next_seq: u64, frames| Cut { position, last_seq: next_seq - 1, frames, segment_bytes, log_id };
+    let cut = |position, next_seq: u64, frames| Cut {
+        end: NewEnd { position, log_id, segment_bytes },
+        last_seq: next_seq - 1,
+        frames,
+    };
     let (mut frames, mut in_group, mut last) = (0, false, tail.position());
     loop {
         let end = tail.position();
@@ -100,73 +91,27 @@ fn find(data: &Path, name: &str, at: u64) -> Result<Cut, Failure> {
 }
 
 fn carry_out(files: &LogFiles, cut: &Cut, behind: &[u64], aside: &Path) -> Outcome {
-    let last = files.disk_segment(cut.base());
-    let failed = |error: io::Error| {
-        Failure::machine(format!(
-            "cannot cut {}: {error}; do it again, the copies are in {}",
-            last.display(),
-            aside.display()
-        ))
+    let failed = |why: &dyn Display| {
+        let place = files.disk_dir().display();
+        Failure::machine(format!("cannot cut {place}: {why}; do it again, the copies are in {}", aside.display()))
     };
-    copy(files, cut, aside).map_err(failed)?;
-    for &base in behind {
-        let path = files.disk_segment(base);
-        fs::rename(&path, into(aside, &path)).map_err(failed)?;
-    }
-    clear(&last, cut).map_err(failed)?;
-    let synced = [files.disk_dir(), aside].into_iter().try_for_each(|dir| File::open(dir)?.sync_all());
-    synced.map_err(failed)?;
-    write_marks(files, cut)
+    copy(files, cut.end.base(), behind, aside).map_err(|error| failed(&error))?;
+    cutline_journal::truncate::truncate(files, cut.end).map_err(|fault| failed(&fault))
 }
 
-/// The name of a file in another folder.
-fn into(folder: &Path, file: &Path) -> PathBuf {
-    folder.join(file.file_name().unwrap_or_default())
-}
-
-/// Keeps what is about to be changed. What an earlier try has kept stays.
-fn copy(files: &LogFiles, cut: &Cut, aside: &Path) -> io::Result<()> {
+/// Keeps what is about to be changed or removed. What an earlier try has kept stays.
+fn copy(files: &LogFiles, last: u64, behind: &[u64], aside: &Path) -> io::Result<()> {
     fs::create_dir_all(aside)?;
-    for path in [files.disk_segment(cut.base()), files.mark()] {
-        let kept = into(aside, &path);
+    let segments = [last].into_iter().chain(behind.iter().copied()).map(|base| files.disk_segment(base));
+    for path in segments.chain([files.mark()]) {
+        let kept = aside.join(path.file_name().unwrap_or_default());
         if path.exists() && !kept.exists() {
-            fs::copy(&path, &kept)?;
-            File::open(&kept)?.sync_all()?;
+            // Under another name until it is whole.
+            let unfinished = kept.with_extension("unfinished");
+            fs::copy(&path, &unfinished)?;
+            File::open(&unfinished)?.sync_all()?;
+            fs::rename(&unfinished, &kept)?;
         }
     }
-    Ok(())
-}
-
-/// Fills the segment with zeros from the cut on.
-fn clear(path: &Path, cut: &Cut) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(cut.segment_bytes)?;
-    let zeros = vec![0; ZEROS_BYTES];
-    let mut offset = cut.position - cut.base();
-    while offset < cut.segment_bytes {
-        let step = ZEROS_BYTES.min(usize::try_from(cut.segment_bytes - offset).unwrap_or(ZEROS_BYTES));
-        file.write_all_at(&zeros[..step], offset)?;
-        offset += step as u64;
-    }
-    file.sync_all()
-}
-
-/// Says in both slots of the mark file where the log ends now.
-fn write_marks(files: &LogFiles, cut: &Cut) -> Outcome {
-    let before = read_marks(files).map_err(Failure::reading)?.newest.unwrap_or_default();
-    let generation = before.generation.max(1) + 1;
-    let mut mark = Mark { log_id: cut.log_id, position: cut.position, generation, state: MARK_STOPPED, ..before };
-    mark.cuts.note(generation, cut.position);
-    let path = files.mark();
-    let mut write = || -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
-        file.set_len(2 * MARK_SLOT_BYTES as u64)?;
-        for _ in 0..2 {
-            mark.counter = mark.counter.wrapping_add(1);
-            file.write_all_at(&mark.seal(), mark.counter % 2 * MARK_SLOT_BYTES as u64)?;
-            file.sync_all()?;
-        }
-        Ok(())
-    };
-    write().map_err(|error| Failure::machine(format!("cannot write {}: {error}; do it again", path.display())))
+    File::open(aside)?.sync_all()
 }
