@@ -13,10 +13,11 @@ use std::sync::Arc;
 use cutline_shm::region::{Region, RegionFault};
 
 use crate::fault::LogFault;
+use crate::layout::to_usize;
 pub use crate::os_disk::OsDisk;
 
-/// Zeros written at a time.
-const ZEROS_BYTES: u64 = 1 << 20;
+/// Written at a time where zeros are; there in any case, so that a keeper without memory can go on.
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,11 +136,10 @@ impl dyn DiskFile + '_ {
     /// # Errors
     /// The disk's.
     pub fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
-        let zeros = vec![0; ZEROS_BYTES.min(to.saturating_sub(from)) as usize];
         let mut at = from;
         while at < to {
-            let step = (to - at).min(ZEROS_BYTES);
-            self.write_all_at(&zeros[..step as usize], at)?;
+            let step = (to - at).min(ZEROS.len() as u64);
+            self.write_all_at(&ZEROS[..to_usize(step)], at)?;
             at += step;
         }
         Ok(())

@@ -282,6 +282,7 @@ impl Tail {
         if prepared.is_none()
             && (base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base)?)
         {
+            self.expect_not_begun(base)?;
             return if self.attached() && self.idle_for_long() { self.look_around() } else { Ok(false) };
         }
         let loaded = if prepared.is_some() { prepared } else { self.load(base)? };
@@ -296,6 +297,22 @@ impl Tail {
         }
         self.enter(base, source, &header);
         Ok(true)
+    }
+
+    /// The next segment is not there: right where the log ends, and wrong where its writer says that it goes on behind it.
+    fn expect_not_begun(&self, base: u64) -> Result<(), LogFault> {
+        let Some(head) = self.head.as_ref().filter(|_| self.attached()) else { return Ok(()) };
+        // It is begun before anything in it is visible, and its disk file is there before memory is retired: so it is looked for once
+        // more, behind what was visible. A head that was closed meanwhile told of what may be gone by now.
+        if head.visible() <= base || self.counted_files().begun(base)? || head.is_closed() {
+            return Ok(());
+        }
+        if base < self.oldest() {
+            return Err(LogFault::Lagged { oldest: self.oldest() });
+        }
+        let path = self.files.disk_segment(base);
+        let what = "segment is missing or empty, but the log goes on behind it".to_owned();
+        Err(LogFault::Corrupt(Corruption { path, offset: 0, position: base, seq: self.next_seq, what }))
     }
 
     /// Starts at the first frame of the segment at `base`, whatever was read before.

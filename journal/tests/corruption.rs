@@ -5,7 +5,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{LOG_ID, Place, SEGMENT, Seen, append, corruption, flip, overwrite, segment_files, sync, write_clean_log};
+use common::{
+    LOG_ID, Place, SEGMENT, Seen, append, corruption, drain, flip, overwrite, segment_files, sync, write_clean_log,
+};
 use cutline_journal::fault::Corruption;
 use cutline_journal::frame::header_crc;
 use cutline_journal::layout::MARK_SLOT_BYTES;
@@ -193,6 +195,36 @@ fn a_missing_or_empty_segment_is_named() {
     assert!(matches!(Tail::open_files(place.disk(), Start::Oldest), Err(LogFault::Absent(_))));
     let text = recovery(&place).expect_err("refused").to_string();
     assert!(text.contains("no segment") && text.contains("outputs"), "{text}");
+}
+
+#[test]
+fn a_segment_that_is_missing_under_a_living_or_dead_writer_is_named_and_nobody_waits_for_it() {
+    let place = Place::new();
+    let (mut appender, mut keeper) = place.start();
+    for tag in 0..150 {
+        append(&mut appender, &mut keeper, tag, 3000);
+    }
+    sync(&appender, &mut keeper);
+    let files = segment_files(place.disk().disk_dir());
+    let (missing, aside) = (&files[2], place.data.path().join("aside"));
+    let in_memory = place.files().live_segment(2 * SEGMENT).expect("a live directory");
+    assert!(!in_memory.exists() && files.len() > 4, "only the disk has it");
+    let gone = |tail: &mut Tail| loop {
+        match tail.poll() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it waits for what was there"),
+            Err(fault) => break corruption(fault),
+        }
+    };
+    let mut behind = place.tail(Start::Oldest);
+    std::fs::rename(missing, &aside).expect("renamed");
+    assert_eq!(&gone(&mut behind).path, missing, "a follower that is behind");
+    assert_eq!(&gone(&mut place.tail(Start::Oldest)).path, missing, "one that comes now");
+    place.kill(appender, keeper);
+    assert_eq!(&gone(&mut behind).path, missing, "once its writer is dead");
+    assert_eq!(&corruption(recovery(&place).expect_err("recovery")).path, missing);
+    std::fs::rename(&aside, missing).expect("renamed");
+    assert_eq!(drain(&mut behind).last().map(|frame| frame.tag), Some(149), "and it goes on once it is back");
 }
 
 #[test]
