@@ -46,13 +46,14 @@ pub trait Workload {
 pub type Make = fn() -> Result<Box<dyn Workload>, Fault>;
 
 /// All workloads by name, in the order of an event's way.
-pub const WORKLOADS: [(&str, Make); 15] = [
+pub const WORKLOADS: [(&str, Make); 16] = [
     ("envelope_scan", texts::scan),
     ("binary_decode", texts::decode),
     ("ingest_ndjson", receipts::ingest_ndjson),
     ("ingest_binary", receipts::ingest_binary),
     ("bytes_hop_256", hops::bytes),
     ("sequence", receipts::sequence),
+    ("receipt_fused", receipts::fused),
     ("append_256", logs::append),
     ("hop", hops::one),
     ("hop_batched", hops::batched),

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use cutline::ingest::{FeedAddress, FeedSettings, Format, IngestSettings, IngestStage, RetrySettings};
+use cutline::model::receipt::RECEIPT;
 use cutline::plane::stage::{Progress, Stage};
 use cutline::sequence::names::NameTables;
 use cutline::sequence::stage::{SequenceCounts, SequenceObserver, SequenceStage, TimeSource};
@@ -97,6 +98,59 @@ impl SequenceObserver for Unobserved {
     fn counts(&mut self, _: &SequenceCounts, _: &Tally, _: &NameTables) {}
 }
 
+/// Drafts to the inputs log, and what holds its folder.
+fn sequencer(
+    drafts: bytes_ring::Consumer<Descriptor>,
+) -> Result<((SequenceStage, spsc::Consumer<Descriptor>), (LogKeeper, TempDir)), Fault> {
+    let Log { appender, keeper, folder } = Log::create(SEGMENT_BYTES)?;
+    let (cut, cuts) = spsc::channel(CUTS);
+    let names = NameTables::new(1 << 16);
+    let stage = SequenceStage::new(drafts, appender, cut, names, TimeSource::Clock, 0, Box::new(Unobserved));
+    Ok(((stage, cuts), (keeper, folder)))
+}
+
+struct Fused {
+    bytes: Vec<u8>,
+    stages: Option<(IngestStage, SequenceStage, spsc::Consumer<Descriptor>)>,
+    /// Behind the stages: its log's appender goes first.
+    log: Option<(LogKeeper, TempDir)>,
+}
+
+/// A binary record from a connection's buffer to the inputs log, both stages polled in turn as by one lane.
+pub fn fused() -> Result<Box<dyn Workload>, Fault> {
+    Ok(Box::new(Fused { bytes: records()?.concat().repeat(TIMES), stages: None, log: None }))
+}
+
+impl Workload for Fused {
+    fn ops(&self) -> u64 {
+        OPS
+    }
+
+    fn prepare(&mut self) -> Result<(), Fault> {
+        (self.stages, self.log) = (None, None);
+        let (ingest, drafts) = stage(self.bytes.clone(), Format::Binary, RING_BYTES)?;
+        let ((sequence, cuts), log) = sequencer(drafts)?;
+        (self.stages, self.log) = (Some((ingest, sequence, cuts)), Some(log));
+        Ok(())
+    }
+
+    fn round(&mut self) -> u64 {
+        let Some((ingest, sequence, cuts)) = &mut self.stages else { return 0 };
+        let mut right = 0;
+        while right < OPS {
+            let moved = [ingest.poll(NOW_NS), sequence.poll(NOW_NS)];
+            let run = cuts.peek_run(CUTS);
+            right += run.iter().filter(|descriptor| descriptor.kind == RECEIPT).count() as u64;
+            let taken = run.len();
+            cuts.advance(taken);
+            if taken == 0 && !moved.iter().any(|progress| matches!(progress, Progress::Did(_))) {
+                break;
+            }
+        }
+        right
+    }
+}
+
 struct Sequence {
     bytes: Vec<u8>,
     stage: Option<(SequenceStage, spsc::Consumer<Descriptor>)>,
@@ -122,12 +176,8 @@ impl Workload for Sequence {
                 return Err(format!("the drafts of a round do not fit the {link}").into());
             }
         }
-        let Log { appender, keeper, folder } = Log::create(SEGMENT_BYTES)?;
-        let (cut, cuts) = spsc::channel(CUTS);
-        let names = NameTables::new(1 << 16);
-        let observer = Box::new(Unobserved);
-        let stage = SequenceStage::new(drafts, appender, cut, names, TimeSource::Clock, 0, observer);
-        (self.stage, self.log) = (Some((stage, cuts)), Some((keeper, folder)));
+        let (stage, log) = sequencer(drafts)?;
+        (self.stage, self.log) = (Some(stage), Some(log));
         Ok(())
     }
 

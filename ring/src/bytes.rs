@@ -65,7 +65,7 @@ pub fn channel<T: Line>(capacity_bytes: usize) -> (Producer<T>, Consumer<T>) {
         capacity_bytes.is_power_of_two() && (CAPACITY_MIN_BYTES..=CAPACITY_MAX_BYTES).contains(&capacity_bytes),
         "bytes ring capacity must be a power of two from {CAPACITY_MIN_BYTES} to {CAPACITY_MAX_BYTES} bytes, not {capacity_bytes}"
     );
-    let (producer, consumer) = ends(Memory::new(capacity_bytes / LINE_BYTES), capacity_bytes as u64, 0);
+    let (producer, consumer) = ends(Memory::new(capacity_bytes / LINE_BYTES), capacity_bytes as u64);
     (
         Producer { end: producer, published: 0, held_back: 0, last: 0..0, _header: PhantomData },
         Consumer { end: consumer, peeked: 0, _header: PhantomData },

@@ -48,19 +48,19 @@ const _: () = {
     assert!(align_of::<CachePadded<AtomicU64>>() == 128);
 };
 
-/// Both ends over `memory`, with `capacity` in the ring's own unit and both cursors at `start`.
-pub(crate) fn ends(memory: Memory, capacity: u64, start: u64) -> (ProducerEnd, ConsumerEnd) {
+/// Both ends over `memory`, with `capacity` in the ring's own unit and both cursors at 0.
+pub(crate) fn ends(memory: Memory, capacity: u64) -> (ProducerEnd, ConsumerEnd) {
     let shared = Arc::new(Shared {
-        consumed: CachePadded::new(AtomicU64::new(start)),
+        consumed: CachePadded::new(AtomicU64::new(0)),
         producer_gone: CachePadded::new(AtomicU32::new(0)),
         consumer_gone: CachePadded::new(AtomicU32::new(0)),
         memory,
     });
     // SAFETY: each end holds the memory for as long as it holds these.
     let lines = unsafe { shared.memory.lines() };
-    let producer = ProducerEnd { shared: Arc::clone(&shared), lines, capacity, tail: start, freed: start };
+    let producer = ProducerEnd { shared: Arc::clone(&shared), lines, capacity, tail: 0, freed: 0 };
     let batch = (capacity / 4).max(1);
-    let consumer = ConsumerEnd { shared, lines, capacity, batch, head: start, published: start };
+    let consumer = ConsumerEnd { shared, lines, capacity, batch, head: 0, published: 0 };
     (producer, consumer)
 }
 

@@ -7,21 +7,21 @@
 //!   slot i   +-------+--------------------------------------------------+
 //!            | stamp | the value's other 60 bytes                       |   64 bytes, aligned to 64
 //!            +-------+--------------------------------------------------+
-//!   stamp = lap of the position that was last written here: position / capacity + 1, modulo 2^32; 0 before the first
+//!   stamp     bit 0       parity of the lap in which this slot was last the first of a batch
+//!             bits 1..32  values of that batch, itself included; 0 in a slot that is not the first of one
 //! ```
 //!
-//! The consumer at position p waits for the stamp of p's lap in slot p modulo capacity; until then the slot holds the
-//! previous lap's. Only these two values can be there (the producer is never more than a lap ahead), so a stamp of 32
-//! bits may wrap. There is no shared tail: the stamp is the news and travels in the line that the consumer needs
-//! anyway.
+//! The consumer waits in the slot behind the last batch that it has seen, for a stamp with values and of the lap's parity.
+//! Until then the slot holds what the previous lap left there, a stamp of the other parity or 0: the producer is never more
+//! than a lap ahead. There is no shared tail: the stamp is the news and travels in the line that the consumer needs anyway.
 //!
-//! **A batch becomes visible by one store**: [`Producer::write`] stamps every slot but the first of the batch, which
-//! [`Producer::publish`] does. The consumer looks at no slot before it has seen the one in front of it, so until then it
-//! keeps its hands off all of them, and a batch under construction does not travel back and forth.
+//! **A batch becomes visible by one store**, that of its stamp by [`Producer::publish`], and costs the consumer one look,
+//! however long it is. Behind the first of its slots the consumer looks nowhere, so a batch under construction does not travel
+//! back and forth.
 //!
 //! | edge | store | load | what it carries |
 //! |---|---|---|---|
-//! | E1 | stamp of a batch's first slot, [`Producer::publish`] | stamp, [`Consumer::peek`], [`Consumer::peek_run`] | the 60 bytes of every slot of the batch, and the stamps of the others |
+//! | E1 | stamp of a batch, [`Producer::publish`] | stamp, [`Consumer::peek`], [`Consumer::peek_run`] | the 60 bytes of every slot of the batch, and the zeros where the others have stamps |
 //! | E2 | consumer's cursor, [`Consumer::advance`], or any look at an empty ring | [`Producer::write`], [`Producer::free`] on need | the slot has been read and may be overwritten |
 //! | E3 | drop of the producer | [`Consumer::is_disconnected`] | every value ever pushed |
 //! | E4 | drop of the consumer | [`Producer::is_disconnected`] | the consumer's final cursor |
@@ -42,45 +42,41 @@ pub use crate::line::{Full, Line};
 
 const E1: Edge = edge!("spsc_e1", "spsc_e1_acquire");
 
+/// Most slots of a ring, so that the length of a batch fits its stamp.
+pub const CAPACITY_MAX: usize = 1 << 30;
+
 /// A ring of `capacity` values of one line each. All memory is allocated and touched here.
 ///
 /// # Panics
 ///
-/// If `capacity` is not a power of two or less than 2, which is a mistake in the program (configured depths are
-/// checked before).
+/// If `capacity` is not a power of two from 2 to [`CAPACITY_MAX`], which is a mistake in the program (configured depths
+/// are checked before).
 #[must_use]
 pub fn channel<T: Line>(capacity: usize) -> (Producer<T>, Consumer<T>) {
-    channel_at(capacity, 0)
-}
-
-/// [`channel`] with both cursors at `start`, so that tests reach the wrap of the stamp.
-fn channel_at<T: Line>(capacity: usize, start: u64) -> (Producer<T>, Consumer<T>) {
     const { assert_is_one_line::<T>() };
     assert!(
-        capacity >= 2 && capacity.is_power_of_two(),
-        "spsc ring capacity must be a power of two of at least 2 slots, not {capacity}"
+        (2..=CAPACITY_MAX).contains(&capacity) && capacity.is_power_of_two(),
+        "spsc ring capacity must be a power of two from 2 to {CAPACITY_MAX} slots, not {capacity}"
     );
-    let (producer, consumer) = ends(Memory::new(capacity), capacity as u64, start);
-    let lap_shift = capacity.trailing_zeros();
+    let (producer, consumer) = ends(Memory::new(capacity), capacity as u64);
     (
-        Producer { end: producer, published: start, lap_shift, _line: PhantomData },
-        Consumer { end: consumer, seen: start, lap_shift, _line: PhantomData },
+        Producer { end: producer, published: 0, _line: PhantomData },
+        Consumer { end: consumer, seen: 0, shown: 0, _line: PhantomData },
     )
 }
 
-/// The stamp of a position: its lap from 1, modulo 2^32.
+/// Parity of the lap that a position is in.
 #[inline]
-fn lap(position: u64, lap_shift: u32) -> u32 {
-    ((position >> lap_shift) as u32).wrapping_add(1)
+fn lap_parity(position: u64, capacity: u64) -> u32 {
+    u32::from(position & capacity != 0)
 }
 
 /// The end that pushes. What was written and not published becomes visible when it is dropped.
 #[derive(Debug)]
 pub struct Producer<T: Line> {
     end: ProducerEnd,
-    /// First position whose stamp is held back: the tail, if nothing is.
+    /// First position of the batch whose stamp is held back: the tail, if nothing is.
     published: u64,
-    lap_shift: u32,
     _line: PhantomData<T>,
 }
 
@@ -112,7 +108,7 @@ impl<T: Line> Producer<T> {
             return Err(Full);
         }
         // SAFETY: there is room for one more.
-        unsafe { put(*self.end.lines(), self.end.tail(), self.published, self.lap_shift, &value) };
+        unsafe { put(*self.end.lines(), self.end.tail(), self.published, &value) };
         self.end.advance(1);
         Ok(())
     }
@@ -127,13 +123,13 @@ impl<T: Line> Producer<T> {
         let mut values = values.into_iter();
         let room = self.end.room_for(values.size_hint().0.max(1) as u64);
         let (lines, tail) = (*self.end.lines(), self.end.tail());
-        let (published, lap_shift) = (self.published, self.lap_shift);
+        let published = self.published;
         // Should `values` panic, what was written so far is published as well.
         let mut batch = Batch { producer: self, written: 0 };
         while batch.written < room {
             let Some(value) = values.next() else { break };
             // SAFETY: fewer than `room` have been written.
-            unsafe { put(lines, tail + batch.written, published, lap_shift, &value) };
+            unsafe { put(lines, tail + batch.written, published, &value) };
             batch.written += 1;
         }
         batch.written as usize
@@ -142,10 +138,11 @@ impl<T: Line> Producer<T> {
     /// Makes everything visible that was written: one store.
     #[inline]
     pub fn publish(&mut self) {
-        let first = self.published;
-        if first != self.end.tail() {
-            self.end.lines().word(first).store(lap(first, self.lap_shift), E1.release); // E1 release
-            self.published = self.end.tail();
+        let (first, tail) = (self.published, self.end.tail());
+        if first != tail {
+            let stamp = ((tail - first) as u32) << 1 | lap_parity(first, self.end.capacity());
+            self.end.lines().word(first).store(stamp, E1.release); // E1 release
+            self.published = tail;
         }
     }
 
@@ -187,20 +184,20 @@ impl<T: Line> Producer<T> {
     }
 }
 
-/// Writes the slot at `position`, with its stamp unless that is the one held back.
+/// Writes the slot at `position`, and that it is not the first of its batch unless it is.
 ///
 /// # Safety
 ///
 /// The caller is the only producer, `lines` are its ring's, and the slot is free: by E2 the consumer's last read of it
 /// happened before.
 #[inline]
-unsafe fn put<T: Line>(lines: Lines, position: u64, published: u64, lap_shift: u32, value: &T) {
-    // SAFETY: the consumer will not read the slot again before it sees its stamp, and that of every slot since
-    // `published`; the rest is the caller's promise.
+unsafe fn put<T: Line>(lines: Lines, position: u64, published: u64, value: &T) {
+    // SAFETY: the consumer will not read the slot again before it sees the stamp of its batch, in the slot at `published`; the
+    // rest is the caller's promise.
     unsafe { lines.write_body(position, value) };
     if position != published {
-        // The stamp that is held back orders it: nobody acts on this one before.
-        lines.word(position).store(lap(position, lap_shift), Ordering::Relaxed);
+        // Ordered by the stamp that is held back: nobody looks here before the next lap.
+        lines.word(position).store(0, Ordering::Relaxed);
     }
 }
 
@@ -228,9 +225,10 @@ impl<T: Line> Drop for Producer<T> {
 #[derive(Debug)]
 pub struct Consumer<T: Line> {
     end: ConsumerEnd,
-    /// Every position before this one has been seen committed.
+    /// Every position before this one has been seen committed; it is the first of a batch that has not.
     seen: u64,
-    lap_shift: u32,
+    /// Every position before this one was shown by [`peek_run`](Self::peek_run) or taken.
+    shown: u64,
     _line: PhantomData<T>,
 }
 
@@ -239,9 +237,14 @@ impl<T: Line> Consumer<T> {
     #[inline]
     pub fn peek(&mut self) -> Option<T> {
         let head = self.end.head();
-        if !self.is_committed(head) {
-            self.end.found_empty();
-            return None;
+        if head == self.seen {
+            match self.batch_at(head) {
+                0 => {
+                    self.end.found_empty();
+                    return None;
+                }
+                values => self.seen += values,
+            }
         }
         // SAFETY: by E1 the write of the slot happened before, and the producer does not touch it again until the
         // head has been published past it (E2). This end is the only consumer (`&mut self`).
@@ -262,19 +265,16 @@ impl<T: Line> Consumer<T> {
     #[inline]
     pub fn peek_run(&mut self, max: usize) -> &[T] {
         let head = self.end.head();
-        let lines = *self.end.lines();
-        let (max, stamp) = (max.min(lines.lines_to_end(head)) as u64, lap(head, self.lap_shift));
-        // In order, because only that makes a batch whole: see the module.
-        let is_there = |&ahead: &u64| lines.word(head + ahead).load(E1.acquire) == stamp; // E1 acquire
-        let count = (0..max).take_while(is_there).count();
-        self.seen = head + count as u64;
+        let max = max.min(self.end.lines().lines_to_end(head)) as u64;
+        let count = if self.has_seen(head + max) { max } else { self.seen - head };
+        self.shown = head + count;
         if count == 0 && max > 0 {
             self.end.found_empty();
         }
         // SAFETY: by E1 the writes of these slots happened before, stamps included, and the producer does not touch them
         // again until the head has been published past them (E2), which takes a call that ends this borrow. `lines_to_end`
         // keeps them in a row.
-        unsafe { self.end.lines().values(head, count) }
+        unsafe { self.end.lines().values(head, count as usize) }
     }
 
     /// Takes the first `count` values of the run that [`peek_run`](Self::peek_run) showed last.
@@ -284,7 +284,7 @@ impl<T: Line> Consumer<T> {
     /// If it showed fewer, or they have been taken since, which is a mistake in the program.
     #[inline]
     pub fn advance(&mut self, count: usize) {
-        let left = self.seen.saturating_sub(self.end.head());
+        let left = self.shown.saturating_sub(self.end.head());
         assert!(count as u64 <= left, "advance over {count} values of {left} that were peeked");
         self.end.advance(count as u64);
     }
@@ -294,7 +294,7 @@ impl<T: Line> Consumer<T> {
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.is_committed(self.end.head())
+        self.seen == self.end.head() && self.batch_at(self.seen) == 0
     }
 
     /// Slots of the ring.
@@ -313,35 +313,22 @@ impl<T: Line> Consumer<T> {
         self.end.is_disconnected()
     }
 
+    /// Whether everything before `end` is committed. Goes from batch to batch, as far as need be.
     #[inline]
-    fn is_committed(&self, position: u64) -> bool {
-        let stamp = self.end.lines().word(position).load(E1.acquire); // E1 acquire
-        stamp == lap(position, self.lap_shift)
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use bytemuck::{Pod, Zeroable};
-
-    #[derive(Clone, Copy, Pod, Zeroable)]
-    #[repr(C, align(64))]
-    struct Value([u64; 8]);
-    // SAFETY: 64 bytes, align 64; the first u32 is not used.
-    unsafe impl Line for Value {}
-
-    #[test]
-    fn the_stamp_wraps_at_32_bits_without_a_false_or_a_lost_value() {
-        const CAPACITY: usize = 4;
-        let (mut tx, mut rx) = channel_at::<Value>(CAPACITY, CAPACITY as u64 * (u64::from(u32::MAX) - 2));
-        for n in 0..CAPACITY as u64 * 6 {
-            assert!(rx.pop().is_none(), "a value appeared before push {n}");
-            assert!(rx.peek_run(1).is_empty());
-            tx.push(Value([0, n, 0, 0, 0, 0, 0, 0])).expect("drained before each push");
-            assert_eq!(rx.peek_run(2).len(), 1);
-            assert_eq!(rx.pop().expect("just pushed").0[1], n);
+    fn has_seen(&mut self, end: u64) -> bool {
+        while self.seen < end {
+            match self.batch_at(self.seen) {
+                0 => return false,
+                values => self.seen += values,
+            }
         }
-        assert!(tx.end.tail() >> tx.lap_shift > u64::from(u32::MAX), "the wrap was reached");
+        true
+    }
+
+    /// Values of the batch whose first may be at `position`, 0 if it is not committed.
+    #[inline]
+    fn batch_at(&self, position: u64) -> u64 {
+        let stamp = self.end.lines().word(position).load(E1.acquire); // E1 acquire
+        if stamp & 1 == lap_parity(position, self.end.capacity()) { u64::from(stamp >> 1) } else { 0 }
     }
 }
