@@ -89,6 +89,7 @@ fn on_a_full_disk_a_start_is_refused_and_costs_nothing() {
         let (place, config, data, visible) = full.stop_held_back();
         let said = fails(3, &["run", "--config", &config]);
         assert!(said.contains("No space left on device") && said.contains(&data), "{said}");
+        assert!(succeed(&["stat", &data]).contains(" failed did not start: "), "and stat says so");
         assert!(received(&data) == visible);
         std::fs::remove_file(&ballast).expect("there");
         Running::start(&place, &config, &data).stop();

@@ -13,6 +13,7 @@ use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_ring::{bytes, spsc};
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
+use cutline_shm::status::State;
 
 use super::clock::Clock;
 use super::fault::PlaneFault;
@@ -88,6 +89,19 @@ impl Assembly {
         let owner = places::take(&config.log)?;
         let now_ns = around.clock.now_ns();
         let cnc = Arc::new(CncWriter::create(&config.log.live_dir.join(CNC_FILE), now_ns)?);
+        let tell = Arc::clone(&cnc);
+        let built = Self::on(config, around, topology, owner, cnc);
+        built.inspect_err(|fault| tell.set_state(State::Failed, &format!("did not start: {fault}"), now_ns))
+    }
+
+    fn on(
+        config: &Config,
+        around: Surroundings<'_>,
+        topology: Topology,
+        owner: Owner,
+        cnc: Arc<CncWriter>,
+    ) -> Result<Self, PlaneFault> {
+        let now_ns = around.clock.now_ns();
         let engine = (around.engines)(&config.output.engine).map_err(PlaneFault::Engine)?;
         let place = LogPlace { config, disk: around.disk };
         let resumed = resume(&place, around.log_ids, around.time, now_ns, &engine.digest())?;
@@ -96,7 +110,8 @@ impl Assembly {
         let gate = PublishGate::new(ms_to_ns(config.publish.blocked_max_ms));
         let (notifiers, notices) = notifiers();
         let clock = around.clock;
-        let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), notices)?;
+        let found_ns = (around.time == TimeSource::Clock).then_some(resumed.last_ns);
+        let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), found_ns, notices)?;
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
         let (stages, keeper, feeds) = joint.stages(around.feeds, engine, resumed, notifiers)?;
         Ok(Self { topology, stages, keeper, watch, cnc, clock, recovery, feeds, owner })

@@ -25,6 +25,8 @@ pub struct Readiness {
 pub struct Observed {
     /// How far real time is ahead of the clock, where that is too far to be slewed away, ns; 0 = it is not.
     pub clock_step_ns: i64,
+    /// How far the logs' last time is ahead of the clock, where that is too far to be waited for in silence, ns; 0 = it is not.
+    pub logs_ahead_ns: i64,
     /// How long publishing has been blocked beyond its limit, ns; 0 = it is not.
     pub publish_blocked_ns: i64,
     /// `log.capacity_bytes`, if the inputs log has no room left below it.
@@ -73,6 +75,13 @@ impl Readiness {
                 observed.clock_step_ns / 1_000_000
             ));
         }
+        if observed.logs_ahead_ns != 0 {
+            reasons.push(format!(
+                "the logs' last time is {} ms ahead of the clock: receipts are kept with that time, and no tick is taken until the \
+                 clock has come there: was it wrong then, or is it now?",
+                observed.logs_ahead_ns / 1_000_000
+            ));
+        }
         reasons.extend(self.feeds.values().cloned());
         reasons.join("; ")
     }
@@ -88,10 +97,14 @@ mod tests {
         assert_eq!(readiness.reason(Observed::default()), "");
         readiness.note(&Notice::Unreadable { stage: "cut", fault: "cannot read x".to_owned() });
         *readiness.keeper.lock().expect("not poisoned") = Some("log: no space".to_owned());
-        let observed =
-            Observed { clock_step_ns: -5_000_000, publish_blocked_ns: 9_000_000_000, at_capacity_bytes: Some(7) };
+        let observed = Observed {
+            clock_step_ns: -5_000_000,
+            logs_ahead_ns: 60_000_000,
+            publish_blocked_ns: 9_000_000_000,
+            at_capacity_bytes: Some(7),
+        };
         let reason = readiness.reason(observed);
-        for part in ["stage cut", "no space", "capacity_bytes = 7", "blocked for 9 s", "-5 ms"] {
+        for part in ["stage cut", "no space", "capacity_bytes = 7", "blocked for 9 s", "-5 ms", "60 ms ahead"] {
             assert!(reason.contains(part), "{part} in {reason}");
         }
         readiness.note(&Notice::Readable { stage: "cut" });

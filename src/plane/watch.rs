@@ -47,6 +47,8 @@ pub struct Watch {
     notices: Vec<rtrb::Consumer<Notice>>,
     backlogs: [Backlog; 3],
     capacity: Option<Capacity>,
+    /// Latest time in the logs that were found, ns.
+    found_ns: i64,
     clock_difference: Counter,
     publish_blocked: Counter,
     reason: String,
@@ -54,7 +56,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches the logs at `place`, which are open; notices come from `notices`.
+    /// Watches the logs at `place`, which are open, and whose latest time was `found_ns` where the clock has to come after it; notices
+    /// come from `notices`.
     ///
     /// # Errors
     /// The cnc file is full, or a log's head is gone.
@@ -63,6 +66,7 @@ impl Watch {
         cnc: &Arc<CncWriter>,
         clock: Clock,
         gate: PublishGate,
+        found_ns: Option<i64>,
         notices: Vec<rtrb::Consumer<Notice>>,
     ) -> Result<Self, PlaneFault> {
         let now_ns = clock.now_ns();
@@ -95,6 +99,7 @@ impl Watch {
             readiness: Readiness::default(),
             notices,
             capacity,
+            found_ns: found_ns.unwrap_or(i64::MIN),
             reason: String::new(),
             stopping: false,
         })
@@ -129,7 +134,9 @@ impl Watch {
         let visible = self.backlogs[0].visible();
         let at_capacity_bytes =
             self.capacity.as_mut().and_then(|capacity| capacity.is_reached(visible).then_some(capacity.bytes));
+        let logs_ahead_ns = self.found_ns.saturating_sub(now_ns);
         let reason = self.readiness.reason(Observed {
+            logs_ahead_ns: if logs_ahead_ns > max_step_ns { logs_ahead_ns } else { 0 },
             clock_step_ns: self.clock.step_ns(),
             publish_blocked_ns: if self.gate.is_closed(now_ns) { blocked_ns } else { 0 },
             at_capacity_bytes,
