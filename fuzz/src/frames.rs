@@ -196,3 +196,25 @@ fn restart(folder: &Folder, sound: &Sound) {
     }
     told(verify(&folder.data(), &engines(Around::default()), |_| {}));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever keeps a list by symbol would otherwise make room for four thousand million of them.
+    #[test]
+    fn a_start_refuses_runs_and_states_of_symbols_that_nobody_named() {
+        let folder = Folder::new();
+        let sound = Sound::new(&folder, true);
+        for (log, kind) in [(1, STARTED), (2, STATE)] {
+            for symbol in [0, u32::MAX] {
+                let mut logs = sound.logs.clone();
+                let frame = logs[log].iter_mut().rfind(|frame| frame.header.kind == kind).expect("there is one");
+                frame.header.symbol = symbol;
+                assert!(write(&folder, &logs));
+                let refused = start(&folder, &sound.plan, Lanes::One, b"").err().expect("refused");
+                assert!(refused.contains("does not name"), "{refused}");
+            }
+        }
+    }
+}

@@ -201,8 +201,11 @@ impl CutState {
                 None
             }
             (_, Some(last)) if receipt.aux <= last.engine_timestamp_ms => {
-                let planned_ms = receipt.aux + (last.planned_ts_ms - last.engine_timestamp_ms);
-                Some(Late { source: receipt.source, by_ns: receipt.ts_ns - planned_ms.saturating_mul(1_000_000) })
+                let planned_ms = receipt.aux.saturating_add(last.planned_ts_ms - last.engine_timestamp_ms);
+                Some(Late {
+                    source: receipt.source,
+                    by_ns: receipt.ts_ns.saturating_sub(planned_ms.saturating_mul(1_000_000)),
+                })
             }
             _ => None,
         }
@@ -388,5 +391,15 @@ mod tests {
         cut.state.set_symbols(SymbolSet::Seen);
         assert_eq!(cut.tick(), runs(&[("B", 1)]), "its first cut");
         assert_eq!(cut.tick(), runs(&[]));
+    }
+
+    #[test]
+    fn a_timestamp_at_the_end_of_all_times_is_late_and_overflows_nothing() {
+        let mut cut = Cut::new(SymbolSet::Seen);
+        cut.receive("S");
+        cut.tick();
+        let last =
+            Descriptor { seq: 2, symbol: 1, flags: SNAPSHOT, ts_ns: i64::MAX, aux: i64::MIN, ..Descriptor::default() };
+        assert_eq!(cut.state.receipt(&last, &cut.names), Some(Late { source: 0, by_ns: i64::MAX }));
     }
 }

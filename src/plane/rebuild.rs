@@ -177,7 +177,15 @@ fn read_runs(
                 open = Some(OpenTick { index: 0, left: body.runs });
             }
             STARTED => {
-                if let Err(what) = RunFrame::read(payload) {
+                let named = reader.names.symbols.name(header.symbol);
+                let sound = RunFrame::read(payload).and_then(|run| {
+                    if Some(run.symbol) == named {
+                        Ok(())
+                    } else {
+                        Err("a run of a symbol that the inputs log does not name")
+                    }
+                });
+                if let Err(what) = sound {
                     return Err(malformed(runs, segment_bytes, position, seq, what));
                 }
                 if let (Some(open), Some(kind)) = (&mut open, kind) {
@@ -214,6 +222,7 @@ fn read_outputs(rebuilt: &mut Rebuilt, runs_last_seq: u64, outputs: &mut Recover
         return Ok(());
     }
     let mut tail = Tail::open_files(outputs.files(), Start::Oldest)?;
+    let segment_bytes = tail.segment_bytes();
     let mut done_through = 0;
     while tail.position() < outputs.end() {
         let (position, seq) = (tail.position(), tail.next_seq());
@@ -226,6 +235,10 @@ fn read_outputs(rebuilt: &mut Rebuilt, runs_last_seq: u64, outputs: &mut Recover
             }
             OUTCOME => done_through = started_seq,
             STATE if !planted!(LostState) => {
+                if rebuilt.names.symbols.name(header.symbol).is_none() {
+                    let what = "a state of a symbol that the inputs log does not name";
+                    return Err(malformed(outputs, segment_bytes, position, seq, what));
+                }
                 let index = header.symbol as usize;
                 if rebuilt.states.len() <= index {
                     rebuilt.states.resize_with(index + 1, Vec::new);

@@ -55,6 +55,13 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// JSON that somebody else wrote, in canonical form.
+    fn json(&mut self, key: &str, value: &[u8]) -> Result<&mut Self, NoLine> {
+        let text = str::from_utf8(value).map_err(|_| format!("{key} is not UTF-8"))?;
+        canonical::canonicalize(text, self.key(key)).map_err(|error| format!("{key}: {error}"))?;
+        Ok(self)
+    }
+
     fn optional(&mut self, key: &str, value: Option<i64>) -> &mut Self {
         match value {
             Some(value) => self.number(key, value),
@@ -118,11 +125,13 @@ pub fn event_type(kind: u8) -> Option<&'static str> {
 /// A frame that does not read back.
 pub fn event(frame: &Frame<'_>, raw: bool, out: &mut Vec<u8>) -> Result<bool, NoLine> {
     let Some(event_type) = event_type(frame.header.kind) else { return Ok(false) };
-    let run = RunFrame::read(frame.payload).map_err(|what| format!("outputs seq {}: {what}", frame.header.seq))?;
+    let unread = |what: &str| format!("outputs seq {}: {what}", frame.header.seq);
+    let run = RunFrame::read(frame.payload).map_err(unread)?;
     let mut object = Object::new(out);
     object
         .number("attempt", i64::from(run.run.attempts))
-        .raw("counts_by_event_type", run.counts)
+        .json("counts_by_event_type", run.counts)
+        .map_err(|what| unread(&what))?
         .seq("cut_end_ingest_seq", run.run.cut_end)
         .text("cut_kind", cut_kind_name(&run.run))
         .seq("cut_start_ingest_seq", run.run.cut_start)
@@ -240,7 +249,8 @@ pub fn decision(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), NoLine> {
         STARTED => {
             let run = RunFrame::read(frame.payload).map_err(unread)?;
             object
-                .raw("counts_by_event_type", run.counts)
+                .json("counts_by_event_type", run.counts)
+                .map_err(|what| unread(&what))?
                 .seq("cut_end_ingest_seq", run.run.cut_end)
                 .text("cut_kind", cut_kind_name(&run.run))
                 .seq("cut_start_ingest_seq", run.run.cut_start)

@@ -28,15 +28,28 @@ fn keys(above: &str, value: &Value, found: &mut Vec<String>) {
     });
 }
 
-/// The published event of this kind, as JSON.
-fn event(kind: u8) -> Value {
+/// The line of a published event of this kind with these counts, two bytes.
+fn event_line(kind: u8, counts: [u8; 2]) -> Result<Vec<u8>, String> {
     let run =
         RunHeader { symbol_len: 1, counts_len: 2, attempts: 1, failure: 1, engine_mode: 1, ..RunHeader::zeroed() };
-    let payload = [bytes_of(&run), b"S{}{}"].concat();
+    let payload = [bytes_of(&run), b"S", &counts, b"{}"].concat();
     let header = Descriptor { kind, payload_len: payload.len() as u32, ..Descriptor::zeroed() };
     let mut line = Vec::new();
-    assert_eq!(records::event(&Frame { header, payload: &payload, more: false }, false, &mut line), Ok(true));
-    serde_json::from_slice(&line).unwrap()
+    records::event(&Frame { header, payload: &payload, more: false }, false, &mut line).map(|_| line)
+}
+
+/// The published event of this kind, as JSON.
+fn event(kind: u8) -> Value {
+    serde_json::from_slice(&event_line(kind, *b"{}").unwrap()).unwrap()
+}
+
+/// Counts stand in the frame as JSON. What a forged frame has in their place is no line of anything.
+#[test]
+fn counts_that_are_no_json_are_refused_and_not_copied() {
+    for counts in [*b"\xff\xfe", *b"}{", *b"{\n"] {
+        let refused = event_line(EVENT_STARTED, counts).unwrap_err();
+        assert!(refused.contains("counts_by_event_type"), "{refused}");
+    }
 }
 
 /// The lines that the code gives.
