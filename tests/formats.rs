@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use bytemuck::Zeroable;
 use cutline::model::binary::{self, encode_from_json};
+use cutline::model::checkpoint::{CheckpointHead, CountRecord, CutRecord, StateRecord};
 use cutline::model::envelope::Scratch;
 use cutline::model::frames::{self, RunHeader, TickBody};
 use cutline::model::receipt;
+use cutline_journal::checkpoints::CheckpointFile;
 use cutline_journal::descriptor::Descriptor;
 use cutline_journal::layout::{self, HeadIdentity, Mark, SegmentHeader};
 use cutline_shm::cnc::CncWriter;
@@ -86,6 +88,7 @@ fn every_table_is_without_gap_and_bound_by_a_test() {
     }
     let bound = [
         ["SegmentHeader", "Descriptor", "Mark", "HeadIdentity", "TickBody", "RunHeader"].as_slice(),
+        &["CheckpointFile", "CheckpointHead", "CutRecord", "CountRecord", "StateRecord"],
         &["Head file", "Ring slot", "Binary record, version 1"],
         &[
             "Cnc file",
@@ -136,6 +139,29 @@ fn public_layouts_are_the_pages_field_by_field() {
         crc,
         aux
     });
+    assert_layout!(CheckpointFile { magic, place, payload_bytes, reserved, payload_crc, crc });
+    assert_layout!(CheckpointHead {
+        log_ids,
+        generations,
+        positions,
+        receipts,
+        started,
+        planned_ts_ms,
+        engine_timestamp_ms,
+        last_ns,
+        effective_ms,
+        config_len,
+        symbols,
+        sources,
+        event_types,
+        cuts,
+        states,
+        decided_ns,
+        reserved
+    });
+    assert_layout!(CutRecord { next_start, symbol, counts });
+    assert_layout!(CountRecord { event_type, reserved, count });
+    assert_layout!(StateRecord { symbol, state_len });
     assert_layout!(SegmentHeader { magic, log_id, base, first_seq, segment_bytes, reserved, crc });
     assert_layout!(Mark { magic, log_id, counter, position, generation, cuts, state, crc });
     assert_layout!(HeadIdentity { magic, log_id, generation, boot_id, segment_bytes, reserved, durable_mode });

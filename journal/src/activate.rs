@@ -58,15 +58,12 @@ impl Recovered {
         let current = self.current_segment(begin)?;
         let head = self.renew_head(old_head, &mark)?;
 
-        let capacity_end = match self.settings.capacity_bytes {
-            0 => u64::MAX,
-            capacity => self.oldest.saturating_add(capacity),
-        };
         let (producer, prepared) = rtrb::RingBuffer::new(self.settings.live_segments);
         let next_seq = if planted!(ReusedSequence) { self.last_seq().max(1) } else { self.end.next_seq };
         let next = (begin.offset, next_seq);
-        let appender = Appender::new(self.log_id, current.clone(), next, capacity_end, prepared, head.clone());
-        let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, capacity_end, producer)?;
+        let appender =
+            Appender::new(self.log_id, current.clone(), next, self.settings.capacity_bytes, prepared, head.clone());
+        let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, self.oldest, producer)?;
         Ok((appender, keeper))
     }
 

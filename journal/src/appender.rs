@@ -36,8 +36,8 @@ pub struct Appender {
     limit: usize,
     next_seq: u64,
     log_id: u64,
-    /// Position that the log may not pass.
-    capacity_end: u64,
+    /// Bytes behind the oldest one kept that the log may not pass; 0 = no limit.
+    capacity_bytes: u64,
     prepared: rtrb::Consumer<LiveSegment>,
     head: Head,
     /// A group was claimed and neither committed nor dropped.
@@ -54,12 +54,12 @@ impl Appender {
         log_id: u64,
         current: LiveSegment,
         next: (usize, u64),
-        capacity_end: u64,
+        capacity_bytes: u64,
         prepared: rtrb::Consumer<LiveSegment>,
         head: Head,
     ) -> Self {
         let (offset, next_seq) = next;
-        let limit = limit(&current, capacity_end);
+        let limit = limit(&current, capacity_end(capacity_bytes, &head));
         let (last_begin, published) = (offset, Cell::new(offset));
         let group_open = false;
         Self {
@@ -68,7 +68,7 @@ impl Appender {
             limit,
             next_seq,
             log_id,
-            capacity_end,
+            capacity_bytes,
             prepared,
             head,
             group_open,
@@ -141,9 +141,15 @@ impl Appender {
         let segment_bytes = self.current.region.len();
         assert!(group_bytes as u64 <= Self::group_max_bytes(segment_bytes as u64), "group larger than a segment");
         let fits_here = self.offset + group_bytes + DESCRIPTOR_BYTES <= segment_bytes;
+        // Retention moves it.
+        let capacity_end = capacity_end(self.capacity_bytes, &self.head);
+        self.limit = limit(&self.current, capacity_end);
+        if self.offset + group_bytes <= self.limit {
+            return Ok(());
+        }
         let next_base = self.current.base + segment_bytes as u64;
         let needed = SEGMENT_HEADER_BYTES + (group_bytes + DESCRIPTOR_BYTES) as u64;
-        if fits_here || next_base + needed > self.capacity_end {
+        if fits_here || next_base + needed > capacity_end {
             return Err(Blocked);
         }
         self.roll()
@@ -196,12 +202,17 @@ impl Appender {
         let seal = Descriptor { kind: SEAL, position: self.position(), seq: self.next_seq, ..Descriptor::default() };
         self.current.write_frame(self.offset, &seal, &[]);
         self.current.commit(self.offset, (segment_bytes - self.offset) as u32);
-        self.limit = limit(&next, self.capacity_end);
+        self.limit = limit(&next, capacity_end(self.capacity_bytes, &self.head));
         self.current = next;
         self.offset = SEGMENT_HEADER_BYTES as usize;
         self.published.set(self.offset);
         Ok(())
     }
+}
+
+/// Position that the log may not pass now.
+fn capacity_end(capacity_bytes: u64, head: &Head) -> u64 {
+    if capacity_bytes == 0 { u64::MAX } else { head.oldest().saturating_add(capacity_bytes) }
 }
 
 /// Up to where frames go in a segment; see [`Appender`].

@@ -134,6 +134,14 @@ impl Tail {
         (self.position() > common).then(|| LogFault::Rewound { to: common.max(self.oldest()) })
     }
 
+    /// Everything before this position is the same in an earlier generation as in the one that is followed.
+    ///
+    /// # Errors
+    /// [`LogFault::Io`].
+    pub fn common_with(&self, generation: u64) -> Result<u64, LogFault> {
+        Ok(self.own_mark()?.map_or(0, |mark| mark.cuts.common(generation, self.generation)))
+    }
+
     /// Oldest position still kept.
     pub(crate) fn oldest(&self) -> u64 {
         match &self.head {

@@ -154,6 +154,17 @@ impl LogFiles {
         Some(self.live.as_ref()?.join("head"))
     }
 
+    /// Whether the disk file of a segment is not there because retention has removed it: there are later ones, and no earlier one.
+    pub(crate) fn was_given_up(&self, path: &Path) -> Result<bool, LogFault> {
+        let bases = match self.disk_bases() {
+            Err(LogFault::Absent(_)) => Vec::new(),
+            other => other?,
+        };
+        // Names sort as their positions do.
+        let is_segment = path.parent() == Some(&self.disk);
+        Ok(is_segment && bases.first().is_some_and(|&oldest| path < self.disk_segment(oldest)))
+    }
+
     /// Base positions of the segments on disk, ascending.
     ///
     /// # Errors

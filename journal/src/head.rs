@@ -136,6 +136,11 @@ impl Head {
         self.region.atomic_u64(HEAD_DURABLE).load(E3.acquire) // E3 acquire
     }
 
+    /// What lies before `position` is about to be removed.
+    pub fn set_oldest(&self, position: u64) {
+        self.region.atomic_u64(HEAD_OLDEST).store(position, Ordering::Relaxed);
+    }
+
     pub fn oldest(&self) -> u64 {
         // No edge: what it says of files, the files say themselves.
         self.region.atomic_u64(HEAD_OLDEST).load(Ordering::Relaxed)

@@ -55,7 +55,7 @@ impl Keeper {
                 flushed_at = Instant::now();
             }
             // A fault of a flush is gone when a flush succeeds, not when there was none.
-            let fault = prepared.and(flushed).err();
+            let fault = prepared.and(flushed).and(self.retire()).err();
             if fault.is_some() || due {
                 let text = fault.as_ref().map(ToString::to_string);
                 if text != reported {
@@ -106,6 +106,20 @@ impl Keeper {
     /// The first fault.
     pub fn zero_ahead(&mut self) -> Result<(), LogFault> {
         self.logs.iter_mut().try_for_each(LogKeeper::zero_ahead)
+    }
+
+    /// Removes what retention gives up: a step for each log.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn retire(&mut self) -> Result<(), LogFault> {
+        self.logs.iter_mut().try_for_each(LogKeeper::retire)
+    }
+
+    /// Where to tell the keeper of the `log`-th log what is not needed any more.
+    #[must_use]
+    pub fn retirement(&mut self, log: usize) -> rtrb::Producer<u64> {
+        self.logs[log].retirement()
     }
 
     /// Brings what is visible now to disk, in flush order.

@@ -12,6 +12,7 @@
 mod activate;
 pub mod appender;
 mod check;
+pub mod checkpoints;
 mod course;
 mod crc;
 pub mod cuts;

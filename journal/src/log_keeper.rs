@@ -28,6 +28,10 @@ const WRITE_BYTES: u64 = 1 << 20;
 const CACHED_BYTES: u64 = 256 << 20;
 /// Bytes of zeros written in one idle moment.
 const ZERO_STEP_BYTES: u64 = 1 << 20;
+/// Most segments removed in one step.
+const RETIRE_STEP: usize = 4;
+/// Positions that wait to be looked at; only the newest counts.
+const RETIRE_TOLD_MAX: usize = 16;
 /// A copy begins at such a border: what a failed write has torn in the page that it shares with durable frames is healed.
 const PAGE_BYTES: u64 = 4096;
 
@@ -43,8 +47,14 @@ pub struct LogKeeper {
     prepared: rtrb::Producer<LiveSegment>,
     /// Where look-ups in this process get the same segments from.
     lookups: Vec<rtrb::Producer<LiveSegment>>,
-    /// No segment begins at or behind this position.
-    capacity_end: u64,
+    /// No segment begins so many bytes behind the oldest one, or further; 0 = no limit.
+    capacity_bytes: u64,
+    /// Position of the first byte that is kept, whether the name that was removed last is known to be gone, and where somebody says
+    /// before which position nothing is needed.
+    oldest: u64,
+    names_settled: bool,
+    retire: Option<rtrb::Consumer<u64>>,
+    retire_to: u64,
     /// The disk file that is written, by its base; `None` after a fault: what is there must be looked at again.
     disk: Option<(u64, Box<dyn DiskFile>)>,
     /// Base of the last disk file that was made ahead of need, and whether its name is durable.
@@ -71,10 +81,10 @@ impl LogKeeper {
         current: LiveSegment,
         marks: MarkFile,
         mark: Mark,
-        capacity_end: u64,
+        oldest: u64,
         prepared: rtrb::Producer<LiveSegment>,
     ) -> Result<Self, LogFault> {
-        let (base, settings_bytes) = (current.base, settings.segment_bytes);
+        let (base, settings_bytes, settings_capacity) = (current.base, settings.segment_bytes, settings.capacity_bytes);
         let mut keeper = Self {
             settings,
             files,
@@ -83,7 +93,11 @@ impl LogKeeper {
             retired: Vec::new(),
             prepared,
             lookups: Vec::new(),
-            capacity_end,
+            capacity_bytes: settings_capacity,
+            oldest,
+            names_settled: true,
+            retire: None,
+            retire_to: 0,
             disk: None,
             disk_ready: (base, true),
             zeroed: (base, settings_bytes),
@@ -128,7 +142,7 @@ impl LogKeeper {
         }
         while self.live.len() < self.settings.live_segments && self.prepared.slots() > 0 {
             let base = self.live.back().map_or(0, |segment| segment.base + size);
-            if base >= self.capacity_end {
+            if self.capacity_bytes != 0 && base >= self.oldest.saturating_add(self.capacity_bytes) {
                 return Ok(());
             }
             self.prepare_segment(base)?;
@@ -163,6 +177,42 @@ impl LogKeeper {
         }
         if self.prepared.push(segment.clone()).is_ok() {
             self.live.push_back(segment);
+        }
+        Ok(())
+    }
+
+    /// Takes positions before which nothing is needed: [`LogKeeper::retire`] then removes what lies there. The newest counts.
+    #[must_use]
+    pub fn retirement(&mut self) -> rtrb::Producer<u64> {
+        let (positions, told) = rtrb::RingBuffer::new(RETIRE_TOLD_MAX);
+        self.retire = Some(told);
+        positions
+    }
+
+    /// Removes the oldest segments on disk, at most a few, as far as nothing needs them; never one in memory.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn retire(&mut self) -> Result<(), LogFault> {
+        while let Some(position) = self.retire.as_mut().and_then(|told| told.pop().ok()) {
+            self.retire_to = position;
+        }
+        let in_memory = self.live.front().map_or(0, |segment| segment.base);
+        for _ in 0..RETIRE_STEP {
+            if !self.names_settled {
+                // One name at a time: were two on their way out, a power loss could leave the older one alone.
+                self.files.disk().settle_names(self.files.disk_dir())?;
+                self.names_settled = true;
+            }
+            let end = self.oldest + self.settings.segment_bytes;
+            if end > self.retire_to.min(in_memory).min(self.durable) {
+                break;
+            }
+            let path = self.files.disk_segment(self.oldest);
+            // Before it goes: who misses it finds out why.
+            self.head.set_oldest(end);
+            self.files.disk().forget(&path)?;
+            (self.oldest, self.names_settled) = (end, false);
         }
         Ok(())
     }

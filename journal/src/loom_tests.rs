@@ -60,7 +60,7 @@ fn appender(current: &LiveSegment, next: Option<&LiveSegment>, head: &Head) -> A
     if let Some(next) = next {
         prepared.push(next.clone()).expect("room for one");
     }
-    Appender::new(7, current.clone(), (FIRST, 1), u64::MAX, arrivals, head.clone())
+    Appender::new(7, current.clone(), (FIRST, 1), 0, arrivals, head.clone())
 }
 
 fn header(tag: i64) -> Descriptor {

@@ -34,6 +34,8 @@ pub struct Recovered {
     /// Whether memory copies count.
     pub(crate) live: bool,
     pub(crate) oldest: u64,
+    /// Not one segment was begun.
+    is_empty: bool,
     pub(crate) end: End,
     /// Frames that had been visible may be gone: followers must be told.
     pub(crate) rewound: bool,
@@ -60,6 +62,15 @@ impl End {
 /// # Errors
 /// [`LogFault::Corrupt`] with the exact place, [`LogFault::Settings`], or a file's fault.
 pub fn recover(settings: LogSettings, new_log_id: u64) -> Result<Recovered, LogFault> {
+    recover_from(settings, new_log_id, Start::Oldest)
+}
+
+/// As [`recover`], with nothing read that lies before the segment of `start`, which a checkpoint names: what is wrong there is found by
+/// whoever reads it.
+///
+/// # Errors
+/// As [`recover`]; [`LogFault::Lagged`] or [`LogFault::Rewound`] if the log does not have that place (any more).
+pub fn recover_from(settings: LogSettings, new_log_id: u64, start: Start) -> Result<Recovered, LogFault> {
     settings.check()?;
     let files =
         LogFiles::new(&settings.data, Some(&settings.live), settings.name).through(settings.disk.clone()).for_owner();
@@ -80,14 +91,18 @@ pub fn recover(settings: LogSettings, new_log_id: u64) -> Result<Recovered, LogF
         marks,
         live: head.is_some(),
         oldest: 0,
+        is_empty: false,
         end: End { position: SEGMENT_HEADER_BYTES, next_seq: 1, sealed: false },
         rewound: head.is_none() && marks.newest.is_some() && !marks.clean(),
         torn_bytes: 0,
     };
-    match Tail::open_files(recovered.files(), Start::Oldest) {
+    match Tail::open_files(recovered.files(), start) {
         Ok(tail) => recovered.walk(tail, head.as_ref())?,
         // Not one segment was begun. The first header is on disk before the first mark is.
-        Err(LogFault::Absent(path)) => recovered.expect_nothing(path)?,
+        Err(LogFault::Absent(path)) => {
+            recovered.expect_nothing(path)?;
+            recovered.is_empty = true;
+        }
         Err(fault) => return Err(fault),
     }
     if recovered.live {
@@ -101,6 +116,24 @@ impl Recovered {
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end.position
+    }
+
+    /// Position of the first byte that is kept.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    /// Whether the log was never begun: it has neither a mark nor a segment.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.marks.newest.is_none() && self.is_empty
+    }
+
+    /// The log's identity.
+    #[must_use]
+    pub fn log_id(&self) -> u64 {
+        self.log_id
     }
 
     /// Sequence of the last numbered frame, 0 if there is none.
@@ -146,7 +179,7 @@ impl Recovered {
 
     fn walk(&mut self, mut tail: Tail, head: Option<&Head>) -> Result<(), LogFault> {
         self.log_id = tail.log_id();
-        self.oldest = tail.position() - SEGMENT_HEADER_BYTES;
+        self.oldest = self.files().all_bases()?.first().copied().unwrap_or(0);
         if tail.segment_bytes() != self.settings.segment_bytes {
             return Err(LogFault::Settings(format!(
                 "log.segment_bytes = {}, but the {} log in {} has segments of {}: set that, or use another log.dir",

@@ -60,6 +60,8 @@ impl Tail {
             match Self::open_in(files.clone(), &marks, start) {
                 // Some were taken away meanwhile: it ends, because each generation is one start of a writer.
                 Err(LogFault::Absent(_) | LogFault::Corrupt(_)) if read_marks(&files)?.course() != marks.course() => {}
+                // Given up between two looks: it ends, because another one goes each time.
+                Err(LogFault::Absent(path)) if files.was_given_up(&path)? => {}
                 opened => return opened,
             }
         }
@@ -282,21 +284,34 @@ impl Tail {
         if prepared.is_none()
             && (base.checked_add(self.segment_bytes).is_none() || !self.counted_files().begun(base)?)
         {
-            self.expect_not_begun(base)?;
-            return if self.attached() && self.idle_for_long() { self.look_around() } else { Ok(false) };
+            return self.wait_for_next(base);
         }
         let loaded = if prepared.is_some() { prepared } else { self.load(base)? };
         // What has this name now may be another generation's; that was marked before.
         if self.look_around()? {
             return Ok(true);
         }
-        let Some(source) = loaded else { return Ok(false) };
+        let Some(source) = loaded else { return self.wait_for_next(base) };
         let Some(header) = self.checked_header(&source, base)? else { return Ok(false) };
         if header.first_seq != self.next_seq {
             return Err(self.header_fault(&source, base, "segment does not go on where the one before ended"));
         }
         self.enter(base, source, &header);
         Ok(true)
+    }
+
+    /// The segment at `base` is not there: not yet, or not any more. True to look again.
+    fn wait_for_next(&mut self, base: u64) -> Result<bool, LogFault> {
+        // A head says how far retention has come; without one it takes a look at the folder.
+        let look_closely = self.idle_for_long();
+        if self.attached() || look_closely {
+            let oldest = self.oldest();
+            if oldest > base {
+                return Err(LogFault::Lagged { oldest });
+            }
+        }
+        self.expect_not_begun(base)?;
+        if self.attached() && look_closely { self.look_around() } else { Ok(false) }
     }
 
     /// The next segment is not there: right where the log ends, and wrong where its writer says that it goes on behind it.
@@ -307,8 +322,10 @@ impl Tail {
         if head.visible() <= base || self.counted_files().begun(base)? || head.is_closed() {
             return Ok(());
         }
-        if base < self.oldest() {
-            return Err(LogFault::Lagged { oldest: self.oldest() });
+        // Given up between two looks.
+        let oldest = self.oldest();
+        if oldest > base {
+            return Err(LogFault::Lagged { oldest });
         }
         let path = self.files.disk_segment(base);
         let what = "segment is missing or empty, but the log goes on behind it".to_owned();

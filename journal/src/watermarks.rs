@@ -27,6 +27,12 @@ impl Watermarks {
         self.head.visible()
     }
 
+    /// Position of the first byte that is kept.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.head.oldest()
+    }
+
     /// Position up to which the log is on disk, bytes.
     #[must_use]
     pub fn durable(&self) -> u64 {

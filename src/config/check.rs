@@ -188,6 +188,15 @@ impl Rules<'_> {
             let what = format!("capacity_bytes = {capacity} has no room for {CAPACITY_MIN_SEGMENTS} segments");
             self.problem(&keys, what, &format!("Set log.capacity_bytes to {least} or more, or 0 for no limit."));
         }
+        let keys = ["log.retention.inputs_bytes", "log.capacity_bytes", "log.segment_bytes"];
+        if let (Some(capacity), Some(kept)) = (log.capacity_bytes, log.retention.inputs_bytes)
+            && self.are_sound(&keys)
+            && capacity < kept.saturating_add(least)
+        {
+            let what = format!("intake would stop at capacity_bytes = {capacity} before anything is given up");
+            let room = kept.saturating_add(least);
+            self.problem(&keys, what, &format!("Set log.capacity_bytes to {room} or more, or 0, or keep less."));
+        }
     }
 
     /// Whether the longest line and the largest outcome fit where they have to pass.

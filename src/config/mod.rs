@@ -210,6 +210,21 @@ pub struct Log {
     pub flush_interval_ms: u64,
     /// Committed bytes that are flushed without waiting for the interval.
     pub flush_bytes: u64,
+    /// `[log.retention]`.
+    pub retention: Retention,
+}
+
+/// `[log.retention]`: how much of each log is kept at least; `None` (written 0) = all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Bytes of the inputs log.
+    pub inputs_bytes: Option<u64>,
+    /// Bytes of the runs log.
+    pub runs_bytes: Option<u64>,
+    /// Bytes of the outputs log.
+    pub outputs_bytes: Option<u64>,
+    /// What is younger than this is kept, in all of them, ms.
+    pub age_ms: Option<u64>,
 }
 
 /// `[publish]`.

@@ -12,8 +12,8 @@ use super::document::{self, Data, Node, Table};
 use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
-    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retry,
-    Scheduler, Shutdown, Symbols, check, fit, output,
+    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish,
+    Retention, Retry, Scheduler, Shutdown, Symbols, check, fit, output,
 };
 use crate::plane::topology::{LaneSpec, StageId};
 
@@ -21,6 +21,8 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Longest age to keep logs to: beyond it a key was surely meant in another unit.
+const RETENTION_MAX_MS: u64 = 36_600 * DAY_MS;
 /// Longest interval, delay or multiple: a leap year. Beyond it a key was surely meant in another unit.
 const INTERVAL_MAX_MS: u64 = 366 * DAY_MS;
 /// Longest name of a feed or lane, bytes: they are labels in counters.
@@ -256,6 +258,17 @@ fn log(section: &Section<'_>) -> Log {
         live_segments: section.integer_u32("live_segments", LIVE_SEGMENTS_MIN..=64),
         flush_interval_ms: section.integer("flush_interval_ms", 1..=60_000),
         flush_bytes: section.integer("flush_bytes", 4 * KIB..=GIB),
+        retention: retention(&section.section("retention")),
+    }
+}
+
+fn retention(section: &Section<'_>) -> Retention {
+    let bytes = |key| none_if_zero(section.integer(key, 0..=1 << 60));
+    Retention {
+        inputs_bytes: bytes("inputs_bytes"),
+        runs_bytes: bytes("runs_bytes"),
+        outputs_bytes: bytes("outputs_bytes"),
+        age_ms: none_if_zero(section.integer("age_ms", 0..=RETENTION_MAX_MS)),
     }
 }
 

@@ -43,6 +43,20 @@ impl Counts {
         }
     }
 
+    /// The types that were counted, with how many: known ones first, then the others in order of appearance.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u16, u32)> {
+        let known = (1..).zip(self.known).filter(|&(_, count)| count > 0);
+        known.chain(self.other.iter().copied())
+    }
+
+    /// Takes over how many of a type were counted.
+    pub(super) fn restore(&mut self, event_type: u16, count: u32) {
+        match self.known.get_mut(usize::from(event_type).wrapping_sub(1)) {
+            Some(known) => *known = count,
+            None => self.other.push((event_type, count)),
+        }
+    }
+
     /// Begins anew.
     pub(super) fn clear(&mut self) {
         self.known = [0; KNOWN_TYPES];

@@ -1,7 +1,11 @@
 //! What the cut stage knows between ticks, as a pure value: the same receipts and ticks give the same runs, live, in
 //! recovery and in replay.
 
+mod kept;
+
 use cutline_journal::{Descriptor, planted};
+
+pub use kept::KeptCut;
 
 use super::counts::Counts;
 use crate::model::frames::{RunHeader, TickBody};
@@ -61,8 +65,10 @@ struct SymbolState {
     next_start: u64,
     /// Events since the last cut, by type.
     counts: Counts,
-    /// The selected SnapshotInputs of the coming tick so far: its position in the inputs log.
+    /// The SnapshotInputs selected so far: its position in the inputs log, and the engine timestamp of the tick it is for. A symbol
+    /// outside of the set has no run that takes it, and must not take it to a later tick.
     candidate: u64,
+    candidate_of: i64,
 }
 
 /// A SnapshotInputs that arrived after its run was cut.
@@ -195,8 +201,9 @@ impl CutState {
         }
         match (self.next, self.last) {
             (Some(next), _) if receipt.aux == next.engine_timestamp_ms => {
-                if symbol.candidate == 0 || !planted!(FirstSelected) {
+                if symbol.candidate == 0 || symbol.candidate_of != receipt.aux || !planted!(FirstSelected) {
                     symbol.candidate = receipt.position;
+                    symbol.candidate_of = receipt.aux;
                 }
                 None
             }
@@ -212,17 +219,20 @@ impl CutState {
     }
 
     fn first_seen(&mut self, receipt: &Descriptor, name: &str) -> usize {
-        let index = self.symbols.len();
-        let in_set = self.set.holds(name);
-        self.symbols.push(SymbolState {
+        self.add(SymbolState {
             name: name.into(),
             id: receipt.symbol,
-            in_set,
+            in_set: self.set.holds(name),
             next_start: receipt.seq,
             counts: Counts::new(),
             candidate: 0,
-        });
-        let id = receipt.symbol as usize;
+            candidate_of: 0,
+        })
+    }
+
+    fn add(&mut self, symbol: SymbolState) -> usize {
+        let (index, id, in_set) = (self.symbols.len(), symbol.id as usize, symbol.in_set);
+        self.symbols.push(symbol);
         if self.by_id.len() <= id {
             self.by_id.resize((id + 1).next_power_of_two(), NO_SYMBOL);
         }
@@ -285,7 +295,7 @@ impl CutState {
             planned_ts_ms: tick.planned_ts_ms,
             cut_start,
             cut_end,
-            snapshot_position: symbol.candidate,
+            snapshot_position: if symbol.candidate_of == tick.engine_timestamp_ms { symbol.candidate } else { 0 },
             attempts: 1,
             counts_len: u32::try_from(counts.len()).unwrap_or(u32::MAX),
             symbol_len: u16::try_from(symbol.name.len()).unwrap_or(u16::MAX),

@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod binary;
 pub mod canonical;
+pub mod checkpoint;
 pub(crate) mod decimal;
 pub mod envelope;
 pub mod frames;

@@ -15,6 +15,8 @@ use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 use cutline_shm::status::State;
 
+use super::checkpoint::Checkpoint;
+use super::checkpointer::{Checkpointer, Followed};
 use super::clock::Clock;
 use super::fault::PlaneFault;
 use super::gate::PublishGate;
@@ -22,7 +24,8 @@ use super::notice::{self, Notice, Notifier};
 use super::observe::{ObservedCut, ObservedIngest, ObservedInvoke, ObservedPublish, ObservedSequence};
 use super::places;
 pub use super::resume::RecoveryReport;
-use super::resume::{LogPlace, OpenLog, Resumed, resume};
+use super::resume::{LOGS, LogPlace, OpenLog, Resumed, resume};
+use super::retention::Limits;
 use super::settings::{cadence_of, ingest_settings, limits_of, ms_to_ns, retry_of, run_kind_of, to_usize};
 use super::stage::Stage;
 use super::topology::{StageId, Topology};
@@ -65,6 +68,8 @@ pub struct Assembly {
     pub stages: Vec<(StageId, Box<dyn Stage>)>,
     /// Does all kernel work for the logs.
     pub keeper: Keeper,
+    /// Writes checkpoints, and tells the keeper what may go.
+    pub checkpointer: Checkpointer,
     /// What is tended meanwhile.
     pub watch: Watch,
     /// Counters of stages and lanes.
@@ -104,8 +109,8 @@ impl Assembly {
         let now_ns = around.clock.now_ns();
         let engine = (around.engines)(&config.output.engine).map_err(PlaneFault::Engine)?;
         let place = LogPlace { config, disk: around.disk };
-        let resumed = resume(&place, around.log_ids, around.time, now_ns, &engine.digest())?;
-        let recovery = resumed.report;
+        let mut resumed = resume(&place, around.log_ids, around.time, now_ns, &engine.digest())?;
+        let (recovery, checkpoint) = (resumed.report, resumed.checkpoint.take());
 
         let gate = PublishGate::new(ms_to_ns(config.publish.blocked_max_ms));
         let (notifiers, notices) = notifiers();
@@ -113,9 +118,27 @@ impl Assembly {
         let found_ns = (around.time == TimeSource::Clock).then_some(resumed.last_ns);
         let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), found_ns, notices)?;
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
-        let (stages, keeper, feeds) = joint.stages(around.feeds, engine, resumed, notifiers)?;
-        Ok(Self { topology, stages, keeper, watch, cnc, clock, recovery, feeds, owner })
+        let (stages, mut keeper, feeds) = joint.stages(around.feeds, engine, resumed, notifiers)?;
+        let checkpointer = checkpointer(&place, checkpoint.as_deref(), &mut keeper)?;
+        Ok(Self { topology, stages, keeper, checkpointer, watch, cnc, clock, recovery, feeds, owner })
     }
+}
+
+/// A checkpointer that goes on from the checkpoint that was begun with, and tells `keeper`.
+fn checkpointer(place: &LogPlace<'_>, payload: Option<&[u8]>, keeper: &mut Keeper) -> Result<Checkpointer, PlaneFault> {
+    let (config, retention) = (place.config, &place.config.log.retention);
+    let symbols_max = config.output.symbols.max as usize;
+    // It was read once already.
+    let checkpoint = payload.and_then(|payload| Checkpoint::decode(payload, symbols_max).ok());
+    let from = checkpoint.as_ref().map(|checkpoint| checkpoint.head.positions);
+    let mut followed =
+        |log: usize| Followed::open(place.files(LOGS[log]), from.map(|from| from[log]), keeper.retirement(log));
+    let logs = [followed(0)?, followed(1)?, followed(2)?];
+    let limits = Limits {
+        bytes: [retention.inputs_bytes, retention.runs_bytes, retention.outputs_bytes],
+        age_ms: retention.age_ms,
+    };
+    Ok(Checkpointer::open(logs, place.checkpoints(), checkpoint, symbols_max, limits)?)
 }
 
 /// The ends at which ingest, cut and invoke tell, and where it comes out.

@@ -38,9 +38,9 @@ impl Backlog {
         self.age.set(if visible > durable { now_ns.saturating_sub(self.seen.1).max(0).unsigned_abs() } else { 0 });
     }
 
-    /// Position up to which the log is visible.
+    /// Bytes of the log that are kept.
     #[must_use]
-    pub fn visible(&self) -> u64 {
-        self.watermarks.visible()
+    pub fn kept_bytes(&self) -> u64 {
+        self.watermarks.visible().saturating_sub(self.watermarks.oldest())
     }
 }

@@ -28,6 +28,8 @@ pub enum PlaneFault {
     Lane(String),
     /// A file or folder.
     Io(String),
+    /// Logs that were there are not.
+    Lost(String),
 }
 
 impl fmt::Display for PlaneFault {
@@ -38,7 +40,7 @@ impl fmt::Display for PlaneFault {
             Self::Cnc(fault) => fault.fmt(f),
             Self::Feeds(faults) => join(f, faults),
             Self::Topology(faults) => join(f, faults),
-            Self::Engine(text) | Self::Lane(text) | Self::Io(text) => f.write_str(text),
+            Self::Engine(text) | Self::Lane(text) | Self::Io(text) | Self::Lost(text) => f.write_str(text),
         }
     }
 }

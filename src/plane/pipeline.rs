@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use cutline_journal::keeper::Keeper;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
 pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, RecoveryReport, Surroundings};
+use super::checkpointer::Checkpointer;
 use super::clock::Clock;
 use super::fault::PlaneFault;
 use super::lane::{Lane, Seat};
@@ -21,10 +23,16 @@ use super::watch::{KeeperReport, Watch};
 use crate::config::Config;
 use crate::ingest::FeedLabel;
 
+/// Wait of the checkpointer between two looks at logs that have nothing new.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(10);
+/// Its wait after a fault.
+const CHECKPOINT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A pipeline whose lanes run.
 pub struct Pipeline {
     lanes: Vec<JoinHandle<()>>,
     keeper: JoinHandle<Keeper>,
+    checkpointer: JoinHandle<()>,
     keeper_stop: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     abort: Arc<AtomicBool>,
@@ -42,14 +50,15 @@ impl Pipeline {
     /// # Errors
     /// [`PlaneFault`]: nothing was started, and no log was changed by more than its recovery.
     pub fn open(config: &Config, around: Surroundings<'_>) -> Result<Self, PlaneFault> {
-        let Assembly { topology, stages, keeper, watch, cnc, clock, recovery, feeds, owner } =
+        let Assembly { topology, stages, keeper, checkpointer, watch, cnc, clock, recovery, feeds, owner } =
             Assembly::build(config, around)?;
         let (stop, abort, keeper_stop) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
         let keeper = spawn_keeper(keeper, &keeper_stop, watch.keeper_report()?)?;
+        let checkpointer = spawn_checkpointer(checkpointer, &keeper_stop, watch.checkpointer_report()?)?;
         let lanes = start_lanes(&topology, stages, config.measure.stage_times, &cnc, &clock, [&stop, &abort])
             .inspect_err(|_| keeper_stop.store(true, Ordering::Release))?;
         watch.running();
-        Ok(Self { lanes, keeper, keeper_stop, stop, abort, watch, _owner: owner, recovery, feeds })
+        Ok(Self { lanes, keeper, checkpointer, keeper_stop, stop, abort, watch, _owner: owner, recovery, feeds })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
@@ -95,6 +104,10 @@ impl Pipeline {
         }
         self.keeper_stop.store(true, Ordering::Release);
         self.keeper.thread().unpark();
+        self.checkpointer.thread().unpark();
+        if self.checkpointer.join().is_err() {
+            failed = Some(PlaneFault::Io("the checkpointer ended by a panic; its message is above".to_owned()));
+        }
         let keeper = self.keeper.join().map_err(|_| PlaneFault::Io("the keeper ended by a panic".to_owned()))?;
         if let Some(fault) = failed {
             return Err(fault);
@@ -158,4 +171,29 @@ fn spawn_keeper(
     let run = move || keeper.run(&stop, |fault| report.tell(fault));
     let thread = thread::Builder::new().name("keeper".to_owned()).spawn(run);
     thread.map_err(|error| PlaneFault::Io(format!("cannot start the keeper: {error}")))
+}
+
+fn spawn_checkpointer(
+    mut checkpointer: Checkpointer,
+    stop: &Arc<AtomicBool>,
+    report: KeeperReport,
+) -> Result<JoinHandle<()>, PlaneFault> {
+    let stop = Arc::clone(stop);
+    let run = move || {
+        let mut is_told = false;
+        while !stop.load(Ordering::Acquire) {
+            let stepped = checkpointer.step();
+            if is_told || stepped.is_err() {
+                report.tell(stepped.as_ref().err());
+            }
+            is_told = stepped.is_err();
+            match stepped {
+                Ok(true) => {}
+                Ok(false) => thread::park_timeout(CHECKPOINT_INTERVAL),
+                Err(_) => thread::park_timeout(CHECKPOINT_RETRY_INTERVAL),
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(run);
+    thread.map_err(|error| PlaneFault::Io(format!("cannot start the checkpointer: {error}")))
 }

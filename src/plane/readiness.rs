@@ -18,6 +18,8 @@ pub struct Readiness {
     stages: BTreeMap<&'static str, String>,
     /// What the keeper cannot do.
     pub keeper: KeeperFault,
+    /// What the checkpointer cannot do: then starts take longer and longer, and retention stands still.
+    pub checkpointer: KeeperFault,
 }
 
 /// What is looked at, not told.
@@ -55,7 +57,9 @@ impl Readiness {
     pub fn reason(&self, observed: Observed) -> String {
         let mut reasons = Vec::new();
         reasons.extend(self.stages.values().cloned());
-        reasons.extend(self.keeper.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        for told in [&self.keeper, &self.checkpointer] {
+            reasons.extend(told.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
         if let Some(bytes) = observed.at_capacity_bytes {
             reasons.push(format!(
                 "the inputs log is at log.capacity_bytes = {bytes}, sources are held back: restart with more, or with \

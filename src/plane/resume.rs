@@ -4,14 +4,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cutline_journal::checkpoints::Checkpoints;
 use cutline_journal::disk::Disk;
 use cutline_journal::keeper::LogKeeper;
-use cutline_journal::recover::{LogSettings, Recovered, recover};
+use cutline_journal::recover::{LogSettings, Recovered, recover, recover_from};
 use cutline_journal::{Appender, Descriptor, LogFault, LogFiles, Start, Tail};
 
+use super::checkpoint::Checkpoint;
 use super::fault::PlaneFault;
+use super::known::Known;
+use super::lost::check_none_is_lost;
 use super::rebuild::{Rebuilt, rebuild};
-use super::settings::{cadence_of, catch_up_of, config_frame, read_config_frame, run_kind_of, symbols_of};
+use super::settings::{cadence_of, catch_up_of, config_frame, run_kind_of, symbols_of};
 use crate::config::{Config, Durability};
 use crate::cut::stage::append_run;
 use crate::cut::state::{CutState, Tick};
@@ -33,7 +37,12 @@ pub struct RecoveryReport {
     pub skipped_ticks: u64,
     /// Bytes of incomplete or unfounded frames that were cut off, over all logs.
     pub cut_off_bytes: u64,
+    /// `ingest_seq` up to which a checkpoint said what there is, so that nothing before it was read; 0 if there was none.
+    pub checkpoint_seq: u64,
 }
+
+/// The logs, in flush order.
+pub const LOGS: [&str; 3] = ["inputs", "runs", "outputs"];
 
 /// Where a pipeline's logs lie.
 pub struct LogPlace<'a> {
@@ -51,8 +60,15 @@ impl LogPlace<'_> {
         LogFiles::new(&log.dir, Some(&log.live_dir), name).through(Arc::clone(&self.disk))
     }
 
-    fn settings(&self, name: &'static str, capacity_bytes: u64) -> LogSettings {
+    /// The checkpoint files.
+    #[must_use]
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::of(&self.config.log.dir, Arc::clone(&self.disk))
+    }
+
+    fn settings(&self, name: &'static str) -> LogSettings {
         let log = &self.config.log;
+        let capacity_bytes = if name == LOGS[0] { log.capacity_bytes.unwrap_or(0) } else { 0 };
         LogSettings {
             name,
             data: log.dir.clone(),
@@ -109,6 +125,8 @@ pub struct Resumed {
     pub pending: VecDeque<Descriptor>,
     /// Latest time in any log, ns.
     pub last_ns: i64,
+    /// The checkpoint that was begun with: its payload.
+    pub checkpoint: Option<Vec<u8>>,
     /// What was found.
     pub report: RecoveryReport,
 }
@@ -126,28 +144,19 @@ pub fn resume(
     engine_digest: &[u8; 32],
 ) -> Result<Resumed, PlaneFault> {
     let config = place.config;
-    let (recovered, rebuilt) = recover_logs(place, log_ids)?;
+    let Found { logs: recovered, rebuilt, checkpoint, checkpoint_seq } = recover_logs(place, log_ids)?;
     let mut report = RecoveryReport {
         receipts: recovered[0].last_seq(),
-        pending_runs: rebuilt.pending.len() as u64,
+        pending_runs: rebuilt.known.pending.len() as u64,
+        checkpoint_seq,
         cut_off_bytes: recovered.iter().map(|log| log.torn_bytes).sum(),
         ..RecoveryReport::default()
     };
     let inputs_end = recovered[0].end();
     let [inputs, runs, outputs] = recovered.map(OpenLog::activate);
     let (inputs, mut runs, outputs) = (inputs?, runs?, outputs?);
-    let Rebuilt {
-        names,
-        mut cut,
-        unfinished_at,
-        backlog_from,
-        states,
-        mut pending,
-        last_planned_ms,
-        last_ns,
-        decided_ns,
-        ..
-    } = rebuilt;
+    let Rebuilt { known, unfinished_at, backlog_from, last_ns } = rebuilt;
+    let Known { names, mut cut, states, mut pending, last_planned_ms, decided_ns, .. } = known;
 
     let start_ns = match time {
         // Time never goes back in a log, though the machine's may have while the process was down.
@@ -178,20 +187,73 @@ pub fn resume(
         0 => None,
         from => Some((Tail::open_files(place.files("inputs"), Start::Position(from))?, inputs_end)),
     };
-    Ok(Resumed { logs: [inputs, runs, outputs], names, cut, backlog, states, pending, last_ns, report })
+    Ok(Resumed { logs: [inputs, runs, outputs], names, cut, backlog, states, pending, last_ns, checkpoint, report })
 }
 
-fn recover_logs(place: &LogPlace<'_>, log_ids: [u64; 3]) -> Result<([Recovered; 3], Rebuilt), PlaneFault> {
-    let config = place.config;
-    let inputs = recover(place.settings("inputs", config.log.capacity_bytes.unwrap_or(0)), log_ids[0])?;
-    let mut runs = recover(place.settings("runs", 0), log_ids[1])?;
-    let mut outputs = recover(place.settings("outputs", 0), log_ids[2])?;
-    let config_of = |frame: &[u8]| {
-        let config = read_config_frame(frame).ok()?.0;
-        Some((symbols_of(&config), run_kind_of(&config)))
+/// The logs as they were found.
+struct Found {
+    logs: [Recovered; 3],
+    rebuilt: Rebuilt,
+    checkpoint: Option<Vec<u8>>,
+    checkpoint_seq: u64,
+}
+
+/// Recovers the logs from the newest checkpoint that they still have the place of, or from their beginning.
+fn recover_logs(place: &LogPlace<'_>, log_ids: [u64; 3]) -> Result<Found, PlaneFault> {
+    let (store, symbols_max) = (place.checkpoints(), place.config.output.symbols.max as usize);
+    for at in store.places()?.into_iter().rev() {
+        // One that a crash cut short is none; one of a later version is not read.
+        let Some(payload) = store.read(at)? else { continue };
+        let Ok(checkpoint) = Checkpoint::decode(&payload, symbols_max) else { continue };
+        let checkpoint_seq = checkpoint.head.receipts;
+        if let Some([inputs, mut runs, mut outputs]) = recover_behind(place, log_ids, &checkpoint)? {
+            let rebuilt = rebuild(&inputs, &mut runs, &mut outputs, symbols_max, Some(checkpoint))?;
+            return Ok(Found { logs: [inputs, runs, outputs], rebuilt, checkpoint: Some(payload), checkpoint_seq });
+        }
+    }
+    let [inputs, mut runs, mut outputs] = {
+        let found = |log: usize| recover(place.settings(LOGS[log]), log_ids[log]);
+        [found(0)?, found(1)?, found(2)?]
     };
-    let rebuilt = rebuild(&inputs, &mut runs, &mut outputs, config.output.symbols.max as usize, config_of)?;
-    Ok(([inputs, runs, outputs], rebuilt))
+    check_none_is_lost([&inputs, &runs, &outputs])?;
+    refuse_without_beginning(place, [&inputs, &runs, &outputs])?;
+    let rebuilt = rebuild(&inputs, &mut runs, &mut outputs, symbols_max, None)?;
+    Ok(Found { logs: [inputs, runs, outputs], rebuilt, checkpoint: None, checkpoint_seq: 0 })
+}
+
+/// Recovers each log from where `checkpoint` stands; `None` if one of them does not have that place, or has taken another course since.
+fn recover_behind(
+    place: &LogPlace<'_>,
+    log_ids: [u64; 3],
+    checkpoint: &Checkpoint,
+) -> Result<Option<[Recovered; 3]>, LogFault> {
+    let standing = checkpoint.standing();
+    let mut logs = Vec::new();
+    for (log, name) in LOGS.into_iter().enumerate() {
+        let (position, generation) = (standing.positions[log], standing.generations[log]);
+        match recover_from(place.settings(name), log_ids[log], Start::Resume { position, generation }) {
+            Ok(found) if found.log_id() == standing.log_ids[log] && !found.is_new() => logs.push(found),
+            Ok(_) | Err(LogFault::Lagged { .. } | LogFault::Rewound { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(logs.try_into().ok())
+}
+
+/// Refuses to go on from nothing where there was something: without a checkpoint the logs must begin with their first frame.
+fn refuse_without_beginning(place: &LogPlace<'_>, logs: [&Recovered; 3]) -> Result<(), PlaneFault> {
+    let dir = place.config.log.dir.display();
+    for (log, name) in logs.into_iter().zip(LOGS) {
+        if log.oldest() > 0 {
+            return Err(PlaneFault::Lost(format!(
+                "the {name} log in {dir} begins at position {}, because what lay before it was given up, and no checkpoint in \
+                 {dir}/checkpoints can be used to go on from; nothing was changed: put that folder back from a copy, or move {dir} away \
+                 to begin new logs",
+                log.oldest()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Starts the runs that the last tick has and that were not written, from the symbol `from` on.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use cutline_journal::{LogFault, Start, Tail, Watermarks};
+use cutline_journal::{LogFault, Watermarks};
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::counters::Counter;
 use cutline_shm::status::State;
@@ -24,17 +24,17 @@ use super::topology::StageId;
 struct Capacity {
     /// `log.capacity_bytes`.
     bytes: u64,
-    /// From this position on the longest receipt does not fit any more.
-    full_from: u64,
+    /// From so many bytes on the longest receipt does not fit any more.
+    full_from_bytes: u64,
     /// Polls in which the sequencer was held back, and how many there were at the last look.
     blocked: (Counter, u64),
 }
 
 impl Capacity {
     /// Whether receipts have been held back for want of room since the last look.
-    fn is_reached(&mut self, visible: u64) -> bool {
+    fn is_reached(&mut self, kept_bytes: u64) -> bool {
         let before = std::mem::replace(&mut self.blocked.1, self.blocked.0.get());
-        self.blocked.1 > before && visible >= self.full_from
+        self.blocked.1 > before && kept_bytes >= self.full_from_bytes
     }
 }
 
@@ -80,11 +80,10 @@ impl Watch {
         let capacity = match place.config.log.capacity_bytes {
             None => None,
             Some(bytes) => {
-                let begin = Tail::open_files(place.files("inputs"), Start::Oldest)?.position();
                 let frame_max = crate::ingest::draft_max_bytes(to_usize(place.config.ingest.line_max_bytes));
                 Some(Capacity {
                     bytes,
-                    full_from: (begin + bytes).saturating_sub(frame_max as u64),
+                    full_from_bytes: bytes.saturating_sub(frame_max as u64),
                     blocked: (observe::stage(cnc, StageId::Sequence.as_str(), false)?.blocked, 0),
                 })
             }
@@ -110,8 +109,21 @@ impl Watch {
     /// # Errors
     /// The cnc file is full.
     pub fn keeper_report(&self) -> Result<KeeperReport, PlaneFault> {
-        let (cnc, told) = (Arc::clone(&self.cnc), Arc::clone(&self.readiness.keeper));
-        Ok(KeeperReport { failures: cnc.counter(&table::APPEND_FAILURES, "")?, cnc, clock: self.clock.clone(), told })
+        self.report("log", &self.readiness.keeper)
+    }
+
+    /// Where the checkpointer tells its faults.
+    ///
+    /// # Errors
+    /// The cnc file is full.
+    pub fn checkpointer_report(&self) -> Result<KeeperReport, PlaneFault> {
+        self.report("checkpoint", &self.readiness.checkpointer)
+    }
+
+    fn report(&self, what: &'static str, told: &KeeperFault) -> Result<KeeperReport, PlaneFault> {
+        let (cnc, told) = (Arc::clone(&self.cnc), Arc::clone(told));
+        let failures = cnc.counter(&table::APPEND_FAILURES, "")?;
+        Ok(KeeperReport { what, failures, cnc, clock: self.clock.clone(), told })
     }
 
     /// Keeps the clock near real time, and gauges and state current; `say` gets each line that people should read.
@@ -131,9 +143,9 @@ impl Watch {
         }
         let blocked_ns = self.gate.blocked_ns(now_ns);
         self.publish_blocked.set(blocked_ns.unsigned_abs());
-        let visible = self.backlogs[0].visible();
+        let kept_bytes = self.backlogs[0].kept_bytes();
         let at_capacity_bytes =
-            self.capacity.as_mut().and_then(|capacity| capacity.is_reached(visible).then_some(capacity.bytes));
+            self.capacity.as_mut().and_then(|capacity| capacity.is_reached(kept_bytes).then_some(capacity.bytes));
         let logs_ahead_ns = self.found_ns.saturating_sub(now_ns);
         let reason = self.readiness.reason(Observed {
             logs_ahead_ns: if logs_ahead_ns > max_step_ns { logs_ahead_ns } else { 0 },
@@ -189,6 +201,7 @@ impl Watch {
 
 /// The keeper's faults, on their way to the cnc file and to the [`Watch`].
 pub struct KeeperReport {
+    what: &'static str,
     cnc: Arc<CncWriter>,
     clock: Clock,
     failures: Counter,
@@ -198,7 +211,7 @@ pub struct KeeperReport {
 impl KeeperReport {
     /// A fault has appeared, or is gone.
     pub fn tell(&self, fault: Option<&LogFault>) {
-        let text = fault.map(|fault| format!("log: {fault}"));
+        let text = fault.map(|fault| format!("{}: {fault}", self.what));
         if let Some(text) = &text {
             self.failures.add(1);
             self.cnc.record_error(self.clock.now_ns(), text);

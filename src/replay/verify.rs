@@ -6,6 +6,7 @@
 //! lies before it: see [`Window`]. Cold; one thread.
 
 pub(super) mod calls;
+mod checkpoints;
 pub(super) mod decisions;
 mod evidence;
 mod inputs;
@@ -14,7 +15,7 @@ mod rebuild;
 mod replay;
 mod verifier;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cutline_journal::{Descriptor, LogFault};
 
@@ -88,6 +89,10 @@ pub struct Verified {
     pub states_taken: u64,
     /// Runs started and not yet finished, at the end of the runs log.
     pub pending: u64,
+    /// `ingest_seq` behind which the checkpoint stands that the verification began with; what lies before it was not read.
+    pub checkpoint_seq: Option<u64>,
+    /// Checkpoints that were computed anew.
+    pub checkpoints: u64,
     /// Every tick whose cut ends here or before is verified, with the outcomes of its runs; 0 for none.
     pub through_seq: u64,
     /// Bytes read, over all logs.
@@ -115,12 +120,23 @@ pub enum VerifyFault {
         /// Highest `ingest_seq` that a tick has cut.
         last_cut_seq: u64,
     },
+    /// The logs do not begin with their first frame, and no checkpoint says what was before.
+    NoBeginning {
+        /// The data directory.
+        data: PathBuf,
+    },
 }
 
 impl std::fmt::Display for VerifyFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Log(fault) => fault.fmt(f),
+            Self::NoBeginning { data } => write!(
+                f,
+                "{0}: what lay at the beginning of the logs was given up, and no checkpoint in {0}/checkpoints says what it was: put that \
+                 folder back from a copy",
+                data.display()
+            ),
             Self::Different { what, computed, recorded } => {
                 write!(f, "{what} is not what the logs give\n  computed: {computed}\n  recorded: {recorded}")
             }

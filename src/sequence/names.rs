@@ -201,12 +201,15 @@ impl NameTables {
         known.copied().or_else(|| self.event_types.name(u32::from(code)))
     }
 
-    /// Takes over what a NAME frame says.
+    /// Takes over what a NAME frame says. A name that is known keeps its id: who begins with a checkpoint may read frames from before it.
     pub fn define(&mut self, flags: u8, name: &str) {
-        match flags {
-            crate::model::frames::NAME_SYMBOL => self.symbols.add(name),
-            crate::model::frames::NAME_SOURCE => self.sources.add(name),
-            _ => self.event_types.add(name),
+        let names = match flags {
+            crate::model::frames::NAME_SYMBOL => &mut self.symbols,
+            crate::model::frames::NAME_SOURCE => &mut self.sources,
+            _ => &mut self.event_types,
+        };
+        if names.get(name.as_bytes()).is_none() {
+            names.add(name);
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::ingest::FeedSettings;
 use crate::invoke::engine::Engine;
 use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings};
+use crate::plane::checkpointer::Checkpointer;
 use crate::plane::clock::Clock;
 use crate::plane::fault::PlaneFault;
 use crate::plane::stage::Stage;
@@ -32,6 +33,8 @@ pub struct Process {
     pub lanes: Vec<SimLane>,
     /// Its keeper.
     pub keeper: Keeper,
+    /// Its checkpointer, which works whenever the keeper is idle.
+    checkpointer: Checkpointer,
     /// What is tended.
     pub watch: Watch,
     /// Its time.
@@ -79,7 +82,7 @@ impl Process {
     ) -> Result<Self, PlaneFault> {
         let engines = engines(around);
         let around = Surroundings { feeds, time, clock, log_ids, engines: &engines, disk };
-        let Assembly { topology, mut stages, keeper, watch, clock, recovery, owner, .. } =
+        let Assembly { topology, mut stages, keeper, checkpointer, watch, clock, recovery, owner, .. } =
             Assembly::build(config, around)?;
         let mut take = |id: &StageId| -> Option<(StageId, Box<dyn Stage>)> {
             let at = stages.iter().position(|(found, _)| found == id)?;
@@ -89,7 +92,7 @@ impl Process {
             topology.lanes().iter().map(|lane| SimLane::new(lane.stages.iter().filter_map(&mut take).collect()));
         let lanes = lanes.collect();
         let report = watch.keeper_report()?;
-        Ok(Self { lanes, keeper, watch, clock, stopping: false, recovery, report, _owner: owner })
+        Ok(Self { lanes, keeper, checkpointer, watch, clock, stopping: false, recovery, report, _owner: owner })
     }
 
     /// Polls the next stage of a lane.
@@ -107,9 +110,13 @@ impl Process {
         let done = match step {
             KeeperStep::Prepare => self.keeper.prepare(),
             KeeperStep::Flush => self.keeper.flush_step().map(|_| ()),
-            KeeperStep::Zero => self.keeper.zero_ahead(),
+            KeeperStep::Zero => self.keeper.zero_ahead().and_then(|()| self.keeper.retire()),
         };
         self.report.tell(done.as_ref().err());
+        if step == KeeperStep::Zero {
+            // What a disk in trouble refuses is tried again.
+            let _ = self.checkpointer.step();
+        }
         done.is_ok()
     }
 

@@ -1,11 +1,15 @@
 //! `cutline dump`: logs as canonical JSON lines.
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use cutline::model::frames::{NAME, OUTCOME, RunFrame, STARTED, STATE};
 use cutline::model::receipt::RECEIPT;
+use cutline::plane::checkpoint::Checkpoint;
 use cutline::replay::records;
 use cutline::sequence::names::NameTables;
+use cutline_journal::checkpoints::Checkpoints;
+use cutline_journal::disk::os_disk;
 use cutline_journal::{Descriptor, Start, Tail};
 
 use super::{Failure, Outcome, output};
@@ -95,7 +99,7 @@ fn write_line(line: &mut Vec<u8>, out: &mut Out) -> io::Result<()> {
 
 fn inputs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
     let mut tail = Tail::open(&args.data, "inputs", Start::Oldest)?;
-    let mut names = NameTables::new(usize::MAX);
+    let mut names = names_before(&args.data, &tail)?;
     let mut line = Vec::new();
     while let Some(frame) = tail.poll()? {
         match frame.header.kind {
@@ -112,6 +116,22 @@ fn inputs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// The names that were defined before a tail of the inputs log that begins behind its first frame: any checkpoint has them.
+fn names_before(data: &Path, tail: &Tail) -> Result<NameTables, Stop> {
+    let store = Checkpoints::of(data, os_disk());
+    if tail.position() < tail.segment_bytes() {
+        return Ok(NameTables::new(usize::MAX));
+    }
+    for place in store.places()? {
+        if let Some(payload) = store.read(place)?
+            && let Ok(checkpoint) = Checkpoint::decode(&payload, usize::MAX)
+        {
+            return Ok(checkpoint.names);
+        }
+    }
+    Ok(NameTables::new(usize::MAX))
 }
 
 fn decisions(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {

@@ -42,7 +42,7 @@ pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Resu
     let around =
         Surroundings { feeds, time, clock: Clock::start(), log_ids: log_ids(), engines: &engines, disk: os_disk() };
     Pipeline::open(config, around).map_err(|fault| match fault {
-        PlaneFault::Log(cutline_journal::LogFault::Corrupt(_)) => Failure::logs(fault),
+        PlaneFault::Log(cutline_journal::LogFault::Corrupt(_)) | PlaneFault::Lost(_) => Failure::logs(fault),
         PlaneFault::Topology(_) | PlaneFault::Engine(_) | PlaneFault::Log(cutline_journal::LogFault::Settings(_)) => {
             Failure::usage(fault)
         }
@@ -55,8 +55,8 @@ pub fn report_recovery(pipeline: &Pipeline) {
     let found = pipeline.recovery;
     if found.receipts > 0 || found.cut_off_bytes > 0 {
         note(format_args!(
-            "recovered {} receipts, {} runs to finish, {} overdue ticks skipped, {} bytes cut off",
-            found.receipts, found.pending_runs, found.skipped_ticks, found.cut_off_bytes
+            "recovered {} receipts, those behind {} read; {} runs to finish, {} overdue ticks skipped, {} bytes cut off",
+            found.receipts, found.checkpoint_seq, found.pending_runs, found.skipped_ticks, found.cut_off_bytes
         ));
     }
 }

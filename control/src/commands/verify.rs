@@ -77,6 +77,13 @@ fn summary(verified: &Verified, window: Window, started: Instant) -> String {
         verified.bytes,
         started.elapsed().as_secs_f64()
     );
+    if let Some(seq) = verified.checkpoint_seq {
+        text +=
+            &format!("\nbegun with the checkpoint behind ingest_seq {seq}: what lies before it was taken as recorded");
+    }
+    if verified.checkpoints > 0 {
+        text += &format!("\ncheckpoints: {} computed anew", verified.checkpoints);
+    }
     if window != Window::default() {
         text += &format!(
             "\nverified through ingest_seq {}; before the window {} receipts were read for its cuts, and {} states were taken as \

@@ -67,6 +67,16 @@ impl Calls {
         self.states.iter().filter(|state| !state.is_empty()).count() as u64
     }
 
+    /// The states, by symbol id.
+    pub fn state_table(&self) -> &States {
+        &self.states
+    }
+
+    /// Takes all states as recorded.
+    pub fn adopt_all(&mut self, states: States) {
+        self.states = states;
+    }
+
     /// Takes a symbol's state as recorded.
     pub fn adopt(&mut self, symbol_id: u32, state: &[u8]) {
         let state = state.to_vec();

@@ -64,6 +64,12 @@ pub(super) struct Decisions<'a> {
     pub inputs: Inputs,
     window: Window,
     pub engines: &'a EngineFactory,
+    /// The CONFIG frame in force: first planned time that it applies to, Unix ms, and payload.
+    pub config: (i64, Vec<u8>),
+    /// Sequence of the last STARTED frame.
+    pub started: u64,
+    /// Latest time in the runs log, ns.
+    pub decided_ns: i64,
     /// Configurations since the last one before the window.
     pub configs: Vec<ProvenConfig>,
     /// Content of the runs log.
@@ -88,6 +94,9 @@ impl<'a> Decisions<'a> {
             inputs,
             window,
             engines,
+            config: (0, Vec::new()),
+            started: 0,
+            decided_ns: i64::MIN,
             configs: Vec::new(),
             content,
             expected: VecDeque::new(),
@@ -104,11 +113,12 @@ impl<'a> Decisions<'a> {
 
     /// Takes a frame of the runs log in. False if it is a tick behind the window: then nothing more is to be taken in.
     pub fn take(&mut self, frame: &Frame<'_>) -> Result<bool, VerifyFault> {
+        self.decided_ns = self.decided_ns.max(frame.header.ts_ns);
         if frame.header.kind != STARTED {
             self.end_tick()?;
         }
         match frame.header.kind {
-            CONFIG => self.configure(&frame.header, frame.payload)?,
+            CONFIG => self.configure(frame.header.aux, frame.payload)?,
             TICK if !self.begin_tick(frame)? => return Ok(false),
             STARTED => self.run(frame)?,
             _ => {}
@@ -123,14 +133,16 @@ impl<'a> Decisions<'a> {
         Ok(true)
     }
 
-    fn configure(&mut self, header: &Descriptor, payload: &[u8]) -> Result<(), VerifyFault> {
+    /// Takes a configuration in force that applies to planned times from `effective_ms` on.
+    pub fn configure(&mut self, effective_ms: i64, payload: &[u8]) -> Result<(), VerifyFault> {
+        self.config = (effective_ms, payload.to_vec());
         let (config, recorded) = read_config_frame(payload).map_err(VerifyFault::Engine)?;
         let calling = Calling::of(&config, self.engines)?;
         if !self.entered {
             self.configs.clear();
         }
         self.configs.push(ProvenConfig {
-            effective_from_ms: header.aux,
+            effective_from_ms: effective_ms,
             sha256: config_sha256(&config),
             engine: config.engine.kind.as_str(),
             engine_digest_recorded: recorded,
@@ -216,6 +228,7 @@ impl<'a> Decisions<'a> {
             started_seq: started.header.seq,
             inside,
         };
+        self.started = run.started_seq;
         if let Some(tick) = &mut self.tick {
             tick.runs_left = tick.runs_left.saturating_sub(1);
         }
@@ -245,6 +258,15 @@ impl<'a> Decisions<'a> {
         }
         self.inputs.read.cut.close(None);
         Ok(())
+    }
+
+    /// Ends the tick whose last run was just read, so that what is known is what a checkpoint says; false if it is not whole.
+    pub fn end_whole_tick(&mut self) -> Result<bool, VerifyFault> {
+        let whole = self.tick.as_ref().is_some_and(|tick| tick.runs_left == 0);
+        if whole {
+            self.end_tick()?;
+        }
+        Ok(whole)
     }
 
     /// Whether the tick being read has runs that were not started yet.

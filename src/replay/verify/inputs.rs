@@ -22,6 +22,10 @@ pub(super) struct Receipts {
     pub cut: CutState,
     /// Time of the last one, Unix ms.
     pub last_ms: i64,
+    /// Latest time of any frame, Unix ns; `i64::MIN` before the first.
+    pub last_ns: i64,
+    /// Position behind the last one, or where reading began.
+    pub behind: u64,
     /// How many there were, those before the window apart.
     pub inside: u64,
     pub before: u64,
@@ -30,7 +34,9 @@ pub(super) struct Receipts {
 
 impl Inputs {
     pub fn new(tail: Tail, names: NameTables, cut: CutState, content: Option<Content>) -> Self {
-        Self { tail, ahead: None, read: Receipts { names, cut, last_ms: i64::MIN, inside: 0, before: 0, content } }
+        let (last_ns, behind) = (i64::MIN, tail.position());
+        let read = Receipts { names, cut, last_ms: i64::MIN, last_ns, behind, inside: 0, before: 0, content };
+        Self { tail, ahead: None, read }
     }
 
     /// Takes in what is stamped at or before `until_ns`.
@@ -54,11 +60,13 @@ impl Receipts {
     fn accept(&mut self, header: &Descriptor, payload: &[u8], window: &Window) {
         let ms = header.ts_ns.div_euclid(1_000_000);
         let before = window.is_before(header.seq, ms);
+        self.last_ns = self.last_ns.max(header.ts_ns);
         match header.kind {
             NAME => self.names.define(header.flags, str::from_utf8(payload).unwrap_or_default()),
             RECEIPT => {
                 self.cut.receipt(header, &self.names);
                 self.last_ms = ms;
+                self.behind = header.position + u64::from(header.length);
                 *(if before { &mut self.before } else { &mut self.inside }) += 1;
             }
             _ => {}

@@ -17,7 +17,7 @@ pub(super) struct Replay<'a> {
     data: PathBuf,
     pub decisions: Decisions<'a>,
     pub outputs: Outcomes,
-    calls: Calls,
+    pub calls: Calls,
     /// Content of the outputs log.
     pub content: Option<Content>,
     pub recomputed: u64,

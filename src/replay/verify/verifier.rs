@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use cutline_journal::{LogFiles, Lookup, Start, Tail, Watermarks};
+use cutline_journal::{LogFiles, Lookup, Tail, Watermarks};
 
+use super::checkpoints::{Begin, Compared};
 use super::decisions::Decisions;
 use super::evidence::{Content, Proof, Times};
 use super::inputs::Inputs;
@@ -31,6 +32,9 @@ pub struct Verifier<'a> {
     runs: Tail,
     window: Window,
     replay: Replay<'a>,
+    checkpoints: Compared,
+    /// Where the checkpoint stands that it began with.
+    checkpoint_seq: Option<u64>,
     ended: bool,
 }
 
@@ -41,15 +45,30 @@ impl<'a> Verifier<'a> {
     /// [`VerifyFault::Log`].
     pub fn open(data: &Path, engines: &'a EngineFactory, window: Window, evidence: bool) -> Result<Self, VerifyFault> {
         let content = |times| evidence.then(|| Content::new(times));
-        let runs = Tail::open(data, "runs", Start::Oldest)?;
-        let inputs = Tail::open(data, "inputs", Start::Oldest)?;
-        let outputs = Tail::open(data, "outputs", Start::Oldest)?;
+        let mut begin = Begin::find(data, &window)?;
+        let [inputs, runs, outputs] = begin.tails;
         let snapshots = Lookup::new(LogFiles::find(data, "inputs"), inputs.segment_bytes());
-        let (names, cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
+        let (mut names, mut cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
+        let head = begin.checkpoint.as_ref().map(|checkpoint| checkpoint.head);
+        if let Some(checkpoint) = &mut begin.checkpoint {
+            std::mem::swap(&mut names, &mut checkpoint.names);
+            std::mem::swap(&mut cut, &mut checkpoint.cut);
+        }
         let inputs = Inputs::new(inputs, names, cut, content(Times::Kept));
-        let decisions = Decisions::new(inputs, window, engines, content(Times::Kept));
-        let replay = Replay::new(data, decisions, Outcomes::new(outputs), snapshots, content(Times::LeftOut));
-        Ok(Self { data: data.to_owned(), runs, window, replay, ended: false })
+        let mut decisions = Decisions::new(inputs, window, engines, content(Times::Kept));
+        if let (Some(head), Some(checkpoint)) = (head, &begin.checkpoint) {
+            (decisions.started, decisions.decided_ns) = (head.started, head.decided_ns);
+            decisions.inputs.read.last_ns = head.last_ns;
+            decisions.inputs.read.last_ms = head.last_ns.div_euclid(1_000_000);
+            decisions.configure(head.effective_ms, &checkpoint.config)?;
+        }
+        let mut replay = Replay::new(data, decisions, Outcomes::new(outputs), snapshots, content(Times::LeftOut));
+        if let Some(checkpoint) = begin.checkpoint {
+            replay.calls.adopt_all(checkpoint.states);
+        }
+        let checkpoints = Compared::behind(data, runs.position())?;
+        let checkpoint_seq = head.map(|head| head.receipts);
+        Ok(Self { data: data.to_owned(), runs, window, replay, checkpoints, checkpoint_seq, ended: false })
     }
 
     /// Goes on by at most `frames` frames of the runs log, and by the outcomes that are there.
@@ -65,6 +84,9 @@ impl<'a> Verifier<'a> {
             let Some(frame) = self.runs.poll()? else { break };
             self.ended = !self.replay.take(&frame)?;
             did = true;
+            if !self.ended {
+                self.checkpoints.compare(&self.runs, &mut self.replay)?;
+            }
         }
         if !did && !self.ended {
             return self.at_end();
@@ -148,6 +170,8 @@ impl<'a> Verifier<'a> {
             states_taken: replay.states_taken.unwrap_or(0),
             pending: replay.pending(),
             through_seq: replay.through_seq,
+            checkpoint_seq: self.checkpoint_seq,
+            checkpoints: self.checkpoints.compared,
             bytes: tails.iter().map(|tail| tail.position()).sum(),
         }
     }

@@ -1,0 +1,176 @@
+//! A checkpoint's payload: written from what the logs say behind a tick, and read back. Pure; the same logs give the same bytes.
+//!
+//! Used by recovery, by the checkpointer and by replay, which computes it anew.
+
+use crate::cut::state::{CutState, KeptCut, Tick};
+use crate::invoke::stage::States;
+use crate::model::checkpoint::{CheckpointHead, CountRecord, CutRecord, StateRecord};
+use crate::sequence::names::{NameTables, Names};
+
+/// Bytes of [`CheckpointHead`].
+pub const HEAD_BYTES: usize = size_of::<CheckpointHead>();
+
+/// Which logs, and how far: what a checkpoint names besides what they say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Identities of inputs, runs and outputs.
+    pub log_ids: [u64; 3],
+    /// Their generations.
+    pub generations: [u64; 3],
+    /// Places in them.
+    pub positions: [u64; 3],
+}
+
+/// What the logs say there.
+pub struct Said<'a> {
+    /// All names of the inputs log.
+    pub names: &'a NameTables,
+    /// The cuts, behind a tick.
+    pub cut: &'a CutState,
+    /// Hysteresis states by symbol id.
+    pub states: &'a States,
+    /// The CONFIG frame in force: first planned time that it applies to, Unix ms, and payload.
+    pub config: (i64, &'a [u8]),
+    /// Sequence of the last STARTED frame.
+    pub started: u64,
+    /// Latest time in the inputs log, ns.
+    pub last_ns: i64,
+    /// Latest time in the runs log, ns.
+    pub decided_ns: i64,
+}
+
+/// The payload of a checkpoint; `None` before the first tick.
+#[must_use]
+pub fn encode(standing: &Standing, said: &Said<'_>) -> Option<Vec<u8>> {
+    let tick = said.cut.last_tick()?;
+    let Standing { log_ids, generations, positions } = *standing;
+    let states = || (0..).zip(said.states).filter(|(_, state)| !state.is_empty());
+    let tables = [&said.names.symbols, &said.names.sources, &said.names.event_types];
+    let head = CheckpointHead {
+        log_ids,
+        generations,
+        positions,
+        receipts: said.cut.last_seq(),
+        started: said.started,
+        planned_ts_ms: tick.planned_ts_ms,
+        engine_timestamp_ms: tick.engine_timestamp_ms,
+        last_ns: said.last_ns,
+        effective_ms: said.config.0,
+        config_len: count(said.config.1.len()),
+        symbols: count(tables[0].iter().count()),
+        sources: count(tables[1].iter().count()),
+        event_types: count(tables[2].iter().count()),
+        cuts: count(said.cut.kept().len()),
+        states: count(states().count()),
+        decided_ns: said.decided_ns,
+        reserved: [0; 8],
+    };
+    let mut out = Vec::new();
+    push(&mut out, &head);
+    out.extend_from_slice(said.config.1);
+    for (_, name) in tables.into_iter().flat_map(Names::iter) {
+        out.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+    }
+    for KeptCut { symbol, next_start, counts } in said.cut.kept() {
+        push(&mut out, &CutRecord { next_start, symbol, counts: count(counts.len()) });
+        for (event_type, count) in counts {
+            push(&mut out, &CountRecord { event_type, reserved: 0, count });
+        }
+    }
+    for (symbol, state) in states() {
+        push(&mut out, &StateRecord { symbol, state_len: count(state.len()) });
+        out.extend_from_slice(state);
+    }
+    Some(out)
+}
+
+fn push(out: &mut Vec<u8>, record: &impl bytemuck::NoUninit) {
+    out.extend_from_slice(bytemuck::bytes_of(record));
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// A checkpoint read back.
+pub struct Checkpoint {
+    /// Where it stands.
+    pub head: CheckpointHead,
+    /// Payload of the CONFIG frame in force.
+    pub config: Vec<u8>,
+    /// All names.
+    pub names: NameTables,
+    /// Cuts behind the tick; which symbols are in the set the configuration says.
+    pub cut: CutState,
+    /// Hysteresis states by symbol id.
+    pub states: States,
+}
+
+impl Checkpoint {
+    /// Reads a payload; `symbols_max` is the configured limit of symbols.
+    ///
+    /// # Errors
+    /// What does not fit, as text, for payloads that Cutline did not write.
+    pub fn decode(payload: &[u8], symbols_max: usize) -> Result<Self, &'static str> {
+        let mut rest = Rest(payload);
+        let head: CheckpointHead = rest.record()?;
+        let config = rest.take(head.config_len as usize)?.to_vec();
+        let mut names = NameTables::new(symbols_max);
+        let tables = [&mut names.symbols, &mut names.sources, &mut names.event_types];
+        for (table, number) in tables.into_iter().zip([head.symbols, head.sources, head.event_types]) {
+            for _ in 0..number {
+                let len = u16::from_le_bytes(*rest.take(2)?.first_chunk().ok_or(SHORT)?);
+                let name = str::from_utf8(rest.take(usize::from(len))?).map_err(|_| "a name is not UTF-8")?;
+                table.add(name);
+            }
+        }
+        let last = Tick { planned_ts_ms: head.planned_ts_ms, engine_timestamp_ms: head.engine_timestamp_ms };
+        let mut cut = CutState::restored(head.receipts, last);
+        for _ in 0..head.cuts {
+            let CutRecord { next_start, symbol, counts } = rest.record()?;
+            let counts = (0..counts).map(|_| rest.record().map(|kept: CountRecord| (kept.event_type, kept.count)));
+            let kept = KeptCut { symbol, next_start, counts: counts.collect::<Result<_, _>>()? };
+            cut.restore_symbol(&kept, names.symbols.name(symbol).ok_or("a cut of a symbol without a name")?);
+        }
+        let mut states = States::new();
+        for _ in 0..head.states {
+            let StateRecord { symbol, state_len } = rest.record()?;
+            if names.symbols.name(symbol).is_none() {
+                return Err("a state of a symbol without a name");
+            }
+            if states.len() <= symbol as usize {
+                states.resize_with(symbol as usize + 1, Vec::new);
+            }
+            states[symbol as usize] = rest.take(state_len as usize)?.to_vec();
+        }
+        if !rest.0.is_empty() || head.reserved != [0; 8] {
+            return Err("a checkpoint of a later version of this format");
+        }
+        Ok(Self { head, config, names, cut, states })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let CheckpointHead { log_ids, generations, positions, .. } = self.head;
+        Standing { log_ids, generations, positions }
+    }
+}
+
+const SHORT: &str = "the checkpoint is shorter than it says";
+
+/// What of a payload is still to be read.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn record<T: bytemuck::AnyBitPattern>(&mut self) -> Result<T, &'static str> {
+        Ok(bytemuck::pod_read_unaligned(self.take(size_of::<T>())?))
+    }
+}
