@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cutline::sim::plan::{Lanes, Troubles};
+use cutline::sim::changes::Changes;
+use cutline::sim::plan::{Topologies, Troubles};
 
 use crate::generate::{EVENTS_PER_SECOND_MAX, INTERVAL_MAX_MS, INTERVAL_MIN_MS, START_MAX_MS, SYMBOLS_MAX};
 
@@ -380,9 +381,10 @@ pub struct Sim {
     /// So many seeds, from the first on.
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
     pub seeds: u64,
-    /// Number of lanes: 1, 2 or 5. Without it every start draws one.
-    #[arg(long, value_name = "LANES", value_parser = crate::commands::sim::parse_lanes)]
-    pub topology: Option<Lanes>,
+    /// Number of lanes: 1, 2 or 5, or "each": every seed under each of them, where captures must give the same outputs. Without it
+    /// every start draws one.
+    #[arg(long, value_name = "LANES", value_parser = crate::commands::sim::parse_topologies)]
+    pub topology: Option<Topologies>,
     /// Begin no further seed after so many seconds.
     #[arg(long, value_name = "S")]
     pub seconds: Option<u64>,
@@ -392,6 +394,12 @@ pub struct Sim {
     /// Show the last steps before a failure.
     #[arg(long)]
     pub trace: bool,
+    /// Make a failure smaller as long as it stays one: fewer steps, less trouble, a shorter feed, fewer symbols.
+    #[arg(long)]
+    pub shrink: bool,
+    /// What is smaller than the seed has it, as --shrink says it.
+    #[arg(long, value_name = "CHANGES", value_parser = Changes::parse)]
+    pub changed: Option<Changes>,
     /// Go on after a failure.
     #[arg(long)]
     pub keep_going: bool,

@@ -14,6 +14,7 @@ use cutline::sequence::stage::TimeSource;
 use cutline::sim::engine::Around;
 use cutline::sim::process::engines;
 use cutline_journal::disk::os_disk;
+use cutline_shm::cnc::CncWriter;
 
 use crate::pipeline_place::{BEGIN_MS, Folder};
 
@@ -106,6 +107,7 @@ fn check_start(mut config: Config) {
             clock: Clock::given(GivenTime::new(BEGIN_MS * 1_000_000)),
             log_ids: [1, 2, 3],
             engines: &engines(Around::default()),
+            cnc: &CncWriter::in_process,
             disk: os_disk(),
         };
         let assembly =

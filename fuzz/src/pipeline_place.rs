@@ -76,7 +76,7 @@ pub(crate) fn rules(plan: &Plan) -> Rules {
 
 /// Starts a pipeline that reads `capture`, in the folder as it is.
 pub(crate) fn start(folder: &Folder, plan: &Plan, lanes: Lanes, capture: &[u8]) -> Result<Process, String> {
-    let config = plan.config(folder.path(), lanes).expect("a plan has a sound configuration");
+    let config = plan.config(folder.path(), lanes, true).expect("a plan has a sound configuration");
     let feed = FeedSettings {
         name: "feed".to_owned(),
         source: FeedAddress::Reader(Box::new(Cursor::new(capture.to_vec()))),

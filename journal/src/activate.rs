@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
-use cutline_shm::region::Region;
+use cutline_shm::region::{Region, RegionFault};
 
 use crate::appender::Appender;
 use crate::fault::{Corruption, LogFault};
@@ -169,9 +169,9 @@ impl Recovered {
     fn take_over_head(&self) -> Result<Option<Head>, LogFault> {
         let path = self.files.head().unwrap_or_default();
         if self.memory_goes_on() {
-            return Head::open_write(&path);
+            return Head::open_write(self.files.disk(), &path);
         }
-        if let Ok(Some(stale)) = Head::open_write(&path) {
+        if let Ok(Some(stale)) = Head::open_write(self.files.disk(), &path) {
             stale.close();
         }
         self.files.disk().forget_region(&path)?;
@@ -182,13 +182,17 @@ impl Recovered {
     fn current_segment(&self, begin: Begin) -> Result<LiveSegment, LogFault> {
         let size = to_usize(self.settings.segment_bytes);
         let path = self.files.live_segment(begin.base).unwrap_or_default();
-        let reuse = self.memory_goes_on() && path.exists();
+        let disk = self.files.disk();
         let first = self.first_bytes(begin)?;
-        if !reuse {
-            self.files.disk().forget_region(&path)?;
-        }
-        let region =
-            if reuse { Region::open_write(&path, size)? } else { self.files.disk().create_region(&path, size)? };
+        let old = if self.memory_goes_on() { unless_missing(disk.open_region(&path, size, true))? } else { None };
+        let reuse = old.is_some();
+        let region = match old {
+            Some(region) => region,
+            None => {
+                disk.forget_region(&path)?;
+                disk.create_region(&path, size)?
+            }
+        };
         region.populate_write()?;
         let segment = LiveSegment { base: begin.base, region: Arc::new(region) };
         if reuse {
@@ -221,5 +225,12 @@ impl Recovered {
         };
         self.files.disk().forget_region(&path)?;
         Head::create(self.files.disk(), &path, identity, self.oldest, mark.position)
+    }
+}
+
+fn unless_missing(opened: Result<Region, RegionFault>) -> Result<Option<Region>, RegionFault> {
+    match opened {
+        Err(fault) if fault.is_not_found() => Ok(None),
+        opened => opened.map(Some),
     }
 }

@@ -155,7 +155,7 @@ impl Tail {
 /// the generation that the mark on disk names.
 pub(crate) fn head_that_counts(files: &LogFiles) -> Result<Option<Head>, LogFault> {
     let Some(path) = files.head() else { return Ok(None) };
-    let Some(head) = Head::open(&path)? else { return Ok(None) };
+    let Some(head) = Head::open(files.disk(), &path)? else { return Ok(None) };
     let mark = read_marks(files)?.newest;
     let ours = mark.is_some_and(|mark| mark.log_id == head.log_id() && mark.generation == head.generation());
     Ok(ours.then_some(head))

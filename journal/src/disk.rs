@@ -54,6 +54,21 @@ pub trait Disk: Debug + Send + Sync {
         Region::create_new(path, len_bytes)
     }
 
+    /// Maps a file in memory that has at least `expect_len` bytes.
+    fn open_region(&self, path: &Path, expect_len: usize, writable: bool) -> Result<Region, RegionFault> {
+        if writable { Region::open_write(path, expect_len) } else { Region::open_read(path, expect_len) }
+    }
+
+    /// Names of files in memory in a folder, in no order.
+    fn list_regions(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        OsDisk.list(dir)
+    }
+
+    /// Reads the first bytes of a file in memory.
+    fn read_region(&self, path: &Path, into: &mut [u8]) -> io::Result<()> {
+        OsDisk.open(path, Access::Read)?.read_exact_at(into, 0)
+    }
+
     /// Removes the name of a file in memory.
     fn remove_region(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)

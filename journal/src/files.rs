@@ -8,12 +8,13 @@
 //! inputs/mark
 //! ```
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, OsDisk, os_disk};
+use crate::disk::{Disk, os_disk};
 use crate::fault::LogFault;
 use crate::layout::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
@@ -56,7 +57,7 @@ impl LogFiles {
         self
     }
 
-    /// What the disk files are reached through. Memory copies are the machine's in any case.
+    /// What the disk files are reached through, and memory copies are mapped by.
     #[must_use]
     pub fn disk(&self) -> &dyn Disk {
         &*self.through
@@ -132,10 +133,12 @@ impl LogFiles {
 
     /// What lies where the header of the segment at `base` is, in memory and then on disk.
     fn starts(&self, base: u64) -> impl Iterator<Item = Result<Start, LogFault>> {
-        let live = self.live_segment(base).map(|path| (&OsDisk as &dyn Disk, path));
-        live.into_iter().chain([(self.disk(), self.disk_segment(base))]).filter_map(|(disk, path)| {
+        let live = self.live_segment(base).map(|path| (true, path));
+        live.into_iter().chain([(false, self.disk_segment(base))]).filter_map(|(is_live, path)| {
             let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-            match disk.read_start(&path, &mut bytes) {
+            let disk = self.disk();
+            let read = if is_live { disk.read_region(&path, &mut bytes) } else { disk.read_start(&path, &mut bytes) };
+            match read {
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => None,
                 read => Some(read.map(|()| bytes).map_err(LogFault::io("read", &path))),
             }
@@ -170,7 +173,7 @@ impl LogFiles {
     /// # Errors
     /// [`LogFault::Absent`] without the folder, [`LogFault::Io`] if it cannot be read.
     pub fn disk_bases(&self) -> Result<Vec<u64>, LogFault> {
-        bases(self.disk(), &self.disk)
+        bases(self.disk().list(&self.disk), &self.disk)
     }
 
     /// Base positions of all segments, on disk and in memory, ascending.
@@ -192,7 +195,7 @@ impl LogFiles {
     pub fn live_bases(&self) -> Result<Vec<u64>, LogFault> {
         match &self.live {
             None => Ok(Vec::new()),
-            Some(live) => match bases(&OsDisk, live) {
+            Some(live) => match bases(self.disk().list_regions(live), live) {
                 Err(LogFault::Absent(_)) => Ok(Vec::new()),
                 other => other,
             },
@@ -204,8 +207,8 @@ fn segment_name(base: u64) -> String {
     format!("{base:020}.seg")
 }
 
-fn bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, LogFault> {
-    let names = match disk.list(dir) {
+fn bases(names: io::Result<Vec<OsString>>, dir: &Path) -> Result<Vec<u64>, LogFault> {
+    let names = match names {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LogFault::Absent(dir.to_owned())),
         other => other.map_err(LogFault::io("list", dir))?,
     };

@@ -69,13 +69,13 @@ impl Head {
 
     /// Maps the head at `path`. `None` if there is none, it is not finished, it is closed, or it is of another boot: then
     /// nothing in memory counts.
-    pub fn open(path: &Path) -> Result<Option<Self>, LogFault> {
-        Self::checked(Region::open_read(path, HEAD_BYTES))
+    pub fn open(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, LogFault> {
+        Self::checked(disk.open_region(path, HEAD_BYTES, false))
     }
 
     /// As [`Head::open`], to go on writing.
-    pub fn open_write(path: &Path) -> Result<Option<Self>, LogFault> {
-        Self::checked(Region::open_write(path, HEAD_BYTES))
+    pub fn open_write(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, LogFault> {
+        Self::checked(disk.open_region(path, HEAD_BYTES, true))
     }
 
     fn checked(opened: Result<Region, cutline_shm::region::RegionFault>) -> Result<Option<Self>, LogFault> {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use cutline_shm::region::Region;
-
 use crate::fault::LogFault;
 use crate::files::LogFiles;
 use crate::head::Head;
@@ -46,7 +44,7 @@ impl Source {
     /// The memory copy of the segment at `base`; `None` if there is none. Whether it counts is for the caller to know.
     pub fn load_live(files: &LogFiles, base: u64) -> Result<Option<LiveSegment>, LogFault> {
         let Some(path) = files.live_segment(base) else { return Ok(None) };
-        match Region::open_read(&path, SEGMENT_HEADER_BYTES as usize) {
+        match files.disk().open_region(&path, SEGMENT_HEADER_BYTES as usize, false) {
             Ok(region) => {
                 // Once here, and not a page fault every few hundred frames.
                 region.populate_read();

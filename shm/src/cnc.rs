@@ -107,30 +107,12 @@ impl CncWriter {
     /// # Errors
     /// The file cannot be made (see [`Region::create`]) or renamed, or the boot id cannot be read.
     pub fn create(path: &Path, now_ns: i64) -> Result<Self, CncFault> {
-        let boot_id = boot_id().map_err(CncFault::Boot)?;
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".new");
         let unfinished = PathBuf::from(unfinished);
         let region = Region::create(&unfinished, CNC_BYTES).map_err(CncFault::Region)?;
-        let identity = Identity {
-            magic: CNC_MAGIC,
-            version: CNC_VERSION,
-            header_bytes: HEADER_BYTES as u32,
-            file_bytes: CNC_BYTES as u64,
-            pid: std::process::id(),
-            reserved_0: 0,
-            boot_id,
-            start_ns: now_ns,
-            lane_max: LANE_MAX as u32,
-            counter_max: COUNTER_MAX as u32,
-            histogram_max: HISTOGRAM_MAX as u32,
-            error_max: ERROR_MAX as u32,
-            reserved_1: [0; 56],
-        };
-        region.store_record(0, &identity);
-        region.atomic_u64(HEADER_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
-        status::store(&region, HEADER_STATUS_AT, State::Starting, "", now_ns);
-        let done = region.populate_write().map_err(CncFault::Region).and_then(|()| {
+        let begun = begin(&region, now_ns);
+        let done = begun.and_then(|()| region.populate_write().map_err(CncFault::Region)).and_then(|()| {
             rustix::fs::rename(&unfinished, path)
                 .map_err(|errno| CncFault::Rename { path: path.to_path_buf(), errno: errno.raw_os_error() })
         });
@@ -139,6 +121,16 @@ impl CncWriter {
             let _ = rustix::fs::unlink(&unfinished);
         })?;
         Ok(Self { region: Arc::new(region), path: path.to_path_buf(), tables: Mutex::default() })
+    }
+
+    /// The same in memory of this process alone, which nobody else reads: for simulations.
+    ///
+    /// # Errors
+    /// No memory, or the boot id cannot be read.
+    pub fn in_process(name: &Path, now_ns: i64) -> Result<Self, CncFault> {
+        let region = Region::in_process(name, CNC_BYTES).map_err(CncFault::Region)?;
+        begin(&region, now_ns)?;
+        Ok(Self { region: Arc::new(region), path: name.to_path_buf(), tables: Mutex::default() })
     }
 
     /// The file.
@@ -258,6 +250,29 @@ struct Place {
 const COUNTERS: Place = Place { what: "counters", max: COUNTER_MAX, refused_at: COUNTERS_REFUSED_AT, meta_at };
 const HISTOGRAMS: Place =
     Place { what: "histograms", max: HISTOGRAM_MAX, refused_at: HISTOGRAMS_REFUSED_AT, meta_at: histogram_at };
+
+/// Writes the header: the process is starting at `now_ns`.
+fn begin(region: &Region, now_ns: i64) -> Result<(), CncFault> {
+    let identity = Identity {
+        magic: CNC_MAGIC,
+        version: CNC_VERSION,
+        header_bytes: HEADER_BYTES as u32,
+        file_bytes: CNC_BYTES as u64,
+        pid: std::process::id(),
+        reserved_0: 0,
+        boot_id: boot_id().map_err(CncFault::Boot)?,
+        start_ns: now_ns,
+        lane_max: LANE_MAX as u32,
+        counter_max: COUNTER_MAX as u32,
+        histogram_max: HISTOGRAM_MAX as u32,
+        error_max: ERROR_MAX as u32,
+        reserved_1: [0; 56],
+    };
+    region.store_record(0, &identity);
+    region.atomic_u64(HEADER_BEAT_AT).store(now_ns.cast_unsigned(), Ordering::Relaxed);
+    status::store(region, HEADER_STATUS_AT, State::Starting, "", now_ns);
+    Ok(())
+}
 
 fn full_name(def: &CounterDef, label: &str) -> String {
     format!("{}{{{label}}}", def.name)

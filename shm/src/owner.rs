@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -115,12 +116,18 @@ fn read_pid(file: &OwnedFd) -> Option<u32> {
 /// # Errors
 /// If the kernel does not show it (no `/proc`).
 pub fn boot_id() -> Result<[u8; 16], OwnerFault> {
+    // No process outlives its boot.
+    static KNOWN: OnceLock<[u8; 16]> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
     let text = std::fs::read_to_string(BOOT_ID_FILE).map_err(|error| OwnerFault::Errno {
         path: PathBuf::from(BOOT_ID_FILE),
         tried: "read the boot id",
         errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
     })?;
-    parse_boot_id(text.trim()).ok_or(OwnerFault::BootId { found: text })
+    let id = parse_boot_id(text.trim()).ok_or(OwnerFault::BootId { found: text })?;
+    Ok(*KNOWN.get_or_init(|| id))
 }
 
 /// 32 hexadecimal digits with dashes anywhere between them.

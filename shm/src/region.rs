@@ -10,6 +10,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
@@ -33,12 +34,23 @@ pub struct Region {
     len: usize,
     writable: bool,
     path: PathBuf,
+    backing: Backing,
     #[cfg(loom)]
     model: crate::model::Model,
 }
 
+/// What lies behind a region.
+enum Backing {
+    /// A file.
+    File,
+    /// Memory that no other process can reach: of a simulation.
+    Process,
+    /// The memory of this region, which lives as long.
+    Lent { _by: Arc<Region> },
+}
+
 // SAFETY: the mapping belongs to the process, not to a thread; it is unmapped exactly once, in `drop`, by whichever
-// thread drops the only `Region` value that names it.
+// thread drops the only `Region` value that owns it. Regions that were lent it keep that one.
 unsafe impl Send for Region {}
 // SAFETY: every safe method reads or writes the mapping through atomics; the ways to plain memory (`as_ptr`, `bytes`,
 // `slice`) are a raw pointer and `unsafe fn`s, whose callers answer for races.
@@ -144,9 +156,50 @@ impl Region {
             len,
             writable,
             path: path.to_path_buf(),
+            backing: Backing::File,
             #[cfg(loom)]
             model: crate::model::Model::default(),
         })
+    }
+
+    /// Zero-filled memory of this process alone, called `name`, which no file has. For simulations, where one process is all of them;
+    /// they share it by [`Region::lend`]. Pages that nobody touches cost nothing.
+    ///
+    /// # Errors
+    /// No memory, or zero bytes.
+    pub fn in_process(name: &Path, len_bytes: usize) -> Result<Self, RegionFault> {
+        if len_bytes == 0 {
+            return Err(RegionFault::new(name, RegionStep::Create, RegionCause::Empty));
+        }
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as in `map`; there is no descriptor.
+        let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), len_bytes, prot, MapFlags::PRIVATE) }
+            .map_err(|errno| RegionFault::errno(name, RegionStep::Map, errno))?;
+        let base =
+            NonNull::new(base.cast::<u8>()).ok_or_else(|| RegionFault::errno(name, RegionStep::Map, Errno::NOMEM))?;
+        Ok(Self {
+            base,
+            len: len_bytes,
+            writable: true,
+            path: name.to_path_buf(),
+            backing: Backing::Process,
+            #[cfg(loom)]
+            model: crate::model::Model::default(),
+        })
+    }
+
+    /// Another region over the same memory, as mapping the same file once more would give.
+    #[must_use]
+    pub fn lend(this: &Arc<Self>, writable: bool) -> Self {
+        Self {
+            base: this.base,
+            len: this.len,
+            writable: writable && this.writable,
+            path: this.path.clone(),
+            backing: Backing::Lent { _by: Arc::clone(this) },
+            #[cfg(loom)]
+            model: crate::model::Model::default(),
+        }
     }
 
     /// Touches every page for writing now, so that no page fault happens on a lane later. Changes no byte; may run
@@ -157,6 +210,9 @@ impl Region {
     pub fn populate_write(&self) -> Result<(), RegionFault> {
         if !self.writable {
             return Err(RegionFault::new(&self.path, RegionStep::Populate, RegionCause::ReadOnly));
+        }
+        if !matches!(self.backing, Backing::File) {
+            return Ok(());
         }
         let advised = retry_on_intr(|| {
             // SAFETY: the range is exactly this live mapping; POPULATE_WRITE faults pages in and changes no content.
@@ -176,6 +232,9 @@ impl Region {
     /// Maps every page for reading now, so that a reader takes no page faults later. A hint: where the system cannot, pages
     /// come when they are read.
     pub fn populate_read(&self) {
+        if !matches!(self.backing, Backing::File) {
+            return;
+        }
         // SAFETY: the range is exactly this live mapping; POPULATE_READ faults pages in and changes no content.
         let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, Advice::LinuxPopulateRead) };
     }
@@ -372,6 +431,9 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        if matches!(self.backing, Backing::Lent { .. }) {
+            return;
+        }
         // SAFETY: base and len are exactly what `mmap` returned, unmapped only here; every reference into the mapping
         // borrows `self` and is gone. An error could only mean that the range is not ours: nothing to be done then.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
@@ -400,6 +462,23 @@ fn allocate(file: &OwnedFd, path: &Path, len_bytes: u64) -> Result<(), RegionFau
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_of_the_process_is_zero_shared_by_lending_and_there_as_long_as_anybody_has_it() {
+        let region = Arc::new(Region::in_process(Path::new("a name"), 10_000).expect("memory"));
+        let (reader, writer) = (Region::lend(&region, false), Region::lend(&region, true));
+        assert_eq!((reader.is_writable(), writer.is_writable(), reader.len()), (false, true, 10_000));
+        assert!(!Region::lend(&Arc::new(reader), true).is_writable(), "what was lent to be read");
+        let reader = Region::lend(&region, false);
+        drop(region);
+        assert_eq!(reader.atomic_u64(9_992).load(Ordering::Relaxed), 0);
+        writer.store_bytes(4_096, b"of both.");
+        let mut seen = [0; 8];
+        reader.load_bytes(4_096, &mut seen);
+        assert_eq!(&seen, b"of both.");
+        writer.populate_write().expect("nothing to do");
+        assert!(Region::in_process(Path::new("a name"), 0).is_err());
+    }
 
     /// The way of kernels before 5.14, which the advice hides on the machine that runs the tests.
     #[test]

@@ -18,6 +18,7 @@ mod reader;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crate::plane::topology::{Depth, LaneSpec, LinkSpec, StageId, Topology, TopologyFault};
 
@@ -349,8 +350,15 @@ impl Engine {
     }
 }
 
+/// Parsed once: a CONFIG frame is read with it, and a log has one of each start.
 fn default_layer(problems: &mut Vec<Problem>) -> Node {
-    document::parse(0, DEFAULT_FILE, DEFAULT_TOML, problems)
+    static PARSED: OnceLock<(Node, Vec<Problem>)> = OnceLock::new();
+    let (node, found) = PARSED.get_or_init(|| {
+        let mut found = Vec::new();
+        (document::parse(0, DEFAULT_FILE, DEFAULT_TOML, &mut found), found)
+    });
+    problems.extend(found.iter().cloned());
+    node.clone()
 }
 
 fn read_text(layer: usize, file: &std::path::Path) -> Result<String, Problem> {

@@ -5,13 +5,14 @@
 //! in here starts a thread or reads a clock but the one it is given. Everything that could fail fails in [`Assembly::build`], before the
 //! first receipt is taken.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cutline_journal::disk::Disk;
 use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_ring::{bytes, spsc};
-use cutline_shm::cnc::CncWriter;
+use cutline_shm::cnc::{CncFault, CncWriter};
 use cutline_shm::owner::Owner;
 use cutline_shm::status::State;
 
@@ -41,6 +42,9 @@ use crate::sequence::stage::{SequenceStage, TimeSource};
 /// Makes the engine that a configuration names.
 pub type EngineFactory = dyn Fn(&crate::config::Engine) -> Result<Box<dyn Engine>, String>;
 
+/// Makes the cnc file with this name, at this time (ns).
+pub type CncFactory = dyn Fn(&Path, i64) -> Result<CncWriter, CncFault>;
+
 /// Name of the cnc file in the live directory.
 pub const CNC_FILE: &str = "cnc";
 
@@ -56,6 +60,8 @@ pub struct Surroundings<'a> {
     pub log_ids: [u64; 3],
     /// Makes the engine.
     pub engines: &'a EngineFactory,
+    /// Makes the cnc file: [`CncWriter::create`], or one that nobody else reads.
+    pub cnc: &'a CncFactory,
     /// Where log files lie: [`cutline_journal::disk::os_disk`], or a simulated one.
     pub disk: Arc<dyn Disk>,
 }
@@ -93,7 +99,7 @@ impl Assembly {
         let topology = config.topology().map_err(PlaneFault::Topology)?;
         let owner = places::take(&config.log)?;
         let now_ns = around.clock.now_ns();
-        let cnc = Arc::new(CncWriter::create(&config.log.live_dir.join(CNC_FILE), now_ns)?);
+        let cnc = Arc::new((around.cnc)(&config.log.live_dir.join(CNC_FILE), now_ns)?);
         let tell = Arc::clone(&cnc);
         let built = Self::on(config, around, topology, owner, cnc);
         built.inspect_err(|fault| tell.set_state(State::Failed, &format!("did not start: {fault}"), now_ns))

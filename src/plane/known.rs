@@ -93,7 +93,12 @@ impl Known {
     }
 
     fn configure(&mut self, effective_ms: i64, payload: &[u8]) {
-        self.config = (effective_ms, payload.to_vec());
+        self.config.0 = effective_ms;
+        // One that says nothing new, as after most restarts, is not read again.
+        if self.config.1 == payload {
+            return;
+        }
+        self.config.1 = payload.to_vec();
         if let Ok((config, _)) = read_config_frame(payload) {
             self.cut.set_symbols(symbols_of(&config));
             self.kind = Some(run_kind_of(&config));

@@ -1,6 +1,8 @@
 //! The liveness phase of a simulated world, and the last look at everything: faults stop, whatever waits drains within a bound, the
 //! logs are closed, and what they hold follows from what was received.
 
+use std::hash::Hash as _;
+
 use cutline_journal::sim::Faults;
 use serde_json::Value;
 
@@ -9,7 +11,8 @@ use super::marks::Mark;
 use super::mirror::{CLOCK_STEP, LOGS, Mirror, OUTCOME, STARTED};
 use super::oracle::{self, Excuses, Rules, Totals};
 use super::process::{KeeperStep, Process, engines};
-use super::world::{Crash, Ended, Step, Violation, World};
+use super::step::{Crash, Step, Violation};
+use super::world::{Ended, World};
 use crate::replay::verify::verify;
 use crate::sequence::stage::TimeSource;
 
@@ -23,10 +26,12 @@ impl World {
     /// What does not come to its end.
     pub fn settle(&mut self) -> Result<(), Violation> {
         self.set_faults(Faults::default());
-        self.around.set_down(false);
-        self.note(Step::Engine(false));
+        self.take(Step::Engine(false))?;
+        if !self.has_room {
+            self.take(Step::Room)?;
+        }
         if self.process.is_none() {
-            self.start()?;
+            self.start_any()?;
         }
         if self.plan.time == TimeSource::Receipts {
             self.rounds("a capture does not come to its end", |world| {
@@ -44,6 +49,17 @@ impl World {
             world.time.real_ns() > until_ns && world.is_up_to_date()
         })?;
         self.stop_and_close(true)
+    }
+
+    /// Somebody gives the inputs log more room, for which the process is started again.
+    pub(super) fn make_room(&mut self) -> Result<(), Violation> {
+        self.note(Step::Room);
+        if self.process.is_some() {
+            self.crash(Crash::Process)?;
+        }
+        self.has_room = true;
+        self.configs.clear();
+        Ok(())
     }
 
     fn is_up_to_date(&self) -> bool {
@@ -121,7 +137,7 @@ impl World {
         Err(self.violation(format!("a stop does not come to its end within {bound} rounds")))
     }
 
-    fn close(&mut self) -> Result<(), Violation> {
+    pub(super) fn close(&mut self) -> Result<(), Violation> {
         self.follow()?;
         let Some(process) = self.process.take() else { return Ok(()) };
         let by_stop = process.stopping;
@@ -163,6 +179,7 @@ impl World {
         self.replay()?;
         self.mark_facts(&facts, totals);
         self.happened.simulated_ns = self.time.monotonic_ns();
+        self.mirrors.iter().for_each(|mirror| mirror.frames.hash(&mut self.digest));
         Ok((totals, facts))
     }
 

@@ -9,7 +9,7 @@ use cutline_journal::{LogFault, LogFiles, Start, Tail};
 pub const LOGS: [&str; 3] = ["inputs", "runs", "outputs"];
 
 /// What tells one frame from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// Its sequence, or that of the next numbered one.
     pub seq: u64,

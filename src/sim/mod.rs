@@ -10,6 +10,9 @@
 //! Log files lie on a [`cutline_journal::sim::SimDisk`], memory copies in a folder of `/dev/shm`. Cold: called by `cutline sim` and by
 //! tests; it runs on the calling thread, starts none, sleeps never and reads no clock. The same options give the same steps.
 
+pub mod chance;
+pub mod changes;
+pub mod digest;
 pub mod engine;
 pub mod facts;
 pub mod feed;
@@ -24,27 +27,38 @@ pub mod plan;
 pub mod process;
 pub mod random;
 pub mod restart;
+pub mod rot;
+pub mod shrink;
+pub mod step;
 pub mod world;
 
+use std::hash::Hasher as _;
 use std::path::Path;
 
+use self::changes::Changes;
 use self::facts::Facts;
 use self::marks::{Mark, Marks};
 use self::oracle::Totals;
-use self::plan::{Lanes, Plan, Troubles};
+use self::plan::{Lanes, Plan, Topologies, Troubles};
 use self::random::Random;
-use self::world::{Happened, Violation, World};
+use self::step::{Happened, Violation};
+use self::world::World;
 use crate::sequence::stage::TimeSource;
 
+/// Simulations of which a failing one is made smaller at most.
+const SHRINK_TRIES_MAX: u32 = 600;
+
 /// What is simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Chooses everything else.
     pub seed: u64,
-    /// Fixes the topology; otherwise each start draws one.
-    pub lanes: Option<Lanes>,
+    /// Under which topologies.
+    pub topologies: Topologies,
     /// What may go wrong.
     pub troubles: Troubles,
+    /// What is smaller than the seed has it.
+    pub changes: Changes,
 }
 
 /// A simulation in which every promise held.
@@ -56,16 +70,82 @@ pub struct Report {
     pub totals: Totals,
     /// Rare paths that were reached.
     pub marks: Marks,
+    /// Of all steps, and of all frames that were left: the same options have the same.
+    pub digest: u64,
+}
+
+impl Report {
+    /// Also what another run reports.
+    pub fn add(&mut self, other: &Self) {
+        self.happened.add(other.happened);
+        self.totals.add(other.totals);
+        self.marks.add(&other.marks);
+        self.digest = self.digest.rotate_left(1) ^ other.digest;
+    }
 }
 
 /// Runs one simulation below `folder`, which must lie in memory and is empty before and after.
 ///
 /// # Errors
 /// The first promise that did not hold.
-pub fn run(options: Options, folder: &Path) -> Result<Report, Violation> {
+pub fn run(options: &Options, folder: &Path) -> Result<Report, Violation> {
+    let (plan, random) = plan_of(options);
+    match options.topologies {
+        Topologies::Drawn => run_plan(plan, None, random, folder),
+        Topologies::Only(lanes) => run_plan(plan, Some(lanes), random, folder),
+        Topologies::Each => run_each(options, folder),
+    }
+}
+
+/// What these options simulate, and what chooses the rest.
+fn plan_of(options: &Options) -> (Plan, Random) {
     let mut random = Random::new(options.seed);
-    let plan = Plan::draw(&mut random, options.troubles);
-    run_plan(plan, options.lanes, random, folder)
+    let mut plan = Plan::draw(&mut random, options.troubles);
+    options.changes.apply(&mut plan);
+    (plan, random)
+}
+
+/// Makes a simulation smaller that fails with `found`, as long as it fails; the options that are left, and how it fails then.
+#[must_use]
+pub fn shrunk(options: &Options, found: Violation, folder: &Path) -> (Options, Violation) {
+    let with = |changes: &Changes| Options { changes: changes.clone(), ..options.clone() };
+    let all = Changes::of(&plan_of(options).0);
+    let (changes, found) = shrink::shrink(all, found, SHRINK_TRIES_MAX, |changes| {
+        let found = run(&with(changes), folder).err();
+        clear(folder);
+        found
+    });
+    (with(&changes), found)
+}
+
+/// Runs one simulation under each topology: the outputs of a capture are the same under all of them, and those of any other run
+/// follow from its receipts, whatever the topology.
+///
+/// # Errors
+/// The first promise that did not hold, and under which topology.
+fn run_each(options: &Options, folder: &Path) -> Result<Report, Violation> {
+    let mut sum = Report::default();
+    let mut first: Option<Facts> = None;
+    for lanes in Lanes::ALL {
+        let (mut plan, mut random) = plan_of(options);
+        let content = random.fork();
+        if first.is_some() {
+            plan.vary(&mut random);
+        }
+        let is_capture = plan.time == TimeSource::Receipts;
+        let under = |violation: Violation| Violation {
+            what: format!("on {} lanes: {}", lanes.count(), violation.what),
+            ..violation
+        };
+        let (report, facts) = run_world(plan, Some(lanes), content, random.fork(), folder).map_err(under)?;
+        sum.add(&report);
+        if let Some(first) = first.as_ref().filter(|_| is_capture) {
+            compare(first, &facts).map_err(under)?;
+            sum.marks.set(Mark::OtherOrder);
+        }
+        first = Some(first.unwrap_or(facts));
+    }
+    Ok(sum)
 }
 
 /// Runs a plan that was drawn or made; `random` chooses what is not in it.
@@ -83,7 +163,8 @@ pub fn run_plan(plan: Plan, lanes: Option<Lanes>, mut random: Random, folder: &P
         compare(&facts, &others)?;
         report.marks.set(Mark::OtherOrder);
         report.marks.add(&other.marks);
-        report.happened = add(report.happened, other.happened);
+        report.happened.add(other.happened);
+        report.digest = report.digest.rotate_left(1) ^ other.digest;
     }
     Ok(report)
 }
@@ -96,11 +177,12 @@ fn run_world(
     folder: &Path,
 ) -> Result<(Report, Facts), Violation> {
     let mut world = World::new(plan, folder, lanes, &mut content, random);
-    world.start()?;
+    world.start_any()?;
     world.run()?;
     world.settle()?;
     let (totals, facts) = world.judge()?;
-    let report = Report { happened: world.happened, totals, marks: world.marks.clone() };
+    let digest = world.digest.finish();
+    let report = Report { happened: world.happened, totals, marks: world.marks.clone(), digest };
     drop(world);
     clear(folder);
     Ok((report, facts))
@@ -126,17 +208,5 @@ fn compare(one: &Facts, other: &Facts) -> Result<(), Violation> {
     }
     let (one, other) = (one.get(same), other.get(same));
     let what = format!("other rings, lanes and crashes give other outputs at event {same}:\n  {one:?}\n  {other:?}");
-    Err(Violation { what, trace: Vec::new() })
-}
-
-fn add(one: Happened, other: Happened) -> Happened {
-    Happened {
-        steps: one.steps + other.steps,
-        starts: one.starts + other.starts,
-        crashes: one.crashes + other.crashes,
-        power_losses: one.power_losses + other.power_losses,
-        stops: one.stops + other.stops,
-        disk_faults: one.disk_faults + other.disk_faults,
-        simulated_ns: one.simulated_ns + other.simulated_ns,
-    }
+    Err(Violation { what, trace: Vec::new(), troubles: 0 })
 }

@@ -49,6 +49,16 @@ pub struct Totals {
     pub widest: u64,
 }
 
+impl Totals {
+    /// Also what was checked in another run.
+    pub fn add(&mut self, other: Self) {
+        self.receipts += other.receipts;
+        self.ticks += other.ticks;
+        self.runs += other.runs;
+        self.widest = self.widest.max(other.widest);
+    }
+}
+
 /// An event of a symbol that counts.
 struct Event {
     seq: u64,

@@ -1,5 +1,6 @@
 //! What a seed chooses before anything happens: configuration, load and how often what goes wrong. Plain data.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -83,7 +84,7 @@ impl Troubles {
 }
 
 /// Which stages share a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lanes {
     /// All of them.
     One,
@@ -127,6 +128,18 @@ impl Lanes {
     }
 }
 
+/// Under which topologies a seed is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Topologies {
+    /// Every start draws one.
+    #[default]
+    Drawn,
+    /// This one.
+    Only(Lanes),
+    /// Each in turn.
+    Each,
+}
+
 /// What a seed chooses.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -162,7 +175,11 @@ pub struct Plan {
     pub garbage_one_in: u64,
     /// What may go wrong.
     pub troubles: Troubles,
+    /// Of the troubles that are drawn, by number from 1, only these are let happen; `None` is all.
+    pub kept: Option<BTreeSet<u32>>,
     catch_up: (&'static str, u64),
+    /// `log.capacity_bytes` until everything must drain, in segments; 0 is no limit.
+    pub capacity_segments: u64,
     /// Bytes of a segment.
     pub segment_bytes: u64,
     live_segments: u64,
@@ -177,15 +194,31 @@ impl Plan {
         let time = if random.one_in(4) { TimeSource::Receipts } else { TimeSource::Clock };
         // What a replay takes from the record would differ between two runs over one capture.
         let troubles = Troubles { engine: troubles.engine && time == TimeSource::Clock, ..troubles };
-        let many = random.one_in(20);
+        let many = random.one_in(40);
+        // The log is held back at so many segments.
+        let capacity_segments =
+            if troubles.disk && time == TimeSource::Clock && !many && random.one_in(16) { 4 } else { 0 };
         let symbols = if many { random.between(300, 2_000) } else { random.between(1, 6) };
-        let steps = if many { 2_500 } else { random.pick(&[800, 2_000, 5_000]) };
+        let steps = if many {
+            1_500
+        } else if capacity_segments > 0 {
+            2_500
+        } else {
+            random.pick(&[300, 800, 800, 2_500])
+        };
+        let lines = if many {
+            3 * symbols
+        } else if capacity_segments > 0 {
+            1_600
+        } else {
+            random.pick(&[30, 150, 150, 800])
+        };
         let line_max_bytes = random.pick(&[1_024, 2_048, 4_096]);
         Self {
             time,
             feeds: if time == TimeSource::Receipts { 1 } else { random.index(4) + 1 },
             symbols: usize::try_from(symbols).unwrap_or(1),
-            lines: if many { 4 * symbols } else { random.pick(&[50, 300, 1_500]) },
+            lines,
             burst: if many { 400 } else { random.pick(&[1, 5, 40]) },
             steps,
             interval_ms: if many { 2_000 } else { random.pick(&[5, 20, 100, 1_000]) },
@@ -193,19 +226,21 @@ impl Plan {
             keeps_state: random.one_in(2),
             durable: random.one_in(4),
             listed: random.one_in(6),
-            symbols_max: if many || !random.one_in(8) { 4_096 } else { 3 },
+            symbols_max: if many { 4_096 } else { random.pick(&[64, 64, 64, 64, 64, 64, 64, 3]) },
             attempts: random.pick(&[1, 1, 2, 4]),
             line_max_bytes,
             garbage_one_in: if troubles.feed { random.pick(&[0, 3, 12, 60]) } else { 0 },
             troubles,
+            kept: None,
             catch_up: random.pick(&[("run", 1_000), ("run", 3), ("skip", 1_000)]),
+            capacity_segments,
             segment_bytes: random.pick(&[65_536, 65_536, 131_072]),
             live_segments: random.pick(&[3, 3, 5]),
             links: [
                 random.pick(&[16_384, 16_384, 65_536]),
                 random.pick(&[4, 8, 256]),
                 random.pick(&[2, 4, 256]),
-                random.pick(&[131_072, 262_144]),
+                random.pick(&[131_072, 131_072, 131_072, 262_144]),
             ],
             blocked_max_ms: random.pick(&[1, 50]),
             shutdown_ms: random.pick(&[0, 20, 1_000]),
@@ -239,11 +274,11 @@ impl Plan {
         format!("S{:04}", index * 7_919 % 10_000)
     }
 
-    /// The configuration, with its logs below `folder`.
+    /// The configuration, with its logs below `folder`; the inputs log `has_room` for everything, or not.
     ///
     /// # Errors
     /// The configuration is refused: the simulator draws what it should not.
-    pub fn config(&self, folder: &Path, lanes: Lanes) -> Result<Config, String> {
+    pub fn config(&self, folder: &Path, lanes: Lanes, has_room: bool) -> Result<Config, String> {
         let mut text = String::new();
         let mut line = |line: String| {
             // Writing to a String cannot fail.
@@ -267,7 +302,8 @@ impl Plan {
         line("[clock]\nmax_step_ms = 50".to_owned());
         line(format!("[log]\ndir = {:?}\nlive_dir = {:?}", folder.join("data"), folder.join("live")));
         line(format!("segment_bytes = {}\nlive_segments = {}", self.segment_bytes, self.live_segments));
-        line("capacity_bytes = 0".to_owned());
+        let capacity_segments = if has_room { 0 } else { self.capacity_segments };
+        line(format!("capacity_bytes = {}", capacity_segments * self.segment_bytes));
         line(format!("[publish]\ndurability = \"{}\"", if self.durable { "durable" } else { "visible" }));
         line(format!("blocked_max_ms = {}", self.blocked_max_ms));
         line(format!("[shutdown]\ntimeout_ms = {}", self.shutdown_ms));

@@ -1,14 +1,15 @@
 //! A simulated process: an assembly whose lanes and keeper somebody steps. It ends by a clean close, by being dropped, or as one does
 //! that is killed.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cutline_journal::disk::Disk;
 use cutline_journal::keeper::Keeper;
-use cutline_journal::layout::HEAD_VISIBLE;
+use cutline_journal::layout::{HEAD_BYTES, HEAD_VISIBLE};
+use cutline_journal::sim::SimDisk;
+use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
 use super::engine::{Around, SimEngine};
@@ -48,7 +49,7 @@ pub struct Process {
 }
 
 /// What the keeper does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeeperStep {
     /// Prepares segments and retires others.
     Prepare,
@@ -81,7 +82,7 @@ impl Process {
         log_ids: [u64; 3],
     ) -> Result<Self, PlaneFault> {
         let engines = engines(around);
-        let around = Surroundings { feeds, time, clock, log_ids, engines: &engines, disk };
+        let around = Surroundings { feeds, time, clock, log_ids, engines: &engines, cnc: &CncWriter::in_process, disk };
         let Assembly { topology, mut stages, keeper, checkpointer, watch, clock, recovery, owner, .. } =
             Assembly::build(config, around)?;
         let mut take = |id: &StageId| -> Option<(StageId, Box<dyn Stage>)> {
@@ -158,16 +159,12 @@ impl Process {
     }
 
     /// Ends as a process does that is killed: what the drop of its parts publishes is taken back.
-    pub fn kill(self, live: &Path) {
-        let heads = LOGS.map(|name| live.join(name).join("head"));
-        let before = heads.each_ref().map(|head| std::fs::read(head).ok());
+    pub fn kill(self, disk: &SimDisk, live: &Path) {
+        let heads = LOGS.map(|name| disk.open_region(&live.join(name).join("head"), HEAD_BYTES, true).ok());
+        let visible: Vec<_> = heads.iter().flatten().map(|head| head.atomic_u64(HEAD_VISIBLE)).collect();
+        // Relaxed: all of this happens on one thread.
+        let before: Vec<u64> = visible.iter().map(|visible| visible.load(Ordering::Relaxed)).collect();
         drop(self);
-        for (head, before) in heads.iter().zip(before) {
-            let Some(before) = before else { continue };
-            let file = OpenOptions::new().write(true).open(head);
-            let visible = &before[HEAD_VISIBLE..HEAD_VISIBLE + 8];
-            let taken_back = file.and_then(|file| file.write_all_at(visible, HEAD_VISIBLE as u64));
-            assert!(taken_back.is_ok(), "a head in memory can be written");
-        }
+        visible.iter().zip(before).for_each(|(visible, before)| visible.store(before, Ordering::Relaxed));
     }
 }

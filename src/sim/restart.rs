@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cutline_journal::disk::Disk;
-use cutline_journal::sim::{Faults, SimDisk};
+use cutline_journal::sim::Faults;
 
 use super::feed::{Feed, Pipe};
 use super::follower::Follower;
@@ -13,9 +13,11 @@ use super::marks::Mark;
 use super::mirror::{LOGS, Mirror};
 use super::plan::Lanes;
 use super::process::{KeeperStep, Process};
-use super::world::{Crash, Ended, Step, Violation, World};
+use super::step::{Crash, Step, Violation};
+use super::world::{Ended, World};
 use crate::ingest::{FeedAddress, FeedSettings, Format};
 use crate::plane::clock::Clock;
+use crate::plane::fault::PlaneFault;
 use crate::sequence::stage::TimeSource;
 
 impl World {
@@ -42,13 +44,13 @@ impl World {
         self.follow()?;
         let live = self.folder.join("live");
         if crash == Crash::InDisk || crash == Crash::Machine && self.random.one_in(2) {
-            self.stop_inside_disk();
+            self.stop_inside_disk()?;
         }
         self.remember(crash);
         let process = self.process.take();
         match (crash, process) {
             (Crash::Abort, process) => drop(process),
-            (_, Some(process)) => process.kill(&live),
+            (_, Some(process)) => process.kill(&self.disk, &live),
             (_, None) => {}
         }
         self.mirrors.iter_mut().for_each(Mirror::leave);
@@ -57,14 +59,14 @@ impl World {
             Crash::Abort => self.marks.set(Mark::StopAborted),
             Crash::InDisk => {
                 self.marks.set(Mark::CrashedInDisk);
-                self.replace_disk(self.disk.restarted());
+                self.restart_disk();
             }
             Crash::Machine => {
                 self.marks.set(Mark::CrashedMachine);
                 let seed = self.random.draw();
-                self.replace_disk(self.disk.power_lost(seed));
-                let removed = std::fs::remove_dir_all(&live);
-                assert!(removed.is_ok() || !live.exists(), "memory can be emptied: {removed:?}");
+                self.followers.iter_mut().for_each(Follower::die);
+                self.disk.lose_power(seed);
+                self.troubled = false;
             }
         }
         if crash == Crash::Machine {
@@ -76,7 +78,7 @@ impl World {
     }
 
     /// The keeper works on until the disk stops in the middle of something.
-    fn stop_inside_disk(&mut self) {
+    fn stop_inside_disk(&mut self) -> Result<(), Violation> {
         let steps = self.disk.steps() + self.random.below(12);
         self.disk.stop_at(steps);
         for _ in 0..40 {
@@ -85,31 +87,38 @@ impl World {
             }
             let step = self.random.pick(&[KeeperStep::Prepare, KeeperStep::Flush, KeeperStep::Zero]);
             self.step_keeper(step);
-            self.step_any_lane();
+            self.any_lane()?;
         }
+        Ok(())
     }
 
-    /// Followers go on with another disk.
-    fn replace_disk(&mut self, disk: SimDisk) {
-        self.followers.iter_mut().for_each(Follower::die);
-        self.disk = disk;
+    /// The disk works for the next process.
+    fn restart_disk(&mut self) {
+        self.disk.restart();
         self.troubled = false;
     }
 
     /// Some time after the process has gone it is started again.
     pub(super) fn come_back(&mut self) -> Result<(), Violation> {
-        self.pass_time();
+        self.some_time()?;
         if self.random.one_in(3) {
             return Ok(());
         }
         // What is misread while a log's end is looked for could be taken for its end.
         self.set_faults(Faults::default());
-        let dies = self.happened.starts > 0 && self.plan.troubles.crash && self.random.one_in(5);
+        if self.plan.troubles.disk
+            && self.random.one_in(8)
+            && let Some(rot) = self.any_rot()
+            && self.is_let()
+        {
+            return self.take(Step::Rot(rot));
+        }
+        let dies = self.happened.starts > 0 && self.plan.troubles.crash && self.random.one_in(5) && self.is_let();
         if dies {
             let steps = self.disk.steps() + self.random.below(60);
             self.disk.stop_at(steps);
         }
-        self.start()?;
+        self.start_any()?;
         if !dies {
             return Ok(());
         }
@@ -117,18 +126,37 @@ impl World {
             return self.crash(Crash::InDisk);
         }
         self.marks.set(Mark::CrashedInRecovery);
-        self.replace_disk(self.disk.restarted());
+        self.restart_disk();
         if self.plan.troubles.power && self.random.one_in(2) {
             return self.crash(Crash::Machine);
         }
         Ok(())
     }
 
-    /// Starts the process, perhaps with another topology, and looks whether everything is there. A start that fails says so and
-    /// changes nothing.
-    pub(super) fn start(&mut self) -> Result<(), Violation> {
-        let lanes = self.lanes.unwrap_or_else(|| self.random.pick(&Lanes::ALL));
-        let config = self.plan.config(&self.folder, lanes).map_err(|problems| self.violation(problems))?;
+    /// Starts the process, perhaps with another topology.
+    pub(super) fn start_any(&mut self) -> Result<(), Violation> {
+        let lanes = self.any_lanes();
+        self.start(lanes)
+    }
+
+    /// The topology of the next start.
+    pub(super) fn any_lanes(&mut self) -> Lanes {
+        let any = self.random.pick(&Lanes::ALL);
+        self.lanes.unwrap_or(any)
+    }
+
+    /// Starts the process and looks whether everything is there. A start that fails says so and changes nothing.
+    pub(super) fn start(&mut self, lanes: Lanes) -> Result<(), Violation> {
+        match self.open(lanes)? {
+            Ok((process, pipes)) => self.begin(process, pipes, lanes),
+            Err(_) if self.disk.is_stopped() => Ok(()),
+            Err(fault) => Err(self.violation(format!("a start is refused: {fault}"))),
+        }
+    }
+
+    /// Opens everything for a process, and the pipes from the feeds to it.
+    pub(super) fn open(&mut self, lanes: Lanes) -> Result<Result<(Process, Vec<Pipe>), PlaneFault>, Violation> {
+        let config = self.config(lanes)?;
         let pipes: Vec<Pipe> = self.feeds.iter_mut().map(Feed::another_pipe).collect();
         let feeds = self.feeds.iter().zip(&pipes).map(|(feed, pipe)| FeedSettings {
             name: feed.name.clone(),
@@ -140,17 +168,12 @@ impl World {
         let log_ids = std::array::from_fn(|_| self.random.draw());
         let around = self.around.clone();
         let started = Process::start(&config, feeds.collect(), self.plan.time, clock, around, disk, log_ids);
-        let process = match started {
-            Err(fault) => {
-                self.note(Step::Start(lanes, Err(fault.to_string())));
-                if self.disk.is_stopped() {
-                    return Ok(());
-                }
-                return Err(self.violation(format!("a start is refused: {fault}")));
-            }
-            Ok(process) => process,
-        };
-        self.note(Step::Start(lanes, Ok(())));
+        self.note(Step::Start(lanes, started.as_ref().map(|_| ()).map_err(ToString::to_string)));
+        Ok(started.map(|process| (process, pipes)))
+    }
+
+    /// The process runs.
+    pub(super) fn begin(&mut self, process: Process, pipes: Vec<Pipe>, lanes: Lanes) -> Result<(), Violation> {
         let found = process.recovery;
         self.marks.set_if(Mark::CutOff, found.cut_off_bytes > 0);
         self.marks.set_if(Mark::PendingRuns, found.pending_runs > 0);

@@ -1,16 +1,17 @@
-//! A simulated world: a process on a disk, feeds, followers, an engine and time, all moved by one seed a step at a time.
+//! A simulated world: a process on a disk, feeds, followers, an engine and time, all moved a step at a time.
 //!
-//! This is the safety phase: anything may happen between any two steps, and after every restart what was seen must still be there.
-//! [`super::restart`] has ends and starts, [`super::finish`] what comes after.
+//! Anything may happen between any two steps; after every restart what was seen must still be there. [`super::chance`] says what
+//! happens next, [`super::restart`] has ends and starts, [`super::finish`] what comes after the last step.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Debug};
+use std::hash::Hash as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutline_journal::LogFiles;
 use cutline_journal::sim::{Faults, SimDisk};
 
+use super::digest::Digest;
 use super::engine::Around;
 use super::feed::Feed;
 use super::follower::Follower;
@@ -19,6 +20,8 @@ use super::mirror::{LOGS, Mirror};
 use super::plan::{Lanes, Plan};
 use super::process::{KeeperStep, Process};
 use super::random::Random;
+use super::step::{Happened, Step, Violation};
+use crate::config::Config;
 use crate::plane::given_time::GivenTime;
 use crate::sequence::stage::TimeSource;
 
@@ -28,84 +31,6 @@ const BEGIN_MS: i64 = 1_700_000_000_123;
 const TRACE_STEPS: usize = 60;
 /// `clock.max_step_ms` of the configuration, ns.
 const MAX_STEP_NS: i64 = 50_000_000;
-
-/// How a process or a machine ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
-    /// The process is killed.
-    Process,
-    /// The process is killed inside of a call to the disk.
-    InDisk,
-    /// The machine loses its power.
-    Machine,
-    /// The process gives up a stop that does not come to its end.
-    Abort,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// A lane polled its next stage.
-    Lane(usize),
-    /// The keeper did something.
-    Keeper(KeeperStep),
-    /// Time passed, ns.
-    Time(u64),
-    /// Somebody set the machine's clock, ns.
-    Clock(i64),
-    /// A feed sent so many lines.
-    Feed(usize, u64),
-    /// A follower read, or died.
-    Follower(usize, bool),
-    /// The cold path looked around.
-    Tend,
-    /// The engine died or came back.
-    Engine(bool),
-    /// The disk has these faults from here on.
-    Disk(Faults),
-    /// An end.
-    Crash(Crash),
-    /// A start, or why there was none.
-    Start(Lanes, Result<(), String>),
-    /// A stop was asked for.
-    Stop,
-    /// The logs were closed, or why not.
-    Close(Result<(), String>),
-}
-
-/// What happened so far, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Happened {
-    /// Steps.
-    pub steps: u64,
-    /// Starts that came to their end.
-    pub starts: u64,
-    /// Process crashes.
-    pub crashes: u64,
-    /// Machine crashes.
-    pub power_losses: u64,
-    /// Clean stops.
-    pub stops: u64,
-    /// Keeper steps that met a fault.
-    pub disk_faults: u64,
-    /// Simulated time, ns.
-    pub simulated_ns: u64,
-}
-
-/// A promise that did not hold.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// What is wrong.
-    pub what: String,
-    /// The last steps before it was seen.
-    pub trace: Vec<String>,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
 
 /// See the module.
 pub struct World {
@@ -134,6 +59,14 @@ pub struct World {
     /// The disk may refuse or misread now.
     pub(super) troubled: bool,
     pub(super) engine_was_down: bool,
+    /// Troubles drawn so far.
+    pub(super) troubles: u32,
+    /// Configurations by topology.
+    pub(super) configs: Vec<(Lanes, Arc<Config>)>,
+    /// The inputs log may grow as far as it likes.
+    pub(super) has_room: bool,
+    /// Of everything that happened.
+    pub(super) digest: Digest,
     trace: VecDeque<Step>,
 }
 
@@ -148,7 +81,7 @@ impl World {
             feeds.iter_mut().for_each(|feed| feed.record(&plan, BEGIN_MS));
         }
         let mut random = random;
-        let disk = SimDisk::new(&folder.join("data"), random.draw());
+        let disk = SimDisk::new(&folder.join("data"), random.draw()).with_memory();
         let followers = (0..3).map(|index| Follower::draw(&mut random, index > 0)).collect();
         let files = |name| files(folder, &disk, name);
         Self {
@@ -171,6 +104,10 @@ impl World {
             has_looked: false,
             troubled: false,
             engine_was_down: false,
+            troubles: 0,
+            configs: Vec::new(),
+            has_room: plan.capacity_segments == 0,
+            digest: Digest::default(),
             random,
             trace: VecDeque::new(),
             plan,
@@ -179,6 +116,7 @@ impl World {
 
     pub(super) fn note(&mut self, step: Step) {
         self.happened.steps += 1;
+        step.hash(&mut self.digest);
         if self.trace.len() == TRACE_STEPS {
             self.trace.pop_front();
         }
@@ -188,49 +126,62 @@ impl World {
     pub(super) fn violation(&self, what: impl Into<String>) -> Violation {
         let mut trace: Vec<String> = self.trace.iter().map(|step| format!("{step:?}")).collect();
         trace.extend(self.disk.trace().into_iter().rev().take(10).rev().map(|line| format!("disk: {line}")));
-        Violation { what: what.into(), trace }
+        Violation { what: what.into(), trace, troubles: self.troubles }
     }
 
-    /// The safety phase. False if the pipeline came to its end by itself.
+    /// Does a step.
     ///
     /// # Errors
-    /// The first promise that did not hold.
-    pub fn run(&mut self) -> Result<(), Violation> {
-        for _ in 0..self.plan.steps {
-            if self.process.is_none() {
-                self.come_back()?;
-            } else if self.process.as_ref().is_some_and(Process::is_done) {
-                return Ok(());
-            } else {
-                self.step()?;
+    /// A promise that does not hold.
+    pub fn take(&mut self, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::Lane(lane) => self.step_lane(lane),
+            Step::Keeper(step) => self.step_keeper(step),
+            Step::Time(ns) => {
+                self.time.pass(ns);
+                self.note(Step::Time(ns));
             }
+            Step::Clock(ns) => {
+                self.time.step_real(ns);
+                self.note(Step::Clock(ns));
+            }
+            Step::Feed(feed, lines) => self.send_lines(feed, lines),
+            Step::Follower(index, dies) => return self.step_follower(index, dies),
+            Step::Look => return self.follow(),
+            Step::Tend => self.tend(),
+            Step::Engine(is_down) => self.set_engine(is_down),
+            Step::Disk(faults) => self.set_faults(faults),
+            Step::Rot(rot) => return self.rot(rot),
+            Step::Room => return self.make_room(),
+            Step::Crash(crash) => return self.crash(crash),
+            Step::Start(lanes, _) => return self.start(lanes),
+            Step::Stop => return self.stop_and_close(false),
+            Step::Close(_) => return self.close(),
         }
         Ok(())
     }
 
-    fn step(&mut self) -> Result<(), Violation> {
-        match self.random.below(1_000) {
-            0..600 => self.step_any_lane(),
-            600..740 => {
-                let step =
-                    self.random.pick(&[KeeperStep::Prepare, KeeperStep::Flush, KeeperStep::Flush, KeeperStep::Zero]);
-                self.step_keeper(step);
-            }
-            740..830 => self.pass_time(),
-            830..900 => self.send(),
-            900..945 => self.step_follower()?,
-            945..965 => self.tend(),
-            965..975 => self.follow()?,
-            _ => self.trouble()?,
-        }
-        Ok(())
-    }
-
-    pub(super) fn step_any_lane(&mut self) {
+    fn step_lane(&mut self, lane: usize) {
         let Some(process) = &mut self.process else { return };
-        let lane = self.random.index(process.lanes.len());
         process.step_lane(lane, &mut self.marks);
         self.note(Step::Lane(lane));
+    }
+
+    fn set_engine(&mut self, is_down: bool) {
+        self.around.set_down(is_down);
+        self.engine_was_down |= is_down;
+        self.marks.set_if(Mark::EngineDown, is_down);
+        self.note(Step::Engine(is_down));
+    }
+
+    fn step_follower(&mut self, index: usize, dies: bool) -> Result<(), Violation> {
+        self.note(Step::Follower(index, dies));
+        if dies {
+            self.marks.set(Mark::FollowerDied);
+            self.followers[index].die();
+            return Ok(());
+        }
+        self.follower_reads(index).map(|_| ())
     }
 
     pub(super) fn step_keeper(&mut self, step: KeeperStep) {
@@ -243,21 +194,6 @@ impl World {
         self.note(Step::Keeper(step));
     }
 
-    pub(super) fn pass_time(&mut self) {
-        let interval_ns = self.plan.interval_ms.unsigned_abs() * 1_000_000;
-        let share = if self.plan.symbols > 100 { 30 } else { 2 };
-        let most = self.random.pick(&[20_000, 1_000_000, interval_ns / share]);
-        let ns = self.random.below(most + 1);
-        self.time.pass(ns);
-        self.note(Step::Time(ns));
-    }
-
-    fn send(&mut self) {
-        let feed = self.random.index(self.feeds.len());
-        let lines = self.random.between(1, self.plan.burst);
-        self.send_lines(feed, lines);
-    }
-
     pub(super) fn send_lines(&mut self, feed: usize, lines: u64) {
         let now_ms = self.time.real_ns().div_euclid(1_000_000);
         let moment = self.plan.moment(now_ms, self.mirrors[1].last_planned_ms);
@@ -268,27 +204,6 @@ impl World {
             self.feeds[feed].end();
         }
         self.note(Step::Feed(feed, lines));
-    }
-
-    fn step_follower(&mut self) -> Result<(), Violation> {
-        let index = self.random.index(self.followers.len());
-        // The last one comes late.
-        if index + 1 == self.followers.len() {
-            if self.happened.steps < self.plan.steps / 3 {
-                return Ok(());
-            }
-            self.marks.set(Mark::FollowerLate);
-        }
-        let dies = self.random.one_in(12);
-        if dies {
-            self.marks.set(Mark::FollowerDied);
-            self.followers[index].die();
-        }
-        self.note(Step::Follower(index, dies));
-        if !dies {
-            self.follower_reads(index)?;
-        }
-        Ok(())
     }
 
     /// Lets a follower read; true if it had something to.
@@ -312,6 +227,7 @@ impl World {
         let is_ready = process.watch.reason().is_empty();
         self.marks.set_if(Mark::NotReady, was_ready && !is_ready);
         self.marks.set_if(Mark::ReadyAgain, !was_ready && is_ready);
+        self.marks.set_if(Mark::HeldBack, process.watch.reason().contains("capacity"));
         self.note(Step::Tend);
     }
 
@@ -335,59 +251,22 @@ impl World {
         Ok(())
     }
 
-    fn trouble(&mut self) -> Result<(), Violation> {
-        let troubles = self.plan.troubles;
-        match self.random.below(100) {
-            0..12 if troubles.crash => self.crash(Crash::Process),
-            12..18 if troubles.crash && troubles.disk => self.crash(Crash::InDisk),
-            18..24 if troubles.power => self.crash(Crash::Machine),
-            24..32 if troubles.stop && self.plan.time == TimeSource::Clock => self.stop_and_close(false),
-            32..52 if troubles.engine => {
-                let is_down = !self.around.is_down();
-                self.around.set_down(is_down);
-                self.engine_was_down |= is_down;
-                self.marks.set_if(Mark::EngineDown, is_down);
-                self.note(Step::Engine(is_down));
-                Ok(())
-            }
-            52..60 if troubles.clock => {
-                let ns = self.random.pick(&[-200_000_000, -3_000_000, 1_000_000, 90_000_000, 10_000_000_000]);
-                self.time.step_real(ns);
-                self.note(Step::Clock(ns));
-                Ok(())
-            }
-            60..85 if troubles.disk => {
-                let faults = if self.troubled { Faults::default() } else { self.draw_faults() };
-                self.set_faults(faults);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn draw_faults(&mut self) -> Faults {
-        let random = &mut self.random;
-        let mut chance = |least: u32| if random.one_in(3) { least * 3_u32.pow(random.below(4) as u32) } else { 0 };
-        let faults = Faults {
-            write_one_in: chance(2),
-            short_write_one_in: chance(2),
-            sync_one_in: chance(2),
-            slow_sync_one_in: chance(2),
-            slow_sync_ns: 30_000_000,
-            read_one_in: chance(4),
-            flip_one_in: chance(4),
-            name_one_in: chance(2),
-            memory_one_in: chance(2),
-            ..Faults::default()
-        };
-        let capacity_bytes = self.random.one_in(4).then_some(0);
-        Faults { capacity_bytes, ..faults }
-    }
-
     pub(super) fn set_faults(&mut self, faults: Faults) {
         self.troubled = faults != Faults::default();
         self.disk.set_faults(faults);
         self.note(Step::Disk(faults));
+    }
+
+    /// The configuration of a start with these lanes.
+    pub(super) fn config(&mut self, lanes: Lanes) -> Result<Arc<Config>, Violation> {
+        if let Some((_, config)) = self.configs.iter().find(|(of, _)| *of == lanes) {
+            return Ok(config.clone());
+        }
+        let config =
+            self.plan.config(&self.folder, lanes, self.has_room).map_err(|problems| self.violation(problems))?;
+        let config = Arc::new(config);
+        self.configs.push((lanes, config.clone()));
+        Ok(config)
     }
 
     /// The files of a log as any process finds them.

@@ -158,6 +158,7 @@ impl Plant {
             clock: Clock::start(),
             log_ids: [1, 2, 3],
             engines: &engines,
+            cnc: &cutline_shm::cnc::CncWriter::create,
             disk: os_disk(),
         };
         let pipeline = Pipeline::open(&config, around).expect("a pipeline");

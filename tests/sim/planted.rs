@@ -3,7 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cutline::sim::plan::Troubles;
+use cutline::sim::changes::Changes;
+use cutline::sim::plan::{Topologies, Troubles};
 use cutline::sim::{Options, clear, run};
 use cutline_journal::planted::{Bug, plant};
 use tempfile::TempDir;
@@ -11,14 +12,18 @@ use tempfile::TempDir;
 /// Seeds after which a bug counts as not found.
 const SEEDS_MAX: u64 = 1_000;
 
+fn options(seed: u64) -> Options {
+    Options { seed, topologies: Topologies::Drawn, troubles: Troubles::ALL, changes: Changes::default() }
+}
+
 /// The seed that finds the bug, and what it says.
 fn find(bug: Bug) -> Option<(u64, String)> {
     let folder = TempDir::new_in("/dev/shm").expect("a folder in memory");
     plant(Some(bug));
     let found = (1..=SEEDS_MAX).find_map(|seed| {
-        let options = Options { seed, lanes: None, troubles: Troubles::ALL };
+        let options = options(seed);
         // An assertion of the data plane is a find, too.
-        match catch_unwind(AssertUnwindSafe(|| run(options, folder.path()))) {
+        match catch_unwind(AssertUnwindSafe(|| run(&options, folder.path()))) {
             Ok(Ok(_)) => None,
             Ok(Err(violation)) => {
                 if std::env::var("SIM_TRACE").is_ok() {

@@ -7,7 +7,6 @@ use cutline::sim::random::Random;
 use cutline::sim::{Report, run_plan};
 use tempfile::TempDir;
 
-use super::hold;
 
 /// Runs a plan: what the seed draws without trouble, changed by `change`.
 fn planned(seed: u64, change: impl Fn(&mut Plan)) -> Report {
@@ -35,16 +34,4 @@ fn a_capture_that_begins_without_an_envelope_begins_with_its_first_one() {
         let report = planned(seed, |plan| plan.garbage_one_in = 2);
         assert!(report.totals.ticks < 100, "{} ticks", report.totals.ticks);
     }
-}
-
-#[test]
-fn a_tick_is_whole_whenever_the_clock_steps() {
-    for seed in [16, 17] {
-        hold(seed, None, Troubles::ALL);
-    }
-}
-
-#[test]
-fn a_receipt_behind_the_border_of_a_segment_is_counted_once_after_a_restart() {
-    hold(41, None, Troubles::ALL);
 }

@@ -11,6 +11,7 @@ use cutline::plane::fault::PlaneFault;
 use cutline::plane::pipeline::{Pipeline, Surroundings};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
+use cutline_shm::cnc::CncWriter;
 
 use super::signals::StopRequest;
 use super::{Failure, Outcome, engines, load_config, log_ids, note, room};
@@ -39,8 +40,15 @@ pub fn run(args: &ConfigArgs) -> Outcome {
 /// Opens a pipeline.
 pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Result<Pipeline, Failure> {
     room::check(config).map_err(Failure::machine)?;
-    let around =
-        Surroundings { feeds, time, clock: Clock::start(), log_ids: log_ids(), engines: &engines, disk: os_disk() };
+    let around = Surroundings {
+        feeds,
+        time,
+        clock: Clock::start(),
+        log_ids: log_ids(),
+        engines: &engines,
+        cnc: &CncWriter::create,
+        disk: os_disk(),
+    };
     Pipeline::open(config, around).map_err(|fault| match fault {
         PlaneFault::Log(cutline_journal::LogFault::Corrupt(_)) | PlaneFault::Lost(_) => Failure::logs(fault),
         PlaneFault::Topology(_) | PlaneFault::Engine(_) | PlaneFault::Log(cutline_journal::LogFault::Settings(_)) => {

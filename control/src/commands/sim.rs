@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cutline::sim::marks::Marks;
-use cutline::sim::plan::{Lanes, Troubles};
-use cutline::sim::world::Violation;
-use cutline::sim::{Options, Report, clear};
+use cutline::sim::changes::Changes;
+use cutline::sim::plan::{Lanes, Topologies, Troubles};
+use cutline::sim::step::Violation;
+use cutline::sim::{Options, Report, clear, shrunk};
 
 use super::{Failure, Outcome, note, print};
 use crate::cli;
@@ -30,13 +30,19 @@ pub fn sim(args: &cli::Sim) -> Outcome {
             break;
         }
         seed.store(next, Ordering::Relaxed);
-        let options = Options { seed: next, lanes: args.topology, troubles: args.faults };
-        match cutline::sim::run(options, &place.0) {
+        let options = options(args, next);
+        match cutline::sim::run(&options, &place.0) {
             Ok(report) => sum.add(&report),
             Err(violation) => {
-                show(args, next, &violation);
-                failed.push(next);
                 clear(&place.0);
+                show(args, &options, &violation);
+                if args.shrink {
+                    let (smaller, violation) = shrunk(&options, violation, &place.0);
+                    note("the smallest that was found:");
+                    show(args, &smaller, &violation);
+                    note(repeat(&smaller));
+                }
+                failed.push(options);
                 if !args.keep_going {
                     break;
                 }
@@ -46,25 +52,36 @@ pub fn sim(args: &cli::Sim) -> Outcome {
     sum.print(started.elapsed())?;
     match failed.as_slice() {
         [] => Ok(()),
-        [first, ..] => Err(Failure::logs(format!("{} of the seeds failed; {}", failed.len(), repeat(args, *first)))),
+        [first, ..] => Err(Failure::logs(format!("{} of the seeds failed; {}", failed.len(), repeat(first)))),
     }
 }
 
+/// What one seed runs.
+fn options(args: &cli::Sim, seed: u64) -> Options {
+    let changes = args.changed.clone().unwrap_or_default();
+    Options { seed, topologies: args.topology.unwrap_or_default(), troubles: args.faults, changes }
+}
+
 /// The command that shows a failure again.
-fn repeat(args: &cli::Sim, seed: u64) -> String {
-    let mut command = format!("repeat: cutline sim --seed {seed} --trace");
-    if let Some(lanes) = args.topology {
-        command += &format!(" --topology {}", lanes.count());
+fn repeat(options: &Options) -> String {
+    let mut command = format!("repeat: cutline sim --seed {} --trace", options.seed);
+    match options.topologies {
+        Topologies::Drawn => {}
+        Topologies::Only(lanes) => command += &format!(" --topology {}", lanes.count()),
+        Topologies::Each => command += " --topology each",
     }
-    if args.faults != Troubles::ALL {
-        command += &format!(" --faults {}", args.faults.text());
+    if options.troubles != Troubles::ALL {
+        command += &format!(" --faults {}", options.troubles.text());
+    }
+    if options.changes != Changes::default() {
+        command += &format!(" --changed {}", options.changes);
     }
     command
 }
 
-fn show(args: &cli::Sim, seed: u64, violation: &Violation) {
-    note(format_args!("seed {seed}: {violation}"));
-    if args.trace {
+fn show(args: &cli::Sim, options: &Options, violation: &Violation) {
+    note(format_args!("seed {}: {violation}", options.seed));
+    if args.trace || args.shrink {
         for line in &violation.trace {
             note(format_args!("  {line}"));
         }
@@ -78,7 +95,7 @@ fn tell_of_panics(args: &cli::Sim, seed: &Arc<AtomicU64>, place: PathBuf) {
     std::panic::set_hook(Box::new(move |what| {
         before(what);
         let seed = seed.load(Ordering::Relaxed);
-        note(format_args!("seed {seed}: panicked; {}", repeat(&args, seed)));
+        note(format_args!("seed {seed}: panicked; {}", repeat(&options(&args, seed))));
         let _ = std::fs::remove_dir_all(&place);
     }));
 }
@@ -105,58 +122,39 @@ impl Drop for Place {
 #[derive(Default)]
 struct Sum {
     seeds: u64,
-    steps: u64,
-    receipts: u64,
-    ticks: u64,
-    runs: u64,
-    starts: u64,
-    crashes: u64,
-    power_losses: u64,
-    stops: u64,
-    disk_faults: u64,
-    simulated_ns: u64,
-    marks: Marks,
+    all: Report,
 }
 
 impl Sum {
     fn add(&mut self, report: &Report) {
-        let Report { happened, totals, marks } = report;
         self.seeds += 1;
-        self.steps += happened.steps;
-        self.receipts += totals.receipts;
-        self.ticks += totals.ticks;
-        self.runs += totals.runs;
-        self.starts += happened.starts;
-        self.crashes += happened.crashes;
-        self.power_losses += happened.power_losses;
-        self.stops += happened.stops;
-        self.disk_faults += happened.disk_faults;
-        self.simulated_ns += happened.simulated_ns;
-        self.marks.add(marks);
+        self.all.add(report);
     }
 
     fn print(&self, elapsed: Duration) -> Outcome {
         let seconds = elapsed.as_secs_f64();
+        let Report { happened, totals, marks, digest } = &self.all;
         print(format_args!(
             "{} seeds held in {seconds:.1} s, {:.1} a second; {:.1} min simulated",
             self.seeds,
             self.seeds as f64 / seconds,
-            self.simulated_ns as f64 / 60e9
+            happened.simulated_ns as f64 / 60e9
         ))?;
         print(format_args!(
             "{} steps, {} receipts, {} ticks, {} runs; {} starts, {} process crashes, {} power losses, {} clean stops, {} \
-             faults of the disk",
-            self.steps,
-            self.receipts,
-            self.ticks,
-            self.runs,
-            self.starts,
-            self.crashes,
-            self.power_losses,
-            self.stops,
-            self.disk_faults
+             faults of the disk; trace digest {:016x}",
+            happened.steps,
+            totals.receipts,
+            totals.ticks,
+            totals.runs,
+            happened.starts,
+            happened.crashes,
+            happened.power_losses,
+            happened.stops,
+            happened.disk_faults,
+            digest
         ))?;
-        let missing: Vec<&str> = self.marks.missing().map(|mark| mark.text()).collect();
+        let missing: Vec<&str> = marks.missing().map(|mark| mark.text()).collect();
         if missing.is_empty() {
             return print("every mark was reached");
         }
@@ -165,7 +163,10 @@ impl Sum {
 }
 
 /// Reads `--topology`.
-pub fn parse_lanes(text: &str) -> Result<Lanes, String> {
-    let lanes = text.parse().ok().and_then(Lanes::from_count);
-    lanes.ok_or_else(|| format!("{text:?} is no number of lanes that is simulated: 1, 2 or 5"))
+pub fn parse_topologies(text: &str) -> Result<Topologies, String> {
+    if text == "each" {
+        return Ok(Topologies::Each);
+    }
+    let lanes = text.parse().ok().and_then(Lanes::from_count).map(Topologies::Only);
+    lanes.ok_or_else(|| format!("{text:?} is no number of lanes that is simulated: 1, 2 or 5, or each"))
 }

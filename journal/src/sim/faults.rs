@@ -1,7 +1,7 @@
 //! What a simulated disk does wrong, and how often. Plain data and the one random source of this module, by seed.
 
 /// What goes wrong. Each `…_one_in` is the chance of a call as 1 in so many; 0 is never. The default does nothing wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
     /// Most bytes that all files may have together; `None` is no limit. Beyond it there is no space left.
     pub capacity_bytes: Option<u64>,

@@ -13,11 +13,13 @@
 //!
 //! Memory copies of segments are real files in real memory also with a simulated disk; whether there is room for them is
 //! decided here, and making and removing one is a step like any other. After [`SimDisk::power_lost`] whoever simulates removes their folder.
+//! A disk [`SimDisk::with_memory`] has them itself, without a system call, and loses them with the power.
 
 mod faults;
 mod node;
 mod state;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +30,8 @@ use rustix::io::Errno;
 
 pub use self::faults::Faults;
 use self::state::State;
-use crate::disk::{Access, Disk, DiskFile};
+use crate::disk::{Access, Disk, DiskFile, OsDisk};
+use crate::layout::to_usize;
 
 /// What somebody wants to do between two steps.
 type Visit = Box<dyn FnOnce() + Send>;
@@ -52,6 +55,13 @@ impl SimDisk {
     #[must_use]
     pub fn new(root: &Path, seed: u64) -> Self {
         Self::of(State::new(root, seed))
+    }
+
+    /// The same disk, empty, of a machine whose memory is simulated too.
+    #[must_use]
+    pub fn with_memory(self) -> Self {
+        self.state().memory = Some(BTreeMap::new());
+        self
     }
 
     fn of(state: State) -> Self {
@@ -120,6 +130,18 @@ impl SimDisk {
         disk
     }
 
+    /// This disk, as another process finds it; see [`SimDisk::restarted`]. Whoever had files open on it is dead.
+    pub fn restart(&self) {
+        self.state().restart();
+    }
+
+    /// This disk after a power loss; see [`SimDisk::power_lost`]. Whoever had files open on it is dead.
+    pub fn lose_power(&self, seed: u64) {
+        let mut state = self.state();
+        state.restart();
+        state.lose_power(seed);
+    }
+
     /// Nanoseconds that slow flushes have taken since this was asked last: nobody slept, the caller's clock has to move.
     #[must_use]
     pub fn take_waited_ns(&self) -> u64 {
@@ -129,15 +151,38 @@ impl SimDisk {
     /// The last steps, for the message of whatever failed.
     #[must_use]
     pub fn trace(&self) -> Vec<String> {
-        self.state().trace.iter().cloned().collect()
+        self.state().trace.iter().map(ToString::to_string).collect()
     }
 
     /// Bits on the medium go wrong: those of `mask` in the byte at `offset`. False if there is no such byte.
     pub fn flip(&self, path: &Path, offset: u64, mask: u8) -> bool {
         let mut state = self.state();
         let Some(node) = state.node_of(path).filter(|node| offset < node.bytes().len() as u64) else { return false };
-        node.flip(crate::layout::to_usize(offset), mask);
+        node.flip(to_usize(offset), mask);
         true
+    }
+
+    /// All files and their lengths, by name.
+    #[must_use]
+    pub fn lens(&self) -> Vec<(PathBuf, u64)> {
+        self.state().files().map(|(path, bytes)| (path.to_owned(), bytes.len() as u64)).collect()
+    }
+
+    /// Some bytes of a file, as far as it has them; none if there is no such file.
+    #[must_use]
+    pub fn bytes(&self, path: &Path, offset: u64, len: u64) -> Vec<u8> {
+        let mut state = self.state();
+        let bytes = state.node_of(path).map(|node| node.bytes()).unwrap_or_default();
+        let from = to_usize(offset).min(bytes.len());
+        bytes[from..(from + to_usize(len)).min(bytes.len())].to_vec()
+    }
+
+    /// The medium and the page cache have other bytes from `offset` on, as far as the file reaches: what a write that went astray
+    /// leaves.
+    pub fn overwrite(&self, path: &Path, offset: u64, bytes: &[u8]) {
+        if let Some(node) = self.state().node_of(path) {
+            node.overwrite(to_usize(offset), bytes);
+        }
     }
 
     /// All files and what they hold, by name.
@@ -196,14 +241,73 @@ impl Disk for SimDisk {
             let full = RegionCause::Full { wanted_bytes: len_bytes as u64, free_bytes: Some(0) };
             return Err(RegionFault::new(path, RegionStep::Allocate, full));
         }
-        Region::create_new(path, len_bytes)
+        let Some(memory) = &mut state.memory else { return Region::create_new(path, len_bytes) };
+        if memory.contains_key(path) {
+            let exists = RegionCause::Errno(Errno::EXIST.raw_os_error());
+            return Err(RegionFault::new(path, RegionStep::Create, exists));
+        }
+        let region = Arc::new(Region::in_process(path, len_bytes)?);
+        memory.insert(path.to_owned(), region.clone());
+        Ok(Region::lend(&region, true))
+    }
+
+    fn open_region(&self, path: &Path, expect_len: usize, writable: bool) -> Result<Region, RegionFault> {
+        let fault = |cause| RegionFault::new(path, RegionStep::Open, cause);
+        match &self.state().memory {
+            None if writable => Region::open_write(path, expect_len),
+            None => Region::open_read(path, expect_len),
+            Some(memory) => match memory.get(path) {
+                None => Err(fault(RegionCause::Errno(Errno::NOENT.raw_os_error()))),
+                Some(found) if found.len() < expect_len => Err(fault(RegionCause::TooShort {
+                    found_bytes: found.len() as u64,
+                    expected_bytes: expect_len as u64,
+                })),
+                Some(found) => Ok(Region::lend(found, writable)),
+            },
+        }
+    }
+
+    fn list_regions(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        match &self.state().memory {
+            None => OsDisk.list(dir),
+            Some(memory) => {
+                let inside = memory.keys().filter(|path| path.parent() == Some(dir));
+                Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
+            }
+        }
+    }
+
+    fn read_region(&self, path: &Path, into: &mut [u8]) -> io::Result<()> {
+        match &self.state().memory {
+            None => OsDisk.open(path, Access::Read)?.read_exact_at(into, 0),
+            Some(memory) => match memory.get(path) {
+                None => Err(Errno::NOENT.into()),
+                Some(found) if found.len() < into.len() => Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(found) => {
+                    found.load_bytes(0, into);
+                    Ok(())
+                }
+            },
+        }
     }
 
     fn remove_region(&self, path: &Path) -> io::Result<()> {
-        if path.exists() {
-            self.stepping().step("remove from memory", path, None)?;
+        let exists = match &self.state().memory {
+            None => path.exists(),
+            Some(memory) => memory.contains_key(path),
+        };
+        if !exists {
+            return Err(Errno::NOENT.into());
         }
-        std::fs::remove_file(path)
+        let mut state = self.stepping();
+        state.step("remove from memory", path, None)?;
+        match &mut state.memory {
+            None => std::fs::remove_file(path),
+            Some(memory) => {
+                memory.remove(path);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -319,6 +423,29 @@ mod tests {
         };
         assert_eq!(history(5), history(5));
         assert_ne!(history(5), history(6));
+    }
+
+    #[test]
+    fn memory_of_a_simulated_machine_outlives_a_process_and_not_the_power() {
+        let disk = SimDisk::new(Path::new(ROOT), 1).with_memory();
+        let name = Path::new("/memory/log/a");
+        let made = disk.create_region(name, 4096).expect("made");
+        disk.create_region(name, 4096).expect_err("it exists");
+        made.store_bytes(8, &[7; 8]);
+        drop(made);
+        disk.restart();
+        let mut start = [0; 16];
+        disk.read_region(name, &mut start).expect("there");
+        assert_eq!(start[8..], [7; 8]);
+        assert_eq!(disk.list_regions(Path::new("/memory/log")).expect("listed"), ["a"]);
+        assert!(disk.list_regions(Path::new("/memory")).expect("listed").is_empty());
+        let held = disk.open_region(name, 4096, false).expect("there");
+        disk.open_region(name, 4097, false).expect_err("shorter");
+        disk.lose_power(1);
+        assert!(disk.open_region(name, 1, false).expect_err("gone").is_not_found());
+        assert_eq!(disk.remove_region(name).expect_err("gone").kind(), io::ErrorKind::NotFound);
+        held.load_bytes(8, &mut start);
+        assert_eq!(start[..8], [7; 8], "who has it mapped keeps it");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file of a simulated disk: what a reader sees, what would be there after a power loss, and what lies between.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::faults::Random;
@@ -29,6 +30,7 @@ impl Luck {
 #[derive(Clone, Debug)]
 enum Change {
     Write { at: usize, bytes: Vec<u8> },
+    Zero { at: usize, len: usize },
     Len(usize),
 }
 
@@ -37,8 +39,32 @@ impl Change {
         match self {
             Self::Len(len) => set_len(to, *len),
             Self::Write { at, bytes } => write(to, *at, bytes),
+            Self::Zero { at, len } => {
+                let end = at + len;
+                if to.len() < end && *len > 0 {
+                    set_len(to, end);
+                }
+                if let Some(place) = to.get_mut(*at..end) {
+                    place.fill(0);
+                }
+            }
         }
     }
+
+    /// Where it writes what; `None` if it only sets the length.
+    fn written(&self) -> Option<(usize, Cow<'_, [u8]>)> {
+        match self {
+            Self::Write { at, bytes } => Some((*at, Cow::Borrowed(bytes))),
+            Self::Zero { at, len } => Some((*at, Cow::Owned(vec![0; *len]))),
+            Self::Len(_) => None,
+        }
+    }
+}
+
+/// As `iter().all()`, which takes a build for tests a hundred times as long.
+fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| *chunk == ZEROS[..chunk.len()])
 }
 
 /// As `resize`, which takes a build for tests a hundred times as long.
@@ -66,6 +92,8 @@ pub(super) struct Node {
     durable: Vec<u8>,
     /// What the medium has not got yet, in order.
     pending: Vec<Change>,
+    /// The cache may show something else than the medium has and will get.
+    differs: bool,
 }
 
 impl Node {
@@ -74,7 +102,16 @@ impl Node {
     }
 
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
-        self.change(Change::Write { at, bytes: bytes.to_vec() });
+        // Most of what is written ahead of need is zeros.
+        if is_zero(bytes) {
+            self.zero(at, bytes.len());
+        } else {
+            self.change(Change::Write { at, bytes: bytes.to_vec() });
+        }
+    }
+
+    pub fn zero(&mut self, at: usize, len: usize) {
+        self.change(Change::Zero { at, len });
     }
 
     pub fn set_len(&mut self, len: usize) {
@@ -96,20 +133,21 @@ impl Node {
 
     /// A flush that says nothing of having put one of the writes elsewhere. What the cache shows is right.
     pub fn sync_misdirected(&mut self, random: &mut Random) {
-        let is_write = |change: &Change| matches!(change, Change::Write { .. });
+        self.differs = true;
+        let is_write = |change: &Change| !matches!(change, Change::Len(_));
         let writes = self.pending.iter().filter(|change| is_write(change)).count();
         let chosen = random.below(writes as u64);
         let mut seen = 0;
         for change in std::mem::take(&mut self.pending) {
             seen += u64::from(is_write(&change));
-            match change {
-                Change::Write { at, bytes } if seen == chosen + 1 => {
+            match change.written().filter(|_| seen == chosen + 1) {
+                Some((at, bytes)) => {
                     let off = to_usize(1 + random.below(OFF_SECTORS_MAX)) * SECTOR_BYTES;
                     let at = if random.one_in(2) { at + off } else { at.saturating_sub(off) };
                     let fits = bytes.len().min(self.durable.len().saturating_sub(at));
                     write(&mut self.durable, at, &bytes[..fits]);
                 }
-                other => other.apply(&mut self.durable),
+                None => change.apply(&mut self.durable),
             }
         }
     }
@@ -118,42 +156,54 @@ impl Node {
     /// more.
     pub fn sync_failed(&mut self, random: &mut Random) {
         let len = self.cached.len();
-        self.durable = self.torn(Luck::of(random), random);
+        self.tear(Luck::of(random), random);
         set_len(&mut self.durable, len);
-        self.pending.clear();
-        if random.one_in(2) {
+        self.differs = !random.one_in(2);
+        if !self.differs {
             self.cached.clone_from(&self.durable);
         }
     }
 
     /// The file after a power loss.
     pub fn lose_power(&mut self, random: &mut Random) {
-        self.durable = self.torn(Luck::of(random), random);
-        self.pending.clear();
+        let luck = Luck::of(random);
+        if self.pending.is_empty() && !self.differs {
+            return;
+        }
+        self.tear(luck, random);
+        self.differs = false;
         self.cached.clone_from(&self.durable);
     }
 
-    /// What the medium may have got: of each sector the state after any number of the writes to it, and any of the lengths.
-    fn torn(&self, luck: Luck, random: &mut Random) -> Vec<u8> {
-        let mut image = self.durable.clone();
+    /// The medium gets what it may have got: of each sector the state after any number of the writes to it, and any of the lengths.
+    fn tear(&mut self, luck: Luck, random: &mut Random) {
+        let image = &mut self.durable;
         let mut len = image.len();
         let mut len_stands = false;
         let mut stopped = BTreeSet::new();
-        for change in &self.pending {
-            let end = match change {
-                Change::Len(len) => *len,
-                Change::Write { at, bytes } => {
-                    write_some(&mut image, *at, bytes, &mut stopped, luck, random);
+        for change in self.pending.drain(..) {
+            let end = match (change.written(), &change) {
+                (Some((at, bytes)), _) => {
+                    write_some(image, at, &bytes, &mut stopped, luck, random);
                     len.max(at + bytes.len())
                 }
+                (None, Change::Len(len)) => *len,
+                (None, _) => len,
             };
             if end != len && !len_stands {
                 len_stands = !luck.holds(random);
                 len = if len_stands { len } else { end };
             }
         }
-        set_len(&mut image, len);
-        image
+        set_len(image, len);
+    }
+
+    /// Other bytes on the medium, as far as it has any there.
+    pub fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        for image in [&mut self.cached, &mut self.durable] {
+            let fits = bytes.len().min(image.len().saturating_sub(at));
+            write(image, at, &bytes[..fits]);
+        }
     }
 
     /// Makes some bits on the medium wrong.

@@ -1,10 +1,13 @@
 //! Names, files and the count of what was done to them: a simulated disk behind its lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use cutline_shm::region::Region;
 use rustix::io::Errno;
 
 use super::faults::{Faults, Random};
@@ -29,6 +32,23 @@ struct NameChange {
     entry: Option<Entry>,
 }
 
+/// A step that was taken; made into words only when somebody asks.
+#[derive(Clone, Debug)]
+pub(super) struct DiskStep {
+    number: u64,
+    what: &'static str,
+    path: PathBuf,
+    /// Offset and bytes.
+    range: Option<(u64, u64)>,
+}
+
+impl fmt::Display for DiskStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.number, self.what, self.path.display())?;
+        self.range.map_or(Ok(()), |(at, len)| write!(f, ", {len} bytes at {at}"))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct State {
     root: PathBuf,
@@ -36,12 +56,14 @@ pub(super) struct State {
     names: BTreeMap<PathBuf, Entry>,
     durable_names: BTreeMap<PathBuf, Entry>,
     pending_names: Vec<NameChange>,
+    /// Files in memory, if they are simulated too.
+    pub memory: Option<BTreeMap<PathBuf, Arc<Region>>>,
     pub faults: Faults,
     pub random: Random,
     pub steps: u64,
     pub stop_at: Option<u64>,
     pub waited_ns: u64,
-    pub trace: VecDeque<String>,
+    pub trace: VecDeque<DiskStep>,
 }
 
 impl State {
@@ -52,6 +74,7 @@ impl State {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             pending_names: Vec::new(),
+            memory: None,
             faults: Faults::default(),
             random: Random::new(seed),
             steps: 0,
@@ -65,23 +88,35 @@ impl State {
     pub fn restart(&mut self) {
         self.faults = Faults::default();
         (self.steps, self.stop_at, self.waited_ns) = (0, None, 0);
+        // Nobody has a file without a name open any more.
+        let named: BTreeSet<usize> = [&self.names, &self.durable_names]
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .copied()
+            .chain(self.pending_names.iter().filter_map(|change| change.entry))
+            .filter_map(|entry| if let Entry::File(node) = entry { Some(node) } else { None })
+            .collect();
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if !named.contains(&index) {
+                *node = Node::default();
+            }
+        }
     }
 
     /// Counts a step that changes something; refused once the disk has stopped.
-    pub fn step(&mut self, what: &str, path: &Path, range: Option<(u64, u64)>) -> io::Result<()> {
+    pub fn step(&mut self, what: &'static str, path: &Path, range: Option<(u64, u64)>) -> io::Result<()> {
         if self.stop_at.is_some_and(|at| self.steps >= at) {
             return Err(io::Error::other("the simulated disk was stopped here"));
         }
         if self.trace.len() == TRACE_STEPS {
             self.trace.pop_front();
         }
-        let range = range.map_or_else(String::new, |(at, len)| format!(", {len} bytes at {at}"));
-        self.trace.push_back(format!("{}: {what} {}{range}", self.steps, path.display()));
+        self.trace.push_back(DiskStep { number: self.steps, what, path: path.to_owned(), range });
         self.steps += 1;
         Ok(())
     }
 
-    fn name_step(&mut self, what: &str, path: &Path) -> io::Result<()> {
+    fn name_step(&mut self, what: &'static str, path: &Path) -> io::Result<()> {
         self.step(what, path, None)?;
         if self.random.one_in(self.faults.name_one_in) { Err(Errno::IO.into()) } else { Ok(()) }
     }
@@ -218,7 +253,7 @@ impl State {
         if to.saturating_sub(self.len(node)) > self.free_bytes() {
             return Err(Errno::NOSPC.into());
         }
-        self.nodes[node].write(to_usize(from), &vec![0; to_usize(to.saturating_sub(from))]);
+        self.nodes[node].zero(to_usize(from), to_usize(to.saturating_sub(from)));
         Ok(())
     }
 
@@ -259,7 +294,8 @@ impl State {
     pub fn lose_power(&mut self, seed: u64) {
         let mut random = Random::new(seed);
         let luck = Luck::of(&mut random);
-        let mut stopped = std::collections::BTreeSet::new();
+        self.memory = self.memory.as_ref().map(|_| BTreeMap::new());
+        let mut stopped = BTreeSet::new();
         for change in std::mem::take(&mut self.pending_names) {
             if !stopped.contains(&change.path) && luck.holds(&mut random) {
                 apply(&mut self.durable_names, change);

@@ -113,6 +113,7 @@ impl Plant {
             clock: clock.clone(),
             log_ids: log_ids(),
             engines,
+            cnc: &cutline_shm::cnc::CncWriter::create,
             disk: os_disk(),
         };
         let pipeline = Pipeline::open(&config, around).map_err(Failure::machine)?;
