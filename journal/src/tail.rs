@@ -310,16 +310,24 @@ impl Tail {
                 return Err(LogFault::Lagged { oldest });
             }
         }
-        self.expect_not_begun(base)?;
+        let missing = self.expect_not_begun(base);
+        if missing.is_err() && self.look_around()? {
+            return Ok(true);
+        }
+        missing?;
         if self.attached() && look_closely { self.look_around() } else { Ok(false) }
     }
 
-    /// The next segment is not there: right where the log ends, and wrong where its writer says that it goes on behind it.
+    /// The next segment is not there: right where the log ends, and wrong where its writer says that it goes on behind it. Memory that
+    /// was lost as a whole, its head too, says nothing: whoever starts next does.
     fn expect_not_begun(&self, base: u64) -> Result<(), LogFault> {
-        let Some(head) = self.head.as_ref().filter(|_| self.attached()) else { return Ok(()) };
+        if !self.attached() || self.head.as_ref().is_none_or(|head| head.visible() <= base) {
+            return Ok(());
+        }
         // It is begun before anything in it is visible, and its disk file is there before memory is retired: so it is looked for once
-        // more, behind what was visible. A head that was closed meanwhile told of what may be gone by now.
-        if head.visible() <= base || self.counted_files().begun(base)? || head.is_closed() {
+        // more, behind what was visible. What a head told that does not count any more may be gone by now.
+        if self.counted_files().begun(base)? || head_that_counts(&self.files)?.is_none_or(|head| head.visible() <= base)
+        {
             return Ok(());
         }
         // Given up between two looks.
