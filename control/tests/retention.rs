@@ -54,7 +54,7 @@ fn feed_until(socket: &str, number: &mut u64, what: &str, mut holds: impl FnMut(
     wait_until(what, || {
         let lines = (0..50).flat_map(|_| {
             *number += 1;
-            line(&trade(&format!("S{}", *number % 5), *number))
+            line(&trade(&format!("S{}", *number % 25), *number))
         });
         feed.write_all(&lines.collect::<Vec<u8>>()).expect("it reads");
         holds()
@@ -108,7 +108,7 @@ fn outputs_do_not_depend_on_what_is_kept() {
     }
     let [all, little] = &data;
     assert_eq!((oldest(all, "inputs"), oldest(all, "outputs")), (0, 0), "without a limit all is kept");
-    assert!(oldest(little, "inputs") > 0 && oldest(little, "outputs") > 0);
+    assert!(oldest(little, "inputs") > 0);
     for what in [&["outputs"][..], &["inputs"], &["states"]] {
         let dump = |data: &str| succeed(&[&["dump", data], what].concat());
         let (whole, rest) = (dump(all), dump(little));

@@ -11,6 +11,8 @@ pub struct Backlog {
     watermarks: Watermarks,
     depth: Counter,
     age: Counter,
+    kept: Counter,
+    oldest: Counter,
     /// A position that was visible, and when it was first seen to be.
     seen: (u64, i64),
 }
@@ -23,7 +25,8 @@ impl Backlog {
     pub fn new(watermarks: Watermarks, name: &str, cnc: &CncWriter, now_ns: i64) -> Result<Self, CncFault> {
         let label = format!("log={name}");
         let (depth, age) = (cnc.counter(&table::BUFFER_DEPTH, &label)?, cnc.counter(&table::BUFFER_AGE, &label)?);
-        Ok(Self { seen: (watermarks.visible(), now_ns), watermarks, depth, age })
+        let (kept, oldest) = (cnc.counter(&table::LOG_KEPT, &label)?, cnc.counter(&table::LOG_OLDEST, &label)?);
+        Ok(Self { kept, oldest, seen: (watermarks.visible(), now_ns), watermarks, depth, age })
     }
 
     /// Looks, and sets the gauges.
@@ -35,6 +38,8 @@ impl Backlog {
             self.seen = (visible, now_ns);
         }
         self.depth.set(visible.saturating_sub(durable));
+        self.kept.set(self.kept_bytes());
+        self.oldest.set(self.watermarks.oldest());
         self.age.set(if visible > durable { now_ns.saturating_sub(self.seen.1).max(0).unsigned_abs() } else { 0 });
     }
 

@@ -72,17 +72,23 @@ impl Checkpointer {
             match store.read_start::<HEAD_BYTES>(place)? {
                 Some(head) if from.is_some_and(|from| place <= from[1]) => {
                     let CheckpointHead { positions, planned_ts_ms, .. } = bytemuck::pod_read_unaligned(&head);
-                    let is_whole = from.is_some_and(|from| place == from[1]);
-                    kept.push(Kept { place, positions, planned_ts_ms, is_whole });
+                    kept.push(Kept { place, positions, planned_ts_ms, is_whole: false });
                 }
                 _ => store.remove(place)?,
             }
+        }
+        for kept in kept.iter_mut().rev().take(2) {
+            kept.is_whole = store.read(kept.place)?.is_some();
         }
         let segment_bytes = logs[0].tail.segment_bytes();
         let behind_receipt = logs[0].tail.position();
         let last_bytes = from.map_or(0, |from| from.iter().sum());
         let known = checkpoint.map_or_else(|| Known::new(symbols_max), Known::from_checkpoint);
-        Ok(Self { known, logs, behind_receipt, store, limits, kept, last_bytes, spacing_bytes: segment_bytes })
+        let spacing_bytes = segment_bytes;
+        let mut opened = Self { known, logs, behind_receipt, store, limits, kept, last_bytes, spacing_bytes };
+        // The limits may be others than they were.
+        opened.retire()?;
+        Ok(opened)
     }
 
     /// Reads on, at most a few thousand frames, and writes a checkpoint where one is due. False if there is nothing to do now.

@@ -25,6 +25,8 @@ table! {
     INPUTS_OVER_MAX Counter "inputs_symbols_over_max" "receipts" "Receipts of symbols beyond symbols.max; they are kept and get no runs.";
     BUFFER_DEPTH Gauge "buffer_depth_bytes" "bytes" "Bytes of a log that are visible and not yet on disk.";
     BUFFER_AGE Gauge "buffer_age" "ns" "How long the oldest of those bytes have been waiting.";
+    LOG_KEPT Gauge "log_kept_bytes" "bytes" "Bytes of a log that are kept, from the oldest segment to its end.";
+    LOG_OLDEST Gauge "log_oldest" "bytes" "Position of the oldest byte of a log that is kept: what lay before was given up by retention.";
     APPEND_FAILURES Counter "log_faults" "faults" "Times that the keeper could not prepare or flush a log.";
     CUT_TICKS Counter "cut_ticks" "ticks" "Ticks decided.";
     CUT_RUNS Counter "cut_runs" "runs" "Runs started.";

@@ -27,12 +27,14 @@ use crate::ingest::FeedLabel;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(10);
 /// Its wait after a fault.
 const CHECKPOINT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Its steps at a stop, of some thousand frames each: about a second.
+const CHECKPOINT_STEPS_AT_END: u32 = 1024;
 
 /// A pipeline whose lanes run.
 pub struct Pipeline {
     lanes: Vec<JoinHandle<()>>,
     keeper: JoinHandle<Keeper>,
-    checkpointer: JoinHandle<()>,
+    checkpointer: JoinHandle<Checkpointer>,
     keeper_stop: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     abort: Arc<AtomicBool>,
@@ -105,10 +107,9 @@ impl Pipeline {
         self.keeper_stop.store(true, Ordering::Release);
         self.keeper.thread().unpark();
         self.checkpointer.thread().unpark();
-        if self.checkpointer.join().is_err() {
-            failed = Some(PlaneFault::Io("the checkpointer ended by a panic; its message is above".to_owned()));
-        }
-        let keeper = self.keeper.join().map_err(|_| PlaneFault::Io("the keeper ended by a panic".to_owned()))?;
+        let panicked = |who| PlaneFault::Io(format!("the {who} ended by a panic; its message is above"));
+        let mut keeper = self.keeper.join().map_err(|_| panicked("keeper"))?;
+        let checkpointer = self.checkpointer.join().map_err(|_| panicked("checkpointer"))?;
         if let Some(fault) = failed {
             return Err(fault);
         }
@@ -116,9 +117,19 @@ impl Pipeline {
             self.watch.aborted();
             return Ok(());
         }
+        checkpoint_at_end(checkpointer, &mut keeper);
         keeper.close()?;
         self.watch.stopped();
         Ok(())
+    }
+}
+
+/// A last checkpoint, so that the next start has little to read. What cannot be done now is done then.
+fn checkpoint_at_end(mut checkpointer: Checkpointer, keeper: &mut Keeper) {
+    if keeper.flush().is_ok() {
+        let mut steps = 0..CHECKPOINT_STEPS_AT_END;
+        while steps.next().is_some() && matches!(checkpointer.step(), Ok(true)) {}
+        let _ = keeper.retire();
     }
 }
 
@@ -177,7 +188,7 @@ fn spawn_checkpointer(
     mut checkpointer: Checkpointer,
     stop: &Arc<AtomicBool>,
     report: KeeperReport,
-) -> Result<JoinHandle<()>, PlaneFault> {
+) -> Result<JoinHandle<Checkpointer>, PlaneFault> {
     let stop = Arc::clone(stop);
     let run = move || {
         let mut is_told = false;
@@ -193,6 +204,7 @@ fn spawn_checkpointer(
                 Err(_) => thread::park_timeout(CHECKPOINT_RETRY_INTERVAL),
             }
         }
+        checkpointer
     };
     let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(run);
     thread.map_err(|error| PlaneFault::Io(format!("cannot start the checkpointer: {error}")))

@@ -41,6 +41,8 @@ pub struct Explained {
     pub config: Option<InForce>,
     /// How it ended; `None` while it has not.
     pub ended: Option<Ended>,
+    /// Retention has given its outcome up: how it ended is not known any more.
+    pub outcome_given_up: bool,
     /// What of its symbol's SnapshotInputs was there to select from.
     pub receipts: Receipts,
 }
@@ -88,6 +90,8 @@ pub enum ExplainFault {
         prefix: String,
         /// Runs that there are.
         runs: u64,
+        /// Retention has given up earlier ones.
+        begins_later: bool,
     },
     /// Several runs' ids begin like this.
     Several {
@@ -112,8 +116,12 @@ impl fmt::Display for ExplainFault {
                     "{text:?} is no run id: give 1 to {RUN_ID_HEX_BYTES} hexadecimal digits, as `dump DIR runs` shows them"
                 )
             }
-            Self::NoRun { prefix, runs } => {
-                write!(f, "none of the {runs} runs has an id that begins with {prefix}: `dump DIR runs` shows them all")
+            Self::NoRun { prefix, runs, begins_later } => {
+                let earlier = if *begins_later { "; earlier ones were given up by retention" } else { "" };
+                write!(
+                    f,
+                    "none of the {runs} runs has an id that begins with {prefix}: `dump DIR runs` shows them all{earlier}"
+                )
             }
             Self::Several { prefix, first, runs } => {
                 write!(f, "{runs} runs have ids that begin with {prefix}: give more digits")?;
@@ -146,6 +154,7 @@ pub fn explain(data: &Path, prefix: &str) -> Result<Explained, ExplainFault> {
     }
     let found = find(data, &hex)?;
     let frame = run_frame(&found.started, &found.payload)?;
+    let (ended, outcome_given_up) = find_outcome(data, found.started.seq)?;
     Ok(Explained {
         run: frame.run,
         symbol: frame.symbol.to_owned(),
@@ -153,7 +162,8 @@ pub fn explain(data: &Path, prefix: &str) -> Result<Explained, ExplainFault> {
         started_seq: found.started.seq,
         decided_ns: found.started.ts_ns,
         config: found.config.map(|(header, payload)| in_force(&header, &payload)).transpose()?,
-        ended: find_outcome(data, found.started.seq)?,
+        ended,
+        outcome_given_up,
         receipts: inputs::consider(data, &found.started, &frame.run, found.look_from)?,
     })
 }
@@ -176,6 +186,7 @@ fn find(data: &Path, hex: &str) -> Result<Found, ExplainFault> {
     let mut tail = Tail::open(data, "runs", Start::Oldest)?;
     let mut config = None;
     let mut found: Option<Found> = None;
+    let begins_later = tail.position() >= tail.segment_bytes();
     let (mut runs, mut fitting, mut first) = (0, 0, Vec::new());
     while let Some(frame) = tail.poll()? {
         match frame.header.kind {
@@ -198,7 +209,7 @@ fn find(data: &Path, hex: &str) -> Result<Found, ExplainFault> {
     }
     let prefix = hex.to_owned();
     match found {
-        None => Err(ExplainFault::NoRun { prefix, runs }),
+        None => Err(ExplainFault::NoRun { prefix, runs, begins_later }),
         Some(_) if fitting > 1 => Err(ExplainFault::Several { prefix, first, runs: fitting }),
         Some(found) => Ok(Found { look_from: look_from(data, &found.started)?, ..found }),
     }
@@ -227,33 +238,36 @@ fn in_force(header: &Descriptor, payload: &[u8]) -> Result<InForce, ExplainFault
     Ok(InForce { json: config.to_canonical_json(), engine_digest, effective_from_ms: header.aux })
 }
 
-/// The outcome of the run whose STARTED frame has this sequence. Outcomes lie in the order of these.
-fn find_outcome(data: &Path, started_seq: u64) -> Result<Option<Ended>, ExplainFault> {
+/// The outcome of the run whose STARTED frame has this sequence, and whether it was given up. Outcomes lie in the order of these.
+fn find_outcome(data: &Path, started_seq: u64) -> Result<(Option<Ended>, bool), ExplainFault> {
     let mut tail = match Tail::open(data, "outputs", Start::Oldest) {
-        Err(LogFault::Absent(_)) => return Ok(None),
+        Err(LogFault::Absent(_)) => return Ok((None, false)),
         other => other?,
     };
-    let mut published = (0, 0);
+    let begins_later = tail.position() >= tail.segment_bytes();
+    let (mut published, mut passed_one) = ((0, 0), false);
     while let Some(frame) = tail.poll()? {
         let of = frame.header.aux.cast_unsigned();
         if of > started_seq {
-            break;
+            return Ok((None, begins_later && !passed_one));
         }
+        passed_one = true;
         if of == started_seq && frame.header.kind == EVENT_STARTED {
             published = (frame.header.ts_ns, frame.header.seq);
         }
         if of == started_seq && frame.header.kind == OUTCOME {
-            let ended = run_frame(&frame.header, frame.payload)?;
-            return Ok(Some(Ended {
-                failure: Failure::from_number(ended.run.failure),
-                detail: String::from_utf8_lossy(ended.body).into_owned(),
-                attempts: ended.run.attempts,
+            let outcome = run_frame(&frame.header, frame.payload)?;
+            let ended = Ended {
+                failure: Failure::from_number(outcome.run.failure),
+                detail: String::from_utf8_lossy(outcome.body).into_owned(),
+                attempts: outcome.run.attempts,
                 first_call_ms: frame.header.ts_ms,
                 completed_ns: frame.header.ts_ns,
                 published_ns: published.0,
                 event_seq: published.1,
-            }));
+            };
+            return Ok((Some(ended), false));
         }
     }
-    Ok(None)
+    Ok((None, false))
 }

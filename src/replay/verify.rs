@@ -17,7 +17,7 @@ mod verifier;
 
 use std::path::{Path, PathBuf};
 
-use cutline_journal::{Descriptor, LogFault};
+use cutline_journal::{Descriptor, LogFault, Start, Tail};
 
 pub use evidence::{LogDigest, Proof, ProvenConfig};
 pub use rebuild::{Rebuilt, rebuild_outputs};
@@ -125,12 +125,24 @@ pub enum VerifyFault {
         /// The data directory.
         data: PathBuf,
     },
+    /// What was asked for follows from a log's first frame on, and retention has given that up.
+    GivenUp {
+        /// The log.
+        log: &'static str,
+        /// Position of the first byte that is kept.
+        oldest: u64,
+    },
 }
 
 impl std::fmt::Display for VerifyFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Log(fault) => fault.fmt(f),
+            Self::GivenUp { log, oldest } => write!(
+                f,
+                "the {log} log begins at position {oldest}, because retention has given up what lay before, and this needs it from its \
+                 first frame on: keep more with log.retention, or work on a copy that has it"
+            ),
             Self::NoBeginning { data } => write!(
                 f,
                 "{0}: what lay at the beginning of the logs was given up, and no checkpoint in {0}/checkpoints says what it was: put that \
@@ -171,6 +183,13 @@ pub fn verify(data: &Path, engines: &EngineFactory, mut progress: impl FnMut(u64
 
 fn different(what: impl Into<String>, computed: impl Into<String>, recorded: impl Into<String>) -> VerifyFault {
     VerifyFault::Different { what: what.into(), computed: computed.into(), recorded: recorded.into() }
+}
+
+/// A log from its first frame on, which must be there.
+pub(super) fn from_first_frame(data: &Path, log: &'static str) -> Result<Tail, VerifyFault> {
+    let tail = Tail::open(data, log, Start::Oldest)?;
+    let oldest = tail.position() - tail.position() % tail.segment_bytes();
+    if oldest > 0 { Err(VerifyFault::GivenUp { log, oldest }) } else { Ok(tail) }
 }
 
 /// A frame as an alert names it.

@@ -8,7 +8,7 @@ mod side;
 use std::fmt;
 use std::path::Path;
 
-use cutline_journal::{LogFault, LogFiles, Lookup, Start, Tail};
+use cutline_journal::{LogFault, LogFiles, Lookup};
 
 use side::{Entry, Key, Side};
 
@@ -19,7 +19,7 @@ use crate::model::frames::{CONFIG, NAME, TICK, TICKS_SKIPPED};
 use crate::model::receipt::RECEIPT;
 use crate::plane::pipeline::EngineFactory;
 use crate::plane::settings::{cadence_of, read_config_frame};
-use crate::replay::verify::VerifyFault;
+use crate::replay::verify::{VerifyFault, from_first_frame};
 use crate::sequence::names::NameTables;
 
 /// What is to be otherwise; what is `None` stays as it was last.
@@ -152,7 +152,7 @@ struct Recorded {
 }
 
 fn read_runs(data: &Path) -> Result<Recorded, WhatIfFault> {
-    let mut tail = Tail::open(data, "runs", Start::Oldest)?;
+    let mut tail = from_first_frame(data, "runs")?;
     let mut recorded = Recorded { ticks: Vec::new(), skipped: Vec::new(), configs: Vec::new() };
     while let Some(frame) = tail.poll()? {
         let header = frame.header;
@@ -215,7 +215,7 @@ pub fn whatif(
     let proposed = proposed_cadence(change, last).map_err(WhatIfFault::Cadence)?;
     let ticks = proposed_ticks(proposed, &recorded).ok_or(WhatIfFault::NoTicks)?;
     let cut_kind = u8::from(matches!(proposed, Cadence::Boundary { .. }));
-    let mut tail = Tail::open(data, "inputs", Start::Oldest)?;
+    let mut tail = from_first_frame(data, "inputs")?;
     let segment_bytes = tail.segment_bytes();
     let lookup = || Lookup::new(LogFiles::find(data, "inputs"), segment_bytes);
     let side_engines = || engines.map(|engines| (engines, lookup()));

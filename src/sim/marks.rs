@@ -49,6 +49,7 @@ marks! {
     RotNamed "a start finds what the disk forgot or misplaced, and says where"
     RotHarmless "a start needs nothing of what the disk forgot or misplaced"
     OtherTopology "a restart with another topology"
+    FromCheckpoint "a start begins with a checkpoint"
     CutOff "a recovery cuts off incomplete or unfounded frames"
     PendingRuns "runs without outcome are run again"
     CompletedTick "a tick whose runs were not all recorded is completed"

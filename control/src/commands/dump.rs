@@ -12,7 +12,7 @@ use cutline_journal::checkpoints::Checkpoints;
 use cutline_journal::disk::os_disk;
 use cutline_journal::{Descriptor, Start, Tail};
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, note, output};
 use crate::cli::{self, What};
 
 type Out = BufWriter<io::StdoutLock<'static>>;
@@ -150,6 +150,7 @@ fn decisions(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
 fn runs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
     let mut started = Tail::open(&args.data, "runs", Start::Oldest)?;
     let mut ended = Tail::open(&args.data, "outputs", Start::Oldest)?;
+    let mut outcomes_given_up = ended.position() >= ended.segment_bytes();
     // Outcomes come in the order of their STARTED frames, so that one is enough to be held.
     let mut outcome: Option<(Descriptor, Vec<u8>)> = None;
     let mut line = Vec::new();
@@ -173,7 +174,14 @@ fn runs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
                 let ended = RunFrame::read(payload).map_err(str::to_owned)?;
                 records::run(&frame.header, &run, Some((header, &ended)), &mut line);
             }
-            None => records::run(&frame.header, &run, None, &mut line),
+            None => {
+                if std::mem::take(&mut outcomes_given_up) {
+                    note(
+                        "outcomes before the outputs log's beginning were given up by retention: runs before it show as started",
+                    );
+                }
+                records::run(&frame.header, &run, None, &mut line);
+            }
         }
         write_line(&mut line, out)?;
     }

@@ -2,7 +2,7 @@
 
 use cutline::model::frames::{Failure as RunFailure, RunHeader};
 use cutline::model::run_id::{EngineMode, RunId};
-use cutline::replay::explain::{Considered, Ended, ExplainFault, Explained, InForce, Seen, explain as find, next_step};
+use cutline::replay::explain::{Considered, ExplainFault, Explained, InForce, Seen, explain as find, next_step};
 use serde_json::{Value, json};
 
 use super::{Failure, Outcome, canonical, print};
@@ -22,8 +22,9 @@ fn ms(ns: i64) -> i64 {
     ns.div_euclid(1_000_000)
 }
 
-fn status(ended: Option<&Ended>) -> &'static str {
-    match ended.map(|ended| ended.failure) {
+fn status(explained: &Explained) -> &'static str {
+    match explained.ended.as_ref().map(|ended| ended.failure) {
+        None if explained.outcome_given_up => "given up by retention",
         None => "started",
         Some(None) => "completed",
         Some(Some(_)) => "failed",
@@ -99,7 +100,7 @@ fn to_json(explained: &Explained) -> Value {
         "run_id": RunId(run.run_id).to_string(),
         "selected": receipts.selected.as_ref().map(seen),
         "started_seq": explained.started_seq,
-        "status": status(ended),
+        "status": status(explained),
         "symbol": explained.symbol,
         "timings": {
             "completed_ts_ms": ended.map(|ended| ms(ended.completed_ns)),
@@ -183,7 +184,7 @@ fn outcome(explained: &Explained, lines: &mut Vec<String>) {
     let attempts = ended.map_or(0, |ended| ended.attempts);
     lines.push(line(
         "outcome",
-        format_args!("{}{} after {attempts} attempts", status(ended), failure.unwrap_or_default()),
+        format_args!("{}{} after {attempts} attempts", status(explained), failure.unwrap_or_default()),
     ));
     let mut times = format!("planned {}, cut {:+} ms", run.planned_ts_ms, ms(explained.decided_ns) - run.planned_ts_ms);
     if let Some(ended) = ended {

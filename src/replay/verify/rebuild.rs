@@ -7,12 +7,12 @@ use std::path::Path;
 
 use cutline_journal::keeper::LogKeeper;
 use cutline_journal::recover::{LogSettings, recover};
-use cutline_journal::{Appender, LogFault, LogFiles, Lookup, Start, Tail, Watermarks};
+use cutline_journal::{Appender, LogFault, LogFiles, Lookup, Watermarks};
 
 use super::calls::{Calls, Ended};
 use super::decisions::{Decisions, Expected, Run};
 use super::inputs::Inputs;
-use super::{VerifyFault, Window, different};
+use super::{VerifyFault, Window, different, from_first_frame};
 use crate::cut::state::{CutState, SymbolSet};
 use crate::invoke::result::RunResult;
 use crate::model::frames::{Failure, RunHeader};
@@ -46,8 +46,8 @@ pub fn rebuild_outputs(
     if empty.last_seq() > 0 {
         return Err(different("the place for the new outputs log", "nothing", format!("{} events", empty.last_seq())));
     }
-    let mut runs = Tail::open(data, "runs", Start::Oldest)?;
-    let inputs = Tail::open(data, "inputs", Start::Oldest)?;
+    let mut runs = from_first_frame(data, "runs")?;
+    let inputs = from_first_frame(data, "inputs")?;
     let mut calls = Calls::new(Lookup::new(LogFiles::find(data, "inputs"), inputs.segment_bytes()));
     let (names, cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
     let mut decisions = Decisions::new(Inputs::new(inputs, names, cut, None), Window::default(), engines, None);

@@ -19,6 +19,7 @@ pub fn describe(args: &LogArgs, name: &'static str) -> Outcome {
         segments(&files.disk_bases().map_err(Failure::reading)?, "disk", |base| files.disk_segment(base));
     let in_memory = files.live_bases().map_err(Failure::reading)?;
     segments.extend(self::segments(&in_memory, "memory", |base| files.live_segment(base).unwrap_or_default()));
+    let oldest = files.all_bases().map_err(Failure::reading)?.first().copied();
     let (end, fault) = match Tail::open(&args.data, name, Start::Now) {
         Ok(tail) => (json!({"position": tail.position(), "last_seq": tail.next_seq() - 1}), Value::Null),
         Err(fault) => (Value::Null, fault.to_string().into()),
@@ -29,6 +30,7 @@ pub fn describe(args: &LogArgs, name: &'static str) -> Outcome {
         "generation": marks.generation(),
         "log": name,
         "mark": marks.newest.map(|mark| json!({"clean": mark.state == MARK_STOPPED, "log_id": format!("{:016x}", mark.log_id), "position": mark.position})),
+        "kept_from": oldest,
         "memory": memory.map(|marks| json!({"durable": marks.durable(), "visible": marks.visible()})),
         "segments": segments,
     });
@@ -66,6 +68,9 @@ fn to_text(name: &str, value: &Value) -> String {
         let (file, place) =
             (segment["file"].as_str().unwrap_or_default(), segment["place"].as_str().unwrap_or_default());
         lines.push(format!("  {file}  {place}  {} bytes  {begun}", segment["bytes"]));
+    }
+    if let Some(oldest) = value["kept_from"].as_u64().filter(|&oldest| oldest > 0) {
+        lines.push(format!("  kept: from position {oldest} on, what lay before was given up by retention"));
     }
     lines.push(match &value["mark"] {
         Value::Null => "  mark: none that can be read".to_owned(),

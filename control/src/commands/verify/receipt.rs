@@ -32,6 +32,7 @@ fn receipt(verifier: &Verifier<'_>, proof: &Proof, window: Window, difference: V
     let verified = verifier.verified();
     let [inputs, runs, outputs] = &proof.logs;
     json!({
+        "checkpoint_ingest_seq": verified.checkpoint_seq,
         "configs": proof.configs.iter().map(config).collect::<Vec<_>>(),
         "counts": {
             "outcomes_recomputed": verified.recomputed,

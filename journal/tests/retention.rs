@@ -1,0 +1,168 @@
+//! Retention: the keeper removes whole segments from a log's beginning when it is told that nothing needs them, and whoever misses one
+//! is told.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Place, SEGMENT, Seen, append, assert_same, drain, segment_files, sync};
+use cutline_journal::keeper::LogKeeper;
+use cutline_journal::recover::{recover, recover_from};
+use cutline_journal::{Appender, Blocked, Descriptor, LogFault, Start, Tail};
+
+/// Writes on until the log has come to a position, keeping it.
+fn write_to(position: u64, log: &mut Appender, keeper: &mut LogKeeper, wrote: &mut Vec<Seen>) {
+    while log.position() < position {
+        let tag = wrote.len() as i64;
+        wrote.push(append(log, keeper, tag, 900));
+    }
+    sync(log, keeper);
+}
+
+/// Segments on disk, oldest first.
+fn on_disk(place: &Place) -> Vec<u64> {
+    let files = segment_files(&place.data.path().join("outputs"));
+    files.iter().map(|file| file.file_stem().unwrap().to_str().unwrap().parse().unwrap()).collect()
+}
+
+fn retire_all(keeper: &mut LogKeeper) {
+    // A few at a time.
+    (0..10).for_each(|_| keeper.retire().unwrap());
+}
+
+fn lagged<T>(result: Result<T, LogFault>) -> u64 {
+    match result {
+        Err(LogFault::Lagged { oldest }) => oldest,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("not told"),
+    }
+}
+
+#[test]
+fn only_whole_segments_that_are_on_disk_and_not_in_memory_go_and_only_when_told() {
+    let place = Place::new();
+    let (mut log, mut keeper) = place.start();
+    let mut told = keeper.retirement();
+    let mut wrote = Vec::new();
+    write_to(9 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    retire_all(&mut keeper);
+    assert_eq!(on_disk(&place)[0], 0, "nobody has said so");
+    told.push(3 * SEGMENT - 1).unwrap();
+    told.push(4 * SEGMENT + 17).unwrap();
+    retire_all(&mut keeper);
+    assert_eq!(on_disk(&place)[0], 4 * SEGMENT, "the newest word counts, and a segment that is needed in part stays");
+    told.push(u64::MAX).unwrap();
+    retire_all(&mut keeper);
+    let in_memory = place.files().live_bases().unwrap()[0];
+    assert_eq!(on_disk(&place)[0], in_memory);
+    assert!(in_memory <= 9 * SEGMENT);
+    let (seen, _) = place.read_all();
+    let first = seen[0].position;
+    assert!(first >= in_memory);
+    assert_same(&seen, &wrote[wrote.iter().position(|wrote| wrote.position == first).unwrap()..], "what is kept");
+}
+
+#[test]
+fn a_follower_behind_retention_is_told_where_to_go_on() {
+    let place = Place::new();
+    let (mut log, mut keeper) = place.start();
+    let mut told = keeper.retirement();
+    let mut wrote = Vec::new();
+    write_to(SEGMENT / 2, &mut log, &mut keeper, &mut wrote);
+    // One follows memory, one has not read anything, one begins late.
+    let mut follower = place.tail(Start::Oldest);
+    let mut seen = drain(&mut follower);
+    let mut waiting = place.tail(Start::Oldest);
+    write_to(8 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    told.push(5 * SEGMENT).unwrap();
+    retire_all(&mut keeper);
+
+    // What they have of a segment stays readable; then they are told, and again as often as they ask.
+    let mut oldest = 0;
+    for (name, tail) in [("follower", &mut follower), ("waiting", &mut waiting)] {
+        let before = tail.position();
+        while let Some(Some(frame)) = tail.poll().ok() {
+            if name == "follower" {
+                seen.push(Seen::of(&frame));
+            }
+        }
+        assert!(before < SEGMENT && tail.position() < SEGMENT, "{name}");
+        oldest = lagged(tail.poll().map(|_| ()));
+        assert_eq!(oldest, 5 * SEGMENT, "{name}");
+        assert_eq!(lagged(tail.poll().map(|_| ())), oldest, "{name}");
+    }
+    let gone = wrote.iter().position(|wrote| wrote.position > oldest).unwrap();
+    let had = seen.len();
+    assert!(had < gone);
+    assert_same(&seen, &wrote[..had], "before");
+    for start in [Start::Position(64), Start::Resume { position: 2 * SEGMENT + 64, generation: 1 }] {
+        assert_eq!(lagged(Tail::open(place.data.path(), "outputs", start)), oldest);
+    }
+    for start in [Start::Position(oldest), Start::Oldest, Start::Seq(1)] {
+        assert_same(&drain(&mut place.tail(start)), &wrote[gone..], "as told");
+    }
+
+    // After a stop the folder says it.
+    let mut late = place.tail(Start::Oldest);
+    drop(log);
+    keeper.close().unwrap();
+    assert_same(&drain(&mut late), &wrote[gone..], "also over a stop");
+    assert_eq!(lagged(Tail::open(place.data.path(), "outputs", Start::Position(64))), oldest);
+}
+
+#[test]
+fn a_start_reads_from_where_it_is_told_and_refuses_what_is_not_there() {
+    let place = Place::new();
+    let (mut log, mut keeper) = place.start();
+    let mut told = keeper.retirement();
+    let mut wrote = Vec::new();
+    write_to(8 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    told.push(3 * SEGMENT).unwrap();
+    retire_all(&mut keeper);
+    place.kill(log, keeper);
+    place.lose_memory();
+
+    let found = recover(place.settings(), 9).unwrap();
+    assert_eq!((found.oldest(), found.last_seq()), (3 * SEGMENT, wrote.last().unwrap().seq));
+    let at = wrote.iter().find(|wrote| wrote.position > 5 * SEGMENT).unwrap().position;
+    // What lies before the segment of that place is not read: damage there is for its reader to find.
+    common::flip(&place.disk().disk_segment(4 * SEGMENT), 2_000, 1);
+    let from = |position: u64| recover_from(place.settings(), 9, Start::Resume { position, generation: 1 });
+    let found = from(at).unwrap();
+    assert_eq!((found.oldest(), found.last_seq()), (3 * SEGMENT, wrote.last().unwrap().seq));
+    assert!(matches!(recover(place.settings(), 9), Err(LogFault::Corrupt(_))));
+    assert_eq!(lagged(from(2 * SEGMENT + 64)), 3 * SEGMENT);
+    assert!(matches!(from(at + 64), Err(LogFault::Rewound { .. })), "no frame begins there");
+    assert!(matches!(from(20 * SEGMENT), Err(LogFault::Rewound { .. })), "behind the end");
+    let (mut log, mut keeper) = found.activate().unwrap();
+    write_to(9 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    let rest = wrote.iter().position(|wrote| wrote.position >= at).unwrap();
+    assert_same(&drain(&mut place.tail(Start::Position(at))), &wrote[rest..], "it goes on");
+}
+
+#[test]
+fn a_log_at_its_capacity_takes_more_once_retention_has_made_room() {
+    let place = Place::new();
+    let settings = cutline_journal::recover::LogSettings { capacity_bytes: 4 * SEGMENT, ..place.settings() };
+    let (mut log, mut keeper) = recover(settings, 1).and_then(|log| log.activate()).unwrap();
+    let mut told = keeper.retirement();
+    let bytes = vec![7; 900];
+    let mut fill = |keeper: &mut LogKeeper| {
+        loop {
+            let header = Descriptor { kind: 1, ..Descriptor::default() };
+            if log.append(header, &bytes).is_err() {
+                sync(&log, keeper);
+                if log.append(header, &bytes) == Err(Blocked) {
+                    return log.position();
+                }
+            }
+        }
+    };
+    let full = fill(&mut keeper);
+    assert!(full <= 4 * SEGMENT && full > 4 * SEGMENT - 2_000, "{full}");
+    told.push(2 * SEGMENT).unwrap();
+    retire_all(&mut keeper);
+    let more = fill(&mut keeper);
+    let oldest = on_disk(&place)[0];
+    assert!(oldest > 0 && more > full && more <= oldest + 4 * SEGMENT, "{more} from {oldest}");
+    assert!(more > oldest + 4 * SEGMENT - 2_000);
+}
