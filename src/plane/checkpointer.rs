@@ -106,9 +106,8 @@ impl Checkpointer {
 
     /// Takes the next frame in, of whichever log comes next, or writes the checkpoint that is due. False if neither can be done now.
     fn advance(&mut self) -> Result<bool, LogFault> {
-        let malformed = |log, position| {
-            move |what| LogFault::Settings(format!("{log} log, frame at position {position}: {what}"))
-        };
+        let malformed =
+            |log, position| move |what| LogFault::Settings(format!("{log} log, frame at position {position}: {what}"));
         let [inputs, runs, outputs] = &mut self.logs;
         if self.known.wants_input() {
             let Some(frame) = inputs.tail.poll()? else { return Ok(false) };

@@ -7,7 +7,6 @@ use cutline::sim::random::Random;
 use cutline::sim::{Report, run_plan};
 use tempfile::TempDir;
 
-
 /// Runs a plan: what the seed draws without trouble, changed by `change`.
 fn planned(seed: u64, change: impl Fn(&mut Plan)) -> Report {
     let folder = TempDir::new_in("/dev/shm").expect("a folder in memory");

@@ -55,6 +55,7 @@ fn open(config: &Config, socket: &str, clock: Clock) -> Pipeline {
         clock,
         log_ids: [11, 12, 13],
         engines: &engines,
+        cnc: &cutline_shm::cnc::CncWriter::create,
         disk: cutline_journal::disk::os_disk(),
     };
     Pipeline::open(config, around).unwrap_or_else(|fault| panic!("{fault}"))
