@@ -26,6 +26,22 @@ fn filled(place: &Place) -> String {
 }
 
 #[test]
+fn a_start_without_its_outputs_log_is_refused() {
+    let place = Place::new();
+    let data = filled(&place);
+    let runs = succeed(&["dump", &data, "runs"]);
+    fs::rename(format!("{data}/outputs"), place.path("aside")).unwrap();
+    let empty = place.file("empty", "");
+    let append = ["backfill", "--config", &place.path("filled.toml"), "--input", &empty, "--data", &data, "--append"];
+    let said = fails(LOGS, &append);
+    assert!(said.contains("the outputs log is gone") && said.contains("cutline repair"), "{said}");
+    fs::remove_dir_all(format!("{data}/outputs")).unwrap();
+    fs::rename(place.path("aside"), format!("{data}/outputs")).unwrap();
+    succeed(&append);
+    assert_eq!(succeed(&["dump", &data, "runs"]), runs, "no run was run again");
+}
+
+#[test]
 fn a_lost_outputs_log_is_made_anew_byte_for_byte() {
     let place = Place::new();
     let data = filled(&place);

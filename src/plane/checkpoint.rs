@@ -174,3 +174,70 @@ impl<'a> Rest<'a> {
         Ok(bytemuck::pod_read_unaligned(self.take(size_of::<T>())?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cutline_journal::Descriptor;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cut::state::{RunKind, SymbolSet};
+    use crate::model::frames::{NAME_EVENT_TYPE, NAME_SOURCE, NAME_SYMBOL};
+    use crate::model::run_id::EngineMode;
+
+    /// Logs in which A was cut and B, which is not in the set, has events left.
+    fn sample() -> Vec<u8> {
+        let mut names = NameTables::new(10);
+        for (flags, name) in [(NAME_SYMBOL, "B"), (NAME_SOURCE, "v"), (NAME_SYMBOL, "A"), (NAME_EVENT_TYPE, "X")] {
+            names.define(flags, name);
+        }
+        let mut cut = CutState::new(SymbolSet::List(vec!["A".to_owned()]));
+        cut.expect(Tick { planned_ts_ms: 70, engine_timestamp_ms: 60 });
+        let other = crate::model::receipt::EVENT_TYPE_FIRST_INTERNED;
+        for (seq, symbol, event_type) in [(1, 1, 1), (2, 1, other), (3, 1, other), (4, 2, 2)] {
+            cut.receipt(&Descriptor { seq, symbol, event_type, ..Descriptor::default() }, &names);
+        }
+        let kind = RunKind { mode: EngineMode::Hysteresis, cut_kind: 1 };
+        assert!(cut.run(0, kind, &names, &mut Vec::new()).is_some());
+        cut.close(None);
+        let states = vec![Vec::new(), Vec::new(), b"state".to_vec()];
+        let said =
+            Said { names: &names, cut: &cut, states: &states, config: (7, b"{}"), started: 1, last_ns: 69_000_000 };
+        encode(&Standing { log_ids: [1, 2, 3], generations: [1, 1, 2], positions: [640, 320, 960] }, &said).unwrap()
+    }
+
+    #[test]
+    fn what_is_read_back_gives_the_same_bytes() {
+        let payload = sample();
+        let read = Checkpoint::decode(&payload, 10).unwrap();
+        let kept: Vec<KeptCut> = read.cut.kept().collect();
+        let other = crate::model::receipt::EVENT_TYPE_FIRST_INTERNED;
+        let left = KeptCut { symbol: 1, next_start: 1, counts: vec![(1, 1), (other, 2)] };
+        assert_eq!(kept, [left, KeptCut { symbol: 2, next_start: 5, counts: vec![] }]);
+        assert_eq!((read.names.symbols.name(2), read.names.sources.name(1)), (Some("A"), Some("v")));
+        let Checkpoint { head, config, names, cut, states } = &read;
+        let config = (head.effective_ms, &**config);
+        let said = Said { names, cut, states, config, started: head.started, last_ns: head.last_ns };
+        assert_eq!(encode(&read.standing(), &said).unwrap(), payload);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn a_payload_that_was_cut_short_or_changed_never_panics(len in 0_usize..400, at in 0_usize..400, mask in 1_u8..) {
+            let sound = sample();
+            let short = &sound[..len.min(sound.len())];
+            prop_assert_eq!(Checkpoint::decode(short, 10).is_ok(), short.len() == sound.len());
+            let mut changed = sound.clone();
+            let at = at % changed.len();
+            changed[at] ^= mask;
+            // What reads back is what stands there, and nothing else.
+            if let Ok(read) = Checkpoint::decode(&changed, 10) {
+                let Checkpoint { head, config, names, cut, states } = &read;
+                let config = (head.effective_ms, &**config);
+                let said = Said { names, cut, states, config, started: head.started, last_ns: head.last_ns };
+                prop_assert!(encode(&read.standing(), &said).is_some());
+            }
+        }
+    }
+}
