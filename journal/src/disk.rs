@@ -1,4 +1,4 @@
-//! The seam below the journal: whatever it does to files on disk, and whatever memory it asks for, goes through [`Disk`].
+//! The seam below the journal: whatever it does to files on disk, and whatever memory it asks for or maps, goes through [`Disk`].
 //!
 //! [`OsDisk`] is the operating system's. Another one ([`crate::sim::SimDisk`]) makes every fault that a disk can have
 //! happen when a test wants it. Cold path, apart from a look-up that has left memory; any thread. Nothing here is retried

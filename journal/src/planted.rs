@@ -70,6 +70,10 @@ mod list {
         LostState "states are forgotten at a restart"
         StateOfFailure "a run that failed changes the state"
         OutcomeTwice "an outcome is published twice"
+        StepInTick "a clock step is recorded between a tick and its runs"
+        BacklogTwice "a receipt behind a backlog that ends with a segment is counted twice"
+        EndlessStop "a stop waits on a lane that always finds a watermark to pass on"
+        RotServed "a copy of what is in memory is taken for good though the disk has something else"
     }
 
     static PLANTED: AtomicUsize = AtomicUsize::new(usize::MAX);

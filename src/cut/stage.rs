@@ -218,7 +218,9 @@ impl CutStage {
             // Its names are known already. Where it ends with a segment the next one may have been begun meanwhile: what lies
             // there comes through the ring.
             let next = tail.poll()?.map(|frame| frame.header);
-            self.backlog_next = next.filter(|descriptor| descriptor.kind == RECEIPT && descriptor.position < end);
+            self.backlog_next = next.filter(|descriptor| {
+                descriptor.kind == RECEIPT && (descriptor.position < end || planted!(BacklogTwice))
+            });
         }
         Ok(self.backlog_next.or_else(|| self.receipts.peek()))
     }
@@ -410,7 +412,7 @@ impl Stage for CutStage {
 
     fn housekeep(&mut self, now_ns: i64) {
         // Never between a tick and its runs: whoever reads the log takes the tick to end with another frame.
-        if self.time == TimeSource::Clock && self.deciding.is_none() {
+        if self.time == TimeSource::Clock && (self.deciding.is_none() || planted!(StepInTick)) {
             self.record_clock_step(now_ns);
         }
         self.inputs.refresh();

@@ -201,8 +201,15 @@ mod tests {
         assert!(cut.run(0, kind, &names, &mut Vec::new()).is_some());
         cut.close(None);
         let states = vec![Vec::new(), Vec::new(), b"state".to_vec()];
-        let said =
-            Said { names: &names, cut: &cut, states: &states, config: (7, b"{}"), started: 1, last_ns: 69_000_000 };
+        let said = Said {
+            names: &names,
+            cut: &cut,
+            states: &states,
+            config: (7, b"{}"),
+            started: 1,
+            last_ns: 69_000_000,
+            decided_ns: 71_000_000,
+        };
         encode(&Standing { log_ids: [1, 2, 3], generations: [1, 1, 2], positions: [640, 320, 960] }, &said).unwrap()
     }
 
@@ -217,7 +224,15 @@ mod tests {
         assert_eq!((read.names.symbols.name(2), read.names.sources.name(1)), (Some("A"), Some("v")));
         let Checkpoint { head, config, names, cut, states } = &read;
         let config = (head.effective_ms, &**config);
-        let said = Said { names, cut, states, config, started: head.started, last_ns: head.last_ns };
+        let said = Said {
+            names,
+            cut,
+            states,
+            config,
+            started: head.started,
+            last_ns: head.last_ns,
+            decided_ns: head.decided_ns,
+        };
         assert_eq!(encode(&read.standing(), &said).unwrap(), payload);
     }
 
@@ -235,7 +250,7 @@ mod tests {
             if let Ok(read) = Checkpoint::decode(&changed, 10) {
                 let Checkpoint { head, config, names, cut, states } = &read;
                 let config = (head.effective_ms, &**config);
-                let said = Said { names, cut, states, config, started: head.started, last_ns: head.last_ns };
+                let said = Said { names, cut, states, config, started: head.started, last_ns: head.last_ns, decided_ns: head.decided_ns };
                 prop_assert!(encode(&read.standing(), &said).is_some());
             }
         }

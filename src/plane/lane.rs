@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cutline_journal::planted;
 use cutline_ring::idle::{Idle, Idler};
 use cutline_shm::counters::Counter;
 use cutline_shm::heartbeat::Heartbeat;
@@ -89,6 +90,12 @@ impl Seat {
     }
 }
 
+/// Whether a lane looks after this cycle which of its stages are done: when nothing was left to do, and while it stops also after
+/// work, because on a slow lane each cycle may find a watermark to pass on.
+pub(crate) fn may_end(stopping: bool, has_work: bool) -> bool {
+    stopping && !planted!(EndlessStop) || !has_work
+}
+
 /// A lane ready to run.
 pub struct Lane {
     /// Its stages, in the event's order.
@@ -152,8 +159,7 @@ impl Lane {
             } else {
                 idle += 1;
             }
-            // While it stops also after work: on a slow lane each cycle may find a watermark to pass on.
-            if stopping || !(worked || waits) {
+            if may_end(stopping, worked || waits) {
                 self.drop_what_is_done(now_ns);
             }
             if now_ns >= housekept_ns.saturating_add(HOUSEKEEP_INTERVAL_NS) {

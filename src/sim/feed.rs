@@ -123,6 +123,11 @@ impl Feed {
         }
     }
 
+    /// A line to send.
+    pub fn give(&mut self, line: Vec<u8>) {
+        self.again.push_back(line);
+    }
+
     /// The pipe of the process that runs now.
     #[must_use]
     pub fn pipe(&self) -> &Pipe {

@@ -114,24 +114,25 @@ impl World {
         self.time.pass(if waits { self.plan.interval_ms.unsigned_abs() * 50_000 } else { ROUND_NS });
     }
 
-    /// Asks the process to stop, waits, and closes the logs. Where the disk is in trouble a stop that does not come to its end is
-    /// given up, as the command does it.
+    /// Asks the process to stop, waits, and closes the logs. Where the disk is in trouble, or the inputs log at its
+    /// capacity, a stop that does not come to its end is given up, as the command does it.
     pub(super) fn stop_and_close(&mut self, must: bool) -> Result<(), Violation> {
         self.note(Step::Stop);
         if let Some(process) = &mut self.process {
             process.stop();
         }
+        let may_be_given_up = !must && (self.troubled || !self.has_room);
         let bound = 20_000 + 20 * self.plan.lines;
         for round in 0..bound {
             if self.process.as_ref().is_none_or(Process::is_done) {
                 return self.close();
             }
-            if self.troubled && !must && round > 6_000 {
+            if may_be_given_up && round > 6_000 {
                 break;
             }
             self.turn_everything();
         }
-        if self.troubled && !must {
+        if may_be_given_up {
             return self.crash(Crash::Abort);
         }
         Err(self.violation(format!("a stop does not come to its end within {bound} rounds")))

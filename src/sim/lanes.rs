@@ -3,6 +3,7 @@
 
 use super::marks::{Mark, Marks};
 use crate::plane::clock::Clock;
+use crate::plane::lane::may_end;
 use crate::plane::stage::{Progress, Stage};
 use crate::plane::topology::StageId;
 
@@ -71,7 +72,7 @@ impl SimLane {
 
     fn end_cycle(&mut self) {
         self.next = 0;
-        if self.stopping || !(self.worked || self.waits) {
+        if may_end(self.stopping, self.worked || self.waits) {
             self.stages.retain(|(_, stage)| !stage.is_done());
         }
         if self.now_ns >= self.housekept_ns.saturating_add(HOUSEKEEP_INTERVAL_NS) {

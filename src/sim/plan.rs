@@ -177,15 +177,20 @@ pub struct Plan {
     pub troubles: Troubles,
     /// Of the troubles that are drawn, by number from 1, only these are let happen; `None` is all.
     pub kept: Option<BTreeSet<u32>>,
-    catch_up: (&'static str, u64),
+    /// `scheduler.catch_up` and `scheduler.catch_up_max_ticks`.
+    pub catch_up: (&'static str, u64),
     /// `log.capacity_bytes` until everything must drain, in segments; 0 is no limit.
     pub capacity_segments: u64,
     /// Bytes of a segment.
     pub segment_bytes: u64,
-    live_segments: u64,
-    links: [u64; 4],
-    blocked_max_ms: u64,
-    shutdown_ms: u64,
+    /// `log.live_segments`.
+    pub live_segments: u64,
+    /// `links`: receipts, bytes; cuts; runs; results, bytes.
+    pub links: [u64; 4],
+    /// `publish.blocked_max_ms`.
+    pub blocked_max_ms: u64,
+    /// `shutdown.timeout_ms`.
+    pub shutdown_ms: u64,
 }
 
 impl Plan {
@@ -219,7 +224,13 @@ impl Plan {
             feeds: if time == TimeSource::Receipts { 1 } else { random.index(4) + 1 },
             symbols: usize::try_from(symbols).unwrap_or(1),
             lines,
-            burst: if many { 400 } else { random.pick(&[1, 5, 40]) },
+            burst: if many {
+                400
+            } else if capacity_segments > 0 {
+                40
+            } else {
+                random.pick(&[1, 5, 40])
+            },
             steps,
             interval_ms: if many { 2_000 } else { random.pick(&[5, 20, 100, 1_000]) },
             delay_ms: if random.one_in(3) { None } else { Some(random.pick(&[0, 1, 7, 130])) },
@@ -244,6 +255,37 @@ impl Plan {
             ],
             blocked_max_ms: random.pick(&[1, 50]),
             shutdown_ms: random.pick(&[0, 20, 1_000]),
+        }
+    }
+
+    /// Nothing drawn, nothing large, nothing wrong, nothing sent: for scenarios that are written down. Live, 20 ms between ticks.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            time: TimeSource::Clock,
+            feeds: 1,
+            symbols: 1,
+            lines: 0,
+            burst: 1,
+            steps: 0,
+            interval_ms: 20,
+            delay_ms: Some(0),
+            keeps_state: false,
+            durable: false,
+            listed: false,
+            symbols_max: 64,
+            attempts: 1,
+            line_max_bytes: 4_096,
+            garbage_one_in: 0,
+            troubles: Troubles::NONE,
+            kept: None,
+            catch_up: ("run", 1_000),
+            capacity_segments: 0,
+            segment_bytes: 65_536,
+            live_segments: 3,
+            links: [16_384, 4, 2, 131_072],
+            blocked_max_ms: 50,
+            shutdown_ms: 1_000,
         }
     }
 

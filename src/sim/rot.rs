@@ -1,11 +1,12 @@
 //! What a disk forgets or misplaces while nobody looks: a bit, or a sector that was written over another. A start must either not need
 //! it or be refused with the place; and nothing of it is ever served.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutline_journal::LogFault;
 
 use super::marks::Mark;
+use super::mirror::LOGS;
 use super::step::{Step, Violation};
 use super::world::World;
 use crate::plane::fault::PlaneFault;
@@ -18,7 +19,7 @@ const SECTOR_BYTES: u64 = 512;
 pub enum Rot {
     /// These bits of the byte at `offset` are the other way round.
     Bits {
-        /// The file.
+        /// The file, in the data directory.
         path: PathBuf,
         /// Which byte.
         offset: u64,
@@ -27,7 +28,7 @@ pub enum Rot {
     },
     /// What was written to the sector `from` lies in `to`, too.
     Sector {
-        /// The file.
+        /// The file, in the data directory.
         path: PathBuf,
         /// Number of the sector whose content it is.
         from: u64,
@@ -40,7 +41,8 @@ impl World {
     /// Draws something that rots. `None` if there is no file yet.
     pub(super) fn any_rot(&mut self) -> Option<Rot> {
         let files: Vec<(PathBuf, u64)> = self.disk.lens();
-        let (path, len) = files.get(self.random.index(files.len()))?.clone();
+        let (path, len) = files.get(self.random.index(files.len()))?;
+        let (path, len) = (path.strip_prefix(self.data()).unwrap_or(path).to_owned(), *len);
         // Near the beginning more is written than near the end.
         let limit = self.random.pick(&[len / 32, len / 4, len]).max(1).min(len);
         if self.random.one_in(2) {
@@ -58,13 +60,15 @@ impl World {
         if self.process.is_some() {
             return Ok(());
         }
-        let (path, offset, wrong) = match &rot {
-            Rot::Bits { path, offset, mask } => {
-                let right = self.disk.bytes(path, *offset, 1);
-                (path.clone(), *offset, right.iter().map(|byte| byte ^ mask).collect())
+        let (Rot::Bits { path, .. } | Rot::Sector { path, .. }) = &rot;
+        let path = self.data().join(path);
+        let (offset, wrong) = match &rot {
+            Rot::Bits { offset, mask, .. } => {
+                let right = self.disk.bytes(&path, *offset, 1);
+                (*offset, right.iter().map(|byte| byte ^ mask).collect())
             }
-            Rot::Sector { path, from, to } => {
-                (path.clone(), to * SECTOR_BYTES, self.disk.bytes(path, from * SECTOR_BYTES, SECTOR_BYTES))
+            Rot::Sector { from, to, .. } => {
+                (to * SECTOR_BYTES, self.disk.bytes(&path, from * SECTOR_BYTES, SECTOR_BYTES))
             }
         };
         self.note(Step::Rot(rot));
@@ -74,9 +78,11 @@ impl World {
         match self.open(lanes)? {
             Ok((process, pipes)) => {
                 self.marks.set(Mark::RotHarmless);
+                self.expect_less(&path, offset);
                 self.begin(process, pipes, lanes)
             }
-            Err(PlaneFault::Log(LogFault::Corrupt(bad))) if bad.path == path => {
+            // The file, or the folder of a log that has lost all that it had.
+            Err(PlaneFault::Log(LogFault::Corrupt(bad))) if path.starts_with(&bad.path) => {
                 self.marks.set(Mark::RotNamed);
                 self.disk.overwrite(&path, offset, &right);
                 Ok(())
@@ -86,5 +92,18 @@ impl World {
                 Err(self.violation(format!("bytes {offset} to {end} of {path} have rotted, and a start says: {fault}")))
             }
         }
+    }
+
+    /// After a power loss the mark that is on disk may promise less than was flushed: what rotted behind it cannot be told from what was
+    /// never written, and is cut off with all that refers to it.
+    fn expect_less(&mut self, path: &Path, offset: u64) {
+        if self.kept_to == [u64::MAX; 3] {
+            return;
+        }
+        let Some(log) = LOGS.iter().position(|name| path.starts_with(self.data().join(name))) else { return };
+        let base = path.file_stem().and_then(|base| base.to_str()?.parse::<u64>().ok());
+        let Some(base) = base else { return };
+        self.kept_to[log] = self.kept_to[log].min(base + offset);
+        self.kept_to[log + 1..].fill(0);
     }
 }

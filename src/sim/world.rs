@@ -114,9 +114,39 @@ impl World {
         }
     }
 
+    /// A feed has these lines to send, before what it makes itself.
+    pub fn give(&mut self, feed: usize, lines: impl IntoIterator<Item = Vec<u8>>) {
+        lines.into_iter().for_each(|line| self.feeds[feed].give(line));
+    }
+
+    /// Real time, ms.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.time.real_ns().div_euclid(1_000_000)
+    }
+
+    /// How far each log is on disk and visible, while a process runs.
+    #[must_use]
+    pub fn watermarks(&self) -> Option<[(u64, u64); 3]> {
+        let process = self.process.as_ref()?;
+        let (durable, visible) = (process.durable(), process.visible());
+        Some(std::array::from_fn(|log| (durable[log], visible[log])))
+    }
+
+    /// Whether this was reached.
+    #[must_use]
+    pub fn has_reached(&self, mark: Mark) -> bool {
+        self.marks.missing().all(|missing| missing != mark)
+    }
+
     pub(super) fn note(&mut self, step: Step) {
         self.happened.steps += 1;
-        step.hash(&mut self.digest);
+        match &step {
+            // Where the simulation has its folder is not its doing.
+            Step::Start(lanes, started) => (lanes, started.is_ok()).hash(&mut self.digest),
+            Step::Close(closed) => closed.is_ok().hash(&mut self.digest),
+            other => other.hash(&mut self.digest),
+        }
         if self.trace.len() == TRACE_STEPS {
             self.trace.pop_front();
         }
@@ -267,6 +297,11 @@ impl World {
         let config = Arc::new(config);
         self.configs.push((lanes, config.clone()));
         Ok(config)
+    }
+
+    /// The data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     /// The files of a log as any process finds them.

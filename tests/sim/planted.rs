@@ -5,9 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cutline::sim::changes::Changes;
 use cutline::sim::plan::{Topologies, Troubles};
-use cutline::sim::{Options, clear, run};
+use cutline::sim::step::Violation;
+use cutline::sim::{Options, clear, run, shrunk};
 use cutline_journal::planted::{Bug, plant};
 use tempfile::TempDir;
+
+use super::regressions;
 
 /// Seeds after which a bug counts as not found.
 const SEEDS_MAX: u64 = 1_000;
@@ -39,6 +42,15 @@ fn find(bug: Bug) -> Option<(u64, String)> {
     found
 }
 
+/// Whether this scenario shows this bug, and nothing without it.
+fn shows(bug: Bug, scenario: fn() -> Result<(), Violation>) {
+    assert!(scenario().is_ok(), "without {bug:?} nothing is wrong");
+    plant(Some(bug));
+    let found = catch_unwind(scenario);
+    plant(None);
+    assert!(!matches!(found, Ok(Ok(()))), "{bug:?} is not found by its scenario");
+}
+
 #[test]
 fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
@@ -53,5 +65,30 @@ fn every_planted_bug_is_found() {
             None => missed.push(bug),
         }
     }
+    // One after the other: what is planted is planted for the whole process.
+    shows(Bug::StepInTick, regressions::step_while_a_tick_is_open);
+    shows(Bug::BacklogTwice, regressions::backlog_that_ends_with_a_segment);
+    shows(Bug::EndlessStop, regressions::stop_on_a_slow_lane);
+    shrinks(Bug::FirstSelected);
+    shrinks(Bug::LostState);
     assert!(missed.is_empty(), "not found in {SEEDS_MAX} seeds: {missed:?}");
+}
+
+/// A failure becomes smaller, the same each time, and what is left fails.
+fn shrinks(bug: Bug) {
+    let folder = TempDir::new_in("/dev/shm").expect("a folder in memory");
+    plant(Some(bug));
+    let found = (1..).find_map(|seed| Some((seed, run(&options(seed), folder.path()).err()?)));
+    let (seed, violation) = found.expect("a seed that fails");
+    clear(folder.path());
+    let smaller = || shrunk(&options(seed), violation.clone(), folder.path());
+    let ((one, found), (other, _)) = (smaller(), smaller());
+    assert_eq!(one, other);
+    let again = run(&one, folder.path());
+    clear(folder.path());
+    plant(None);
+    assert_eq!(again.err().map(|again| again.what), Some(found.what));
+    println!("{bug:?}: seed {seed}, shrunk to {}", one.changes);
+    assert!(one.changes.steps.is_some_and(|steps| steps < 200), "{:?}", one.changes);
+    assert!(one.changes.kept.is_some_and(|kept| kept.len() <= 4), "a few troubles are enough");
 }
