@@ -121,7 +121,7 @@ fn outputs_do_not_depend_on_what_is_kept() {
 #[test]
 fn a_checkpoint_that_is_damaged_or_lies_is_found() {
     let place = Place::new();
-    let input = capture(&place, 30_000, 0);
+    let input = capture(&place, 8_000, 0);
     let data = place.path("data");
     let config = config(&place, "all", "");
     succeed(&["backfill", "--config", &config, "--input", &input, "--data", &data]);

@@ -7,10 +7,12 @@
 //! | [`layout`] | the cnc file drawn, sized and asserted |
 //! | [`cnc`] | the one writer of a cnc file |
 //! | [`reader`] | any number of readers of a cnc file, of a live or a dead process |
+//! | [`background`] | a thread that gives way to all others |
 //! | [`counters`], [`histograms`], [`errors`], [`heartbeat`], [`status`] | what lies in it, one concept each |
 //!
 //! Nothing here reads a clock: times are arguments. Nothing here panics on what a file contains.
 
+pub mod background;
 pub mod cnc;
 pub mod counters;
 pub mod errors;

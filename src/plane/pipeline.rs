@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cutline_journal::keeper::Keeper;
+use cutline_shm::background::give_way;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
@@ -191,6 +192,8 @@ fn spawn_checkpointer(
 ) -> Result<JoinHandle<Checkpointer>, PlaneFault> {
     let stop = Arc::clone(stop);
     let run = move || {
+        // Where it may not, it takes what the keeper takes.
+        give_way();
         let mut is_told = false;
         while !stop.load(Ordering::Acquire) {
             let stepped = checkpointer.step();
