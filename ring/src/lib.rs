@@ -49,6 +49,8 @@ mod line;
 mod lines;
 pub mod spsc;
 pub mod sync;
+#[cfg(shuttle)]
+mod sync_shuttle;
 pub mod ticks;
 
 pub use idle::{Idle, Idler};

@@ -1,5 +1,5 @@
 //! The only module that names atomics, cells and reference counts, for the lock-free modules here and in the crates further
-//! out; `--cfg loom` swaps in loom's.
+//! out; `--cfg loom` swaps in loom's, `--cfg shuttle` those at which shuttle changes threads (`sync_shuttle.rs`).
 //!
 //! It also defines an [`Edge`], the pair of orderings by which one side makes its writes visible to the other. The
 //! mutation check (`tests/mutations.sh`) weakens one side of one edge to `Relaxed` with `--cfg weaken="NAME"` or
@@ -13,14 +13,16 @@ pub use loom::{
         atomic::{AtomicU32, AtomicU64, Ordering, fence},
     },
 };
+#[cfg(not(any(loom, shuttle)))]
+pub use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 #[cfg(not(loom))]
 pub use std::{
     cell::UnsafeCell,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering, fence},
-    },
+    sync::{Arc, atomic::Ordering},
 };
+
+#[cfg(shuttle)]
+pub use crate::sync_shuttle::{AtomicU32, AtomicU64, fence};
 
 /// The two orderings of a named edge: what happened before the `release` store is visible after an `acquire` load that
 /// reads it.
