@@ -203,7 +203,23 @@ fn restart(folder: &Folder, sound: &Sound) {
 
 #[cfg(test)]
 mod tests {
+    use cutline::model::frames::TICK;
+
     use super::*;
+
+    /// A time that is wrong by fifty years has more ticks than anybody waits for.
+    #[test]
+    fn whatif_refuses_ticks_without_end_and_says_how_many() {
+        let folder = Folder::new();
+        let sound = Sound::new(&folder, false);
+        let mut logs = sound.logs.clone();
+        logs[1].iter_mut().find(|frame| frame.header.kind == TICK).expect("there is one").header.aux = 0;
+        assert!(write(&folder, &logs));
+        let refused = whatif(&folder.data(), Change::default(), None, 3).expect_err("refused").to_string();
+        assert!(refused.contains(" ticks between the first recorded one and the last"), "{refused}");
+        assert!(write(&folder, &sound.logs));
+        whatif(&folder.data(), Change::default(), None, 3).expect("the recorded ticks are compared");
+    }
 
     /// Whoever keeps a list by symbol would otherwise make room for four thousand million of them.
     #[test]

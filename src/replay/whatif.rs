@@ -22,6 +22,9 @@ use crate::plane::settings::{cadence_of, read_config_frame};
 use crate::replay::verify::{VerifyFault, from_first_frame};
 use crate::sequence::names::NameTables;
 
+/// Most ticks that are compared: those of a year, one a second.
+const TICKS_MAX: u128 = 365 * 24 * 3600;
+
 /// What is to be otherwise; what is `None` stays as it was last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -114,6 +117,11 @@ pub enum WhatIfFault {
     Cadence(CadenceError),
     /// There are no ticks to compare with.
     NoTicks,
+    /// The cadence has too many ticks between the first recorded one and the last.
+    TooManyTicks {
+        /// How many.
+        ticks: u128,
+    },
 }
 
 impl fmt::Display for WhatIfFault {
@@ -123,6 +131,11 @@ impl fmt::Display for WhatIfFault {
             Self::Cadence(error) => error.fmt(f),
             Self::NoTicks => f.write_str(
                 "the runs log has no tick yet to compare with: let it run for an interval, or backfill a capture",
+            ),
+            Self::TooManyTicks { ticks } => write!(
+                f,
+                "this cadence has {ticks} ticks between the first recorded one and the last, and at most {TICKS_MAX} are compared: \
+                 choose a longer interval, and look with `dump DIR runs --all` whether the recorded times are sound"
             ),
         }
     }
@@ -172,20 +185,28 @@ fn read_runs(data: &Path) -> Result<Recorded, WhatIfFault> {
 }
 
 /// The ticks that `cadence` has from the first recorded one to the last, but where ticks were skipped.
-fn proposed_ticks(cadence: Cadence, recorded: &Recorded) -> Option<impl Iterator<Item = Tick>> {
-    let (first, last) = (recorded.ticks.first()?, recorded.ticks.last()?);
-    let planned = match cadence {
-        Cadence::Timer { .. } => Some(first.planned_ts_ms),
+fn proposed_ticks(cadence: Cadence, recorded: &Recorded) -> Result<impl Iterator<Item = Tick>, WhatIfFault> {
+    let (Some(first), Some(last)) = (recorded.ticks.first(), recorded.ticks.last()) else {
+        return Err(WhatIfFault::NoTicks);
+    };
+    let (planned, interval_ms) = match cadence {
+        Cadence::Timer { interval_ms } => (Some(first.planned_ts_ms), interval_ms),
         // The first boundary that is not before the first recorded one.
-        Cadence::Boundary { delay_ms, .. } => {
-            cadence.first_planned(first.engine_timestamp_ms.saturating_sub(1).saturating_add(delay_ms))
+        Cadence::Boundary { interval_ms, delay_ms } => {
+            let before_ms = first.engine_timestamp_ms.saturating_sub(1).saturating_add(delay_ms);
+            (cadence.first_planned(before_ms), interval_ms)
         }
     };
+    let span_ms = i128::from(last.engine_timestamp_ms) - i128::from(planned.unwrap_or(i64::MAX));
+    let ticks = u128::try_from(span_ms / i128::from(interval_ms)).unwrap_or(0);
+    if ticks > TICKS_MAX {
+        return Err(WhatIfFault::TooManyTicks { ticks });
+    }
     let ticks = std::iter::successors(planned, move |planned| cadence.next_planned(*planned))
         .map(move |planned_ts_ms| Tick { planned_ts_ms, engine_timestamp_ms: cadence.engine_timestamp(planned_ts_ms) })
         .take_while(|tick| tick.engine_timestamp_ms <= last.engine_timestamp_ms)
         .filter(|tick| !recorded.skipped.iter().any(|(from, to)| (*from..=*to).contains(&tick.planned_ts_ms)));
-    Some(ticks)
+    Ok(ticks)
 }
 
 fn proposed_cadence(change: Change, config: &OutputConfig) -> Result<Cadence, CadenceError> {
@@ -213,7 +234,7 @@ pub fn whatif(
     let recorded = read_runs(data)?;
     let (_, last) = recorded.configs.last().ok_or(WhatIfFault::NoTicks)?;
     let proposed = proposed_cadence(change, last).map_err(WhatIfFault::Cadence)?;
-    let ticks = proposed_ticks(proposed, &recorded).ok_or(WhatIfFault::NoTicks)?;
+    let ticks = proposed_ticks(proposed, &recorded)?;
     let cut_kind = u8::from(matches!(proposed, Cadence::Boundary { .. }));
     let mut tail = from_first_frame(data, "inputs")?;
     let segment_bytes = tail.segment_bytes();

@@ -32,7 +32,7 @@ pub fn whatif(args: &cli::WhatIf) -> Outcome {
     let result = compare(&args.data, change, engines, args.limit).map_err(|fault| match fault {
         WhatIfFault::Read(VerifyFault::Log(fault)) => Failure::reading(fault),
         WhatIfFault::Read(other) => Failure::logs(format!("{}: {other}", args.data.display())),
-        WhatIfFault::Cadence(_) | WhatIfFault::NoTicks => Failure::usage(fault),
+        WhatIfFault::Cadence(_) | WhatIfFault::NoTicks | WhatIfFault::TooManyTicks { .. } => Failure::usage(fault),
     })?;
     if args.delay.is_some() && matches!(result.proposed, Cadence::Timer { .. }) {
         return Err(Failure::usage("--delay is for the boundary mode: leave it out, or give --mode boundary"));
