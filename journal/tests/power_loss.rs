@@ -47,6 +47,7 @@ fn power_is_lost_after_any_step() {
             at(&format!("step {stop}, seed {seed}"), &disk, || check(&mut world.without_memory(), &image, false));
         }
     }
+    println!("{} crash images, each recovered and gone on with", steps_of_a_life() * seeds(1));
 }
 
 #[test]
@@ -55,6 +56,7 @@ fn a_process_dies_after_any_step() {
         let (mut world, disk) = lived(stop);
         at(&format!("step {stop}"), &disk, || check(&mut world, &disk.restarted(), true));
     }
+    println!("{} dead processes, each recovered and gone on with", steps_of_a_life());
 }
 
 /// A start dies after any of its own steps: after a power loss or a crash before it, by a power loss or a crash.
@@ -66,6 +68,10 @@ fn a_start_dies_after_any_step() {
             die_twice(stop, seed, pick / 4 % STEPS_OF_A_START, pick & 1 == 0, pick & 2 == 0);
         }
     }
+    println!(
+        "{} images of a start that died in its turn, each recovered and gone on with",
+        steps_of_a_life() * seeds(1)
+    );
 }
 
 fn die_twice(stop: u64, seed: u64, again: u64, first_is_power: bool, second_is_power: bool) {
