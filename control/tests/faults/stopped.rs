@@ -65,9 +65,9 @@ fn a_follower_that_stood_still_holds_up_nobody_and_misses_nothing() {
     wait_until("it follows", || follower.count() > 0);
     follower.signal(Signal::STOP);
     let (seen, published) = (follower.count(), running.counter("publish_events"));
-    // What it has not seen fills all the segments in memory more than twice over.
+    // What it has not seen fills all the segments in memory and more.
     let (began, mut number) = (Instant::now(), 16);
-    while running.counter("publish_events") < published + 4_000 || began.elapsed() < stopped() {
+    while running.counter("publish_events") < published + 2_000 || began.elapsed() < stopped() {
         send(number);
         number += 1;
     }
