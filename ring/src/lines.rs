@@ -168,6 +168,26 @@ impl Lines {
         }
     }
 
+    /// Writes all of `value` to a line, with word 0 = 0.
+    ///
+    /// # Safety
+    ///
+    /// The other side's last access to the line, its word included, must happen before this call, and it may not touch it during
+    /// the call.
+    #[inline]
+    pub(crate) unsafe fn write<T: Line>(&self, line: u64, value: &T) {
+        let words: &[u64; LINE_BYTES / 8] = bytemuck::cast_ref(value);
+        let to = self.slot(line).cast::<u64>();
+        // SAFETY: in bounds, aligned, and the caller owns all of it. The low half of the first word (little-endian) is the ring's
+        // word. By words as in `write_body`.
+        unsafe {
+            to.write(words[0] >> u32::BITS << u32::BITS);
+            for (index, word) in words.iter().enumerate().skip(1) {
+                to.add(index).write(*word);
+            }
+        }
+    }
+
     /// `len` bytes from the start of a line, to read. They must not run over the last line of the memory.
     ///
     /// # Safety

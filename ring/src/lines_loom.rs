@@ -132,10 +132,24 @@ impl Lines {
     ///
     /// As in `lines.rs`; loom checks it.
     pub(crate) unsafe fn write_body<T: Line>(&self, line: u64, value: &T) {
+        if std::thread::panicking() {
+            // The model has failed. What an end publishes when it is dropped must not fail again: that would end the process before it
+            // says which test it was.
+            return;
+        }
         self.inner().trackers[self.index(line)].with_mut(|_| {
             // SAFETY: in bounds, same size and alignment; loom has checked that no access is concurrent.
             unsafe { self.bytes(line).cast::<T>().write(*value) }
         });
+    }
+
+    /// # Safety
+    ///
+    /// As in `lines.rs`; loom checks it.
+    pub(crate) unsafe fn write<T: Line>(&self, line: u64, value: &T) {
+        // SAFETY: the caller's promise.
+        unsafe { self.write_body(line, value) };
+        self.word(line).store(0, Ordering::Relaxed);
     }
 
     /// # Safety

@@ -17,7 +17,7 @@
 //!
 //! **A batch becomes visible by one store**, that of its stamp by [`Producer::publish`], and costs the consumer one look,
 //! however long it is. Behind the first of its slots the consumer looks nowhere, so a batch under construction does not travel
-//! back and forth.
+//! back and forth: that first slot is written with its stamp, and the others before it.
 //!
 //! | edge | store | load | what it carries |
 //! |---|---|---|---|
@@ -34,8 +34,8 @@ use crate::{
     cursor::{ConsumerEnd, ProducerEnd, ends},
     demote,
     line::assert_is_one_line,
-    lines::{Lines, Memory},
-    sync::{Edge, Ordering, edge},
+    lines::Memory,
+    sync::{Edge, edge},
 };
 
 pub use crate::line::{Full, Line};
@@ -60,7 +60,7 @@ pub fn channel<T: Line>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     );
     let (producer, consumer) = ends(Memory::new(capacity), capacity as u64);
     (
-        Producer { end: producer, published: 0, _line: PhantomData },
+        Producer { end: producer, published: 0, first: T::zeroed() },
         Consumer { end: consumer, seen: 0, shown: 0, _line: PhantomData },
     )
 }
@@ -75,9 +75,10 @@ fn lap_parity(position: u64, capacity: u64) -> u32 {
 #[derive(Debug)]
 pub struct Producer<T: Line> {
     end: ProducerEnd,
-    /// First position of the batch whose stamp is held back: the tail, if nothing is.
+    /// First position of the batch that is held back: the tail, if none is.
     published: u64,
-    _line: PhantomData<T>,
+    /// What comes there.
+    first: T,
 }
 
 impl<T: Line> Producer<T> {
@@ -88,8 +89,16 @@ impl<T: Line> Producer<T> {
     /// As [`write`](Self::write).
     #[inline]
     pub fn push(&mut self, value: T) -> Result<(), Full> {
-        self.write(value)?;
-        self.publish();
+        if self.published != self.end.tail() {
+            self.write(value)?;
+            self.publish();
+            return Ok(());
+        }
+        if !self.end.has_room(1) {
+            return Err(Full);
+        }
+        self.end.advance(1);
+        self.show(value);
         Ok(())
     }
 
@@ -107,8 +116,14 @@ impl<T: Line> Producer<T> {
             self.publish();
             return Err(Full);
         }
-        // SAFETY: there is room for one more.
-        unsafe { put(*self.end.lines(), self.end.tail(), self.published, &value) };
+        let tail = self.end.tail();
+        if tail == self.published {
+            self.first = value;
+        } else {
+            // SAFETY: there is room for one more, so by E2 the consumer's last read of the slot happened before; and it looks no
+            // further than the first slot of the batch until it sees the stamp there.
+            unsafe { self.end.lines().write(tail, &value) };
+        }
         self.end.advance(1);
         Ok(())
     }
@@ -123,13 +138,19 @@ impl<T: Line> Producer<T> {
         let mut values = values.into_iter();
         let room = self.end.room_for(values.size_hint().0.max(1) as u64);
         let (lines, tail) = (*self.end.lines(), self.end.tail());
-        let published = self.published;
         // Should `values` panic, what was written so far is published as well.
         let mut batch = Batch { producer: self, written: 0 };
+        if batch.producer.published == tail
+            && room > 0
+            && let Some(first) = values.next()
+        {
+            batch.producer.first = first;
+            batch.written = 1;
+        }
         while batch.written < room {
             let Some(value) = values.next() else { break };
-            // SAFETY: fewer than `room` have been written.
-            unsafe { put(lines, tail + batch.written, published, &value) };
+            // SAFETY: fewer than `room` have been written, and the first is held back; the rest is as in `write`.
+            unsafe { lines.write(tail + batch.written, &value) };
             batch.written += 1;
         }
         batch.written as usize
@@ -138,12 +159,22 @@ impl<T: Line> Producer<T> {
     /// Makes everything visible that was written: one store.
     #[inline]
     pub fn publish(&mut self) {
-        let (first, tail) = (self.published, self.end.tail());
-        if first != tail {
-            let stamp = ((tail - first) as u32) << 1 | lap_parity(first, self.end.capacity());
-            self.end.lines().word(first).store(stamp, E1.release); // E1 release
-            self.published = tail;
+        if self.published != self.end.tail() {
+            self.show(self.first);
         }
+    }
+
+    /// Makes the batch that ends at the tail visible, with `first` in its first slot.
+    #[inline]
+    fn show(&mut self, first: T) {
+        let (begin, end) = (self.published, self.end.tail());
+        let stamp = ((end - begin) as u32) << 1 | lap_parity(begin, self.end.capacity());
+        self.published = end;
+        let lines = self.end.lines();
+        // SAFETY: there was room when the tail was moved over it: by E2 the consumer's last read of the slot happened before, and the
+        // next one is after it has seen the stamp. This end is the only producer.
+        unsafe { lines.write_body(begin, &first) };
+        lines.word(begin).store(stamp, E1.release); // E1 release
     }
 
     /// Sends the slot pushed last towards the consumer, where the processor can. For a producer that has pushed one value and has
@@ -181,23 +212,6 @@ impl<T: Line> Producer<T> {
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
         self.end.is_disconnected()
-    }
-}
-
-/// Writes the slot at `position`, and that it is not the first of its batch unless it is.
-///
-/// # Safety
-///
-/// The caller is the only producer, `lines` are its ring's, and the slot is free: by E2 the consumer's last read of it
-/// happened before.
-#[inline]
-unsafe fn put<T: Line>(lines: Lines, position: u64, published: u64, value: &T) {
-    // SAFETY: the consumer will not read the slot again before it sees the stamp of its batch, in the slot at `published`; the
-    // rest is the caller's promise.
-    unsafe { lines.write_body(position, value) };
-    if position != published {
-        // Ordered by the stamp that is held back: nobody looks here before the next lap.
-        lines.word(position).store(0, Ordering::Relaxed);
     }
 }
 
