@@ -4,6 +4,8 @@
 //! the engine's bytes are stored as they are. Keys beyond the contract's pass, so that an engine may grow; of duplicate
 //! keys the last counts. An accepted output always has a canonical form, also inside its event.
 
+mod canonical;
+
 use super::engine::{EngineFault, EngineFaultKind};
 use crate::model::json::{self, Elements, Fault, Kind, Members, Place, RawValue};
 
@@ -17,6 +19,9 @@ const DEPTH_IN_EVENT: u32 = 2;
 pub fn check_regime_output(bytes: &[u8], symbol: &str, timestamp_ms: i64) -> Result<(), EngineFault> {
     const WHAT: &str = "regime output";
     let text = text(bytes, WHAT)?;
+    if canonical::timestamp_of(text, symbol) == Some(timestamp_ms) {
+        return Ok(());
+    }
     let output_ms = regime_output(text, symbol, WHAT, DEPTH_IN_EVENT)?;
     if output_ms != timestamp_ms {
         return invalid(WHAT, format_args!("timestamp is {output_ms}, the run's is {timestamp_ms}"));

@@ -8,12 +8,14 @@
 //! A value is validated when an iterator yields it, so the text is known to be valid once [`Members::next`] has returned `None`.
 
 mod bits;
+mod exact;
 mod grammar;
 mod string;
 
 pub use string::{Piece, Pieces, RawStr};
 
 use core::fmt;
+pub(crate) use exact::Exact;
 pub(super) use grammar::{Refusal, Refused};
 
 /// Deepest nesting of arrays and objects. The outermost one counts as 1, a scalar as nothing: `[[1]]` has depth 2.
