@@ -8,8 +8,8 @@ use cutline::plane::stage::{Progress, Stage};
 use cutline::sequence::names::NameTables;
 use cutline::sequence::stage::{SequenceCounts, SequenceObserver, SequenceStage, TimeSource};
 use cutline::sequence::tally::Tally;
-use cutline_journal::Descriptor;
 use cutline_journal::keeper::LogKeeper;
+use cutline_journal::{Appender, Descriptor};
 use cutline_ring::{bytes as bytes_ring, spsc};
 use tempfile::TempDir;
 
@@ -98,15 +98,14 @@ impl SequenceObserver for Unobserved {
     fn counts(&mut self, _: &SequenceCounts, _: &Tally, _: &NameTables) {}
 }
 
-/// Drafts to the inputs log, and what holds its folder.
+/// The stage behind `drafts`, and the ring behind it.
 fn sequencer(
     drafts: bytes_ring::Consumer<Descriptor>,
-) -> Result<((SequenceStage, spsc::Consumer<Descriptor>), (LogKeeper, TempDir)), Fault> {
-    let Log { appender, keeper, folder } = Log::create(SEGMENT_BYTES)?;
+    appender: Appender,
+) -> (SequenceStage, spsc::Consumer<Descriptor>) {
     let (cut, cuts) = spsc::channel(CUTS);
     let names = NameTables::new(1 << 16);
-    let stage = SequenceStage::new(drafts, appender, cut, names, TimeSource::Clock, 0, Box::new(Unobserved));
-    Ok(((stage, cuts), (keeper, folder)))
+    (SequenceStage::new(drafts, appender, cut, names, TimeSource::Clock, 0, Box::new(Unobserved)), cuts)
 }
 
 struct Fused {
@@ -129,8 +128,9 @@ impl Workload for Fused {
     fn prepare(&mut self) -> Result<(), Fault> {
         (self.stages, self.log) = (None, None);
         let (ingest, drafts) = stage(self.bytes.clone(), Format::Binary, RING_BYTES)?;
-        let ((sequence, cuts), log) = sequencer(drafts)?;
-        (self.stages, self.log) = (Some((ingest, sequence, cuts)), Some(log));
+        let Log { appender, keeper, folder } = Log::create(SEGMENT_BYTES)?;
+        let (sequence, cuts) = sequencer(drafts, appender);
+        (self.stages, self.log) = (Some((ingest, sequence, cuts)), Some((keeper, folder)));
         Ok(())
     }
 
@@ -176,8 +176,8 @@ impl Workload for Sequence {
                 return Err(format!("the drafts of a round do not fit the {link}").into());
             }
         }
-        let (stage, log) = sequencer(drafts)?;
-        (self.stage, self.log) = (Some(stage), Some(log));
+        let Log { appender, keeper, folder } = Log::create(SEGMENT_BYTES)?;
+        (self.stage, self.log) = (Some(sequencer(drafts, appender)), Some((keeper, folder)));
         Ok(())
     }
 

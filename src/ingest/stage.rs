@@ -37,8 +37,9 @@ use crate::plane::stage::{Progress, Stage};
 pub const LINK: &str = "receipts";
 /// Faults kept until they are taken; further ones are counted.
 pub const FAULTS_MAX: usize = 32;
-/// Turns of connections in one poll.
-pub const TURNS_PER_POLL: u32 = 8;
+/// Turns of connections in one poll. With [`LINES_PER_TURN`] no more than the sequencer takes in one of its own: on a lane that they
+/// share the ring between them is empty again after each cycle, and what is written there is read while it is in the cache.
+pub const TURNS_PER_POLL: u32 = 4;
 /// Lines handed on in one turn of a connection.
 pub const LINES_PER_TURN: u32 = 32;
 /// Polls with work at hand between two looks at the kernel's readiness; without work every poll looks.

@@ -44,7 +44,8 @@ pub struct Blueprint {
 pub enum Lanes {
     /// All on the hot core.
     One,
-    /// Ingest and sequence on the hot core, the others on the cold one, which they share with the keeper.
+    /// Ingest and sequence on the hot core, the others on the cold one, which they share with the keeper. The ring between them
+    /// is as deep as in `config/two-cores.toml`.
     Two,
 }
 
@@ -59,6 +60,7 @@ impl Lanes {
             Self::Two => {
                 lane(LANE, hot, "spin", r#""ingest", "sequence""#)
                     + &lane("bench-run", cold, "yield", r#""cut", "invoke", "publish""#)
+                    + "[links]\ncuts = 65536\n"
             }
         }
     }
