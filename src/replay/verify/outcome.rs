@@ -2,6 +2,7 @@
 
 use cutline_journal::{Descriptor, Frame, LogFault, Tail};
 
+use super::decisions::Run;
 use super::{VerifyFault, different, place};
 use crate::invoke::call::Answer;
 use crate::model::frames::{
@@ -84,15 +85,19 @@ impl OutcomeGroup {
             .join("\n            ")
     }
 
-    pub fn compare(&self, what: &str, started_seq: u64, expected: &[(u8, Vec<u8>)]) -> Result<(), VerifyFault> {
+    /// Compares the frames of `run` with those that it must have left; a restart takes a state by the symbol's number.
+    pub fn compare(&self, run: &Run, expected: &[(u8, Vec<u8>)]) -> Result<(), VerifyFault> {
+        let what = &run.what();
+        let of_run =
+            |header: &Descriptor| header.aux.cast_unsigned() == run.started_seq && header.symbol == run.symbol_id;
         for (index, (kind, payload)) in expected.iter().enumerate() {
             let recorded = self.frames.get(index);
             let same = recorded.is_some_and(|(header, found)| {
-                header.kind == *kind && header.aux.cast_unsigned() == started_seq && same_content(*kind, payload, found)
+                header.kind == *kind && of_run(header) && same_content(*kind, payload, found)
             });
             if !same {
                 let what = recorded
-                    .map_or_else(|| what.to_owned(), |(header, _)| format!("{}, {what}", place("outputs", header)));
+                    .map_or_else(|| what.clone(), |(header, _)| format!("{}, {what}", place("outputs", header)));
                 let recorded = recorded.map_or("nothing".to_owned(), |(header, found)| show(header.kind, found));
                 return Err(different(what, show(*kind, payload), recorded));
             }
@@ -115,7 +120,9 @@ fn same_content(kind: u8, computed: &[u8], recorded: &[u8]) -> bool {
     }
     match (RunFrame::read(computed), RunFrame::read(recorded)) {
         (Ok(computed), Ok(recorded)) => {
-            computed.run == recorded.run && recorded.body.get(32..) == Some(computed.body.get(32..).unwrap_or_default())
+            let head = |frame: &RunFrame<'_>| (frame.run, frame.symbol.to_owned(), frame.counts.to_vec());
+            head(&computed) == head(&recorded)
+                && recorded.body.get(32..) == Some(computed.body.get(32..).unwrap_or_default())
         }
         _ => false,
     }

@@ -126,7 +126,7 @@ impl<'a> Replay<'a> {
     fn compare_with(&self, run: &Run, group: &OutcomeGroup, ended: &Ended) -> Result<(), VerifyFault> {
         let answer = &self.calls.answer;
         let expected = expected_frames(&run.frame(), group.attempts(), ended.failure, &ended.detail, answer);
-        group.compare(&run.what(), run.started_seq, &expected)
+        group.compare(run, &expected)
     }
 
     /// A run that a process had not ended when it died is called again by the next one, with what is configured then.
