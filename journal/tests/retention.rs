@@ -80,7 +80,7 @@ fn a_follower_behind_retention_is_told_where_to_go_on() {
     let mut oldest = 0;
     for (name, tail) in [("follower", &mut follower), ("waiting", &mut waiting)] {
         let before = tail.position();
-        while let Some(Some(frame)) = tail.poll().ok() {
+        while let Ok(Some(frame)) = tail.poll() {
             if name == "follower" {
                 seen.push(Seen::of(&frame));
             }
