@@ -18,8 +18,9 @@ pub fn check_none_is_lost(logs: [&Recovered; 3]) -> Result<(), LogFault> {
     }
     let Some(lost) = logs.iter().find(|log| !log.has_mark()) else { return Ok(()) };
     let (files, others) = (lost.files(), logs.iter().map(|log| log.last_seq()).max().unwrap_or(0));
+    let name = files.disk_dir().file_name().unwrap_or_default().display();
     let what = format!(
-        "this log is gone, its mark too, though another one of these logs has frames up to seq {others}: `cutline repair` says what can be \
+        "the {name} log is gone, its mark too, though another one of these logs has frames up to seq {others}: `cutline repair` says what can be \
          done"
     );
     Err(LogFault::Corrupt(Corruption { path: files.mark(), offset: 0, position: 0, seq: 1, what }))
