@@ -72,13 +72,20 @@ pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expec
     if header.crc != crc::of_frame(&header.summed_words(), payload) {
         return Look::Bad("frame does not match its checksum");
     }
-    if padding.iter().any(|&byte| byte != 0) {
+    if !is_zero(padding) {
         return Look::Bad("padding behind the payload is not zero");
     }
     if expected_seq.is_some_and(|seq| seq != header.seq) {
         return Look::Bad("frame is out of sequence");
     }
     Look::Frame(header)
+}
+
+/// Whether nothing but zeros stands in the end of a frame, which ends at a line: by words, as many as are whole.
+#[inline]
+fn is_zero(bytes: &[u8]) -> bool {
+    let (rest, words) = bytes.as_rchunks::<8>();
+    words.iter().all(|&word| word == [0; 8]) && rest.iter().all(|&byte| byte == 0)
 }
 
 fn look_at_seal(header: &Descriptor, body: &[u8], fills_segment: bool, expected_seq: Option<u64>) -> Look {
@@ -91,7 +98,7 @@ fn look_at_seal(header: &Descriptor, body: &[u8], fills_segment: bool, expected_
     if expected_seq.is_some_and(|seq| seq != header.seq) {
         return Look::Bad("seal is out of sequence");
     }
-    if body[DESCRIPTOR_BYTES..].iter().any(|&byte| byte != 0) {
+    if !is_zero(&body[DESCRIPTOR_BYTES..]) {
         return Look::Bad("unused space behind the seal is not zero");
     }
     Look::Sealed
