@@ -3,6 +3,7 @@
 use crate::crc;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::layout::{MORE, SEAL};
+use crate::planted;
 use crate::segment::SegmentBytes;
 
 /// A committed frame, borrowed from where it lies.
@@ -69,7 +70,7 @@ pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expec
         return Look::Bad("frame length does not fit its payload length");
     }
     let (payload, padding) = body[DESCRIPTOR_BYTES..].split_at(payload_len);
-    if header.crc != crc::of_frame(&header.summed_words(), payload) {
+    if header.crc != crc::of_frame(&header.summed_words(), payload) && !planted!(UncheckedFrame) {
         return Look::Bad("frame does not match its checksum");
     }
     if !is_zero(padding) {

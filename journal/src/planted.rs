@@ -73,7 +73,7 @@ mod list {
         StepInTick "a clock step is recorded between a tick and its runs"
         BacklogTwice "a receipt behind a backlog that ends with a segment is counted twice"
         EndlessStop "a stop waits on a lane that always finds a watermark to pass on"
-        RotServed "a copy of what is in memory is taken for good though the disk has something else"
+        UncheckedFrame "the checksum of a frame is not looked at"
     }
 
     static PLANTED: AtomicUsize = AtomicUsize::new(usize::MAX);

@@ -20,7 +20,6 @@ use crate::files::LogFiles;
 use crate::head::Head;
 use crate::layout::{MARK_STOPPED, SEGMENT_HEADER_BYTES, to_usize};
 use crate::marks::{Marks, read_marks};
-use crate::planted;
 use crate::segment::{LiveSegment, SegmentBytes};
 pub use crate::settings::{LIVE_SEGMENTS_MIN, LogSettings};
 use crate::source::Source;
@@ -106,7 +105,7 @@ pub fn recover_from(settings: LogSettings, new_log_id: u64, start: Start) -> Res
         }
         Err(fault) => return Err(fault),
     }
-    if recovered.live && !planted!(RotServed) {
+    if recovered.live {
         recovered.compare_copies()?;
     }
     Ok(recovered)

