@@ -21,7 +21,7 @@ thread_local! {
     static FOLDER: OnceCell<Folder> = const { OnceCell::new() };
 }
 
-/// `data`: which plan (1 byte), lanes and whether to run it twice (1 byte), the schedule (16 bytes), the capture: see [`Capture`].
+/// `data`: which plan (1 byte), lanes and whether to run it twice (1 byte), the schedule (16 bytes), the capture: see `Capture`.
 pub fn check(data: &[u8]) {
     let Some((head, operations)) = data.split_first_chunk::<{ 2 + SCHEDULE_BYTES }>() else { return };
     let [seed, how, schedule @ ..] = head;

@@ -87,20 +87,24 @@ pub(crate) fn start(folder: &Folder, plan: &Plan, lanes: Lanes, capture: &[u8]) 
         .map_err(|fault| fault.to_string())
 }
 
-/// Polls it to its end and closes its logs; false if it does not come to an end within so many fair turns.
-pub(crate) fn drive(mut process: Process, schedule: &[u8], fair_turns: usize) -> bool {
+/// Polls it to its end and closes its logs.
+///
+/// # Errors
+/// It does not come to an end within so many fair turns: why it is not ready, as it says.
+pub(crate) fn drive(mut process: Process, schedule: &[u8], fair_turns: usize) -> Result<(), String> {
     let mut marks = Marks::default();
     let mut turn = 0;
     while !process.is_done() {
         if turn / FAIR_EVERY > fair_turns {
-            return false;
+            process.watch.tend(i64::MAX, |_| ());
+            return Err(process.watch.reason().to_owned());
         }
         let chosen = schedule.get(turn % schedule.len().max(1)).copied().filter(|_| !turn.is_multiple_of(FAIR_EVERY));
         turn_once(&mut process, chosen, &mut marks);
         turn += 1;
     }
     process.close().unwrap_or_else(|fault| panic!("the logs cannot be closed: {fault}"));
-    true
+    Ok(())
 }
 
 /// What a byte chooses; without one everything gets its turn.
@@ -125,8 +129,9 @@ fn turn_once(process: &mut Process, chosen: Option<u8>, marks: &mut Marks) {
 pub(crate) fn backfill(folder: &Folder, plan: &Plan, lanes: Lanes, schedule: &[u8], capture: &[u8]) -> Facts {
     folder.clear();
     let process = start(folder, plan, lanes, capture).unwrap_or_else(|fault| panic!("a first start: {fault}"));
-    let ended = drive(process, schedule, FAIR_TURNS + capture.len());
-    assert!(ended, "a capture of {} bytes does not come to its end", capture.len());
+    if let Err(reason) = drive(process, schedule, FAIR_TURNS + capture.len()) {
+        panic!("a capture of {} bytes does not come to its end: {reason}", capture.len());
+    }
     facts(&folder.data()).unwrap_or_else(|what| panic!("{what}"))
 }
 
