@@ -25,7 +25,7 @@ pub use crate::fault::{RegionCause, RegionFault, RegionStep};
 /// Permissions of the product's files on disk (the umask may take more away).
 pub const FILE_MODE: u32 = 0o640;
 /// Permissions of a file that is mapped: nobody opens it for writing by its name, the owner's other processes included, so that no
-/// clumsy hand shortens it under a lane. Who made it, or takes it over, has it open already (docs/decisions/0004).
+/// clumsy hand shortens it under a lane. Who made it, or takes it over, has it open already (docs/decisions/0005).
 pub const REGION_MODE: u32 = 0o440;
 
 /// A whole file, mapped shared, readable and perhaps writable.
