@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cutline_journal::LogFault;
+use cutline_journal::{LogFault, Start, Tail};
 
 use super::marks::Mark;
 use super::mirror::LOGS;
@@ -77,8 +77,13 @@ impl World {
         let lanes = self.any_lanes();
         match self.open(lanes)? {
             Ok((process, pipes)) => {
-                self.marks.set(Mark::RotHarmless);
-                self.expect_less(&path);
+                if self.is_found_by_readers(&path)? {
+                    self.marks.set(Mark::RotNamed);
+                    self.disk.overwrite(&path, offset, &right);
+                } else {
+                    self.marks.set(Mark::RotHarmless);
+                    self.expect_less(&path);
+                }
                 self.begin(process, pipes, lanes)
             }
             // The file, or the folder of a log that has lost all that it had.
@@ -91,6 +96,23 @@ impl World {
                 let (path, end) = (path.display(), offset + right.len() as u64);
                 Err(self.violation(format!("bytes {offset} to {end} of {path} have rotted, and a start says: {fault}")))
             }
+        }
+    }
+
+    /// A start reads nothing that lies before the checkpoint it begins with: what has rotted there is for whoever reads it to find.
+    fn is_found_by_readers(&self, path: &Path) -> Result<bool, Violation> {
+        let Some(name) = LOGS.into_iter().find(|name| path.starts_with(self.data().join(name))) else {
+            return Ok(false);
+        };
+        let read = || -> Result<(), LogFault> {
+            let mut tail = Tail::open_files(self.files(name).for_owner(), Start::Oldest)?;
+            while tail.poll()?.is_some() {}
+            Ok(())
+        };
+        match read() {
+            Ok(()) => Ok(false),
+            Err(LogFault::Corrupt(bad)) if path.starts_with(&bad.path) => Ok(true),
+            Err(fault) => Err(self.violation(format!("{} has rotted, and a reader says: {fault}", path.display()))),
         }
     }
 

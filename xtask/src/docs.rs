@@ -72,6 +72,9 @@ fn check_with(root: &Path, target: &Path) -> Result<bool, String> {
             }
         }
     }
+    // What was built there has the same names as the workspace's own: as long as its sources exist, cargo takes it for that, whatever is
+    // changed in the workspace.
+    remove(&target.join("xtask-docs")).map_err(|fault| format!("removing the copy of the tree: {fault}"))?;
     for problem in &problems {
         println!("{problem}");
     }
@@ -208,13 +211,15 @@ fn run(block: &Block, tree: &Path) -> Result<(), String> {
 /// before for fresh.
 fn copy_tree(root: &Path, target: &Path) -> io::Result<PathBuf> {
     let tree = target.join("xtask-docs");
-    if tree.exists() {
-        // The link `target` in it is removed as a link.
-        fs::remove_dir_all(&tree)?;
-    }
+    remove(&tree)?;
     copy_folder(root, &tree, target)?;
     std::os::unix::fs::symlink(target, tree.join("target"))?;
     Ok(tree)
+}
+
+fn remove(tree: &Path) -> io::Result<()> {
+    // The link `target` in it is removed as a link.
+    if tree.exists() { fs::remove_dir_all(tree) } else { Ok(()) }
 }
 
 fn copy_folder(from: &Path, to: &Path, target: &Path) -> io::Result<()> {
