@@ -6,7 +6,7 @@
 //! away what it refers to. The two newest are never given up, so that one may be damaged.
 
 use cutline_journal::checkpoints::Checkpoints;
-use cutline_journal::{LogFault, LogFiles, Start, Tail, Watermarks};
+use cutline_journal::{Frame, LogFault, LogFiles, Start, Tail, Watermarks};
 
 use super::checkpoint::{Checkpoint, HEAD_BYTES, Standing};
 use super::known::Known;
@@ -21,6 +21,8 @@ const SHARE: u64 = 32;
 /// One log as the checkpointer has it.
 pub struct Followed {
     tail: Tail,
+    /// Behind the last frame that was taken. The tail itself may have gone on to the next segment, or not yet.
+    behind: u64,
     watermarks: Watermarks,
     /// Takes positions before which nothing is needed.
     retire: rtrb::Producer<u64>,
@@ -34,7 +36,13 @@ impl Followed {
     pub fn open(files: LogFiles, from: Option<u64>, retire: rtrb::Producer<u64>) -> Result<Self, LogFault> {
         let watermarks = Watermarks::open(&files)?.ok_or_else(|| LogFault::Absent(files.disk_dir().to_owned()))?;
         let tail = Tail::open_files(files.for_owner(), from.map_or(Start::Oldest, Start::Position))?;
-        Ok(Self { tail, watermarks, retire })
+        Ok(Self { behind: tail.position(), tail, watermarks, retire })
+    }
+
+    fn next(&mut self) -> Result<Option<Frame<'_>>, LogFault> {
+        let Some(frame) = self.tail.poll()? else { return Ok(None) };
+        self.behind = frame.header.position + u64::from(frame.header.length);
+        Ok(Some(frame))
     }
 }
 
@@ -42,8 +50,6 @@ impl Followed {
 pub struct Checkpointer {
     known: Known,
     logs: [Followed; 3],
-    /// Behind the last receipt that was taken in.
-    behind_receipt: u64,
     store: Checkpoints,
     limits: Limits,
     /// Those on disk, oldest first.
@@ -81,11 +87,10 @@ impl Checkpointer {
             kept.is_whole = store.read(kept.place)?.is_some();
         }
         let segment_bytes = logs[0].tail.segment_bytes();
-        let behind_receipt = logs[0].tail.position();
         let last_bytes = from.map_or(0, |from| from.iter().sum());
         let known = checkpoint.map_or_else(|| Known::new(symbols_max), Known::from_checkpoint);
         let spacing_bytes = segment_bytes;
-        let mut opened = Self { known, logs, behind_receipt, store, limits, kept, last_bytes, spacing_bytes };
+        let mut opened = Self { known, logs, store, limits, kept, last_bytes, spacing_bytes };
         // The limits may be others than they were.
         opened.retire()?;
         Ok(opened)
@@ -110,26 +115,25 @@ impl Checkpointer {
             |log, position| move |what| LogFault::Settings(format!("{log} log, frame at position {position}: {what}"));
         let [inputs, runs, outputs] = &mut self.logs;
         if self.known.wants_input() {
-            let Some(frame) = inputs.tail.poll()? else { return Ok(false) };
+            let Some(frame) = inputs.next()? else { return Ok(false) };
             self.known.input(&frame);
-            self.behind_receipt = inputs.tail.position();
             return Ok(true);
         }
         if self.known.is_behind_tick() {
             // Never beyond the outcome of the last run that was read: states belong to a tick.
             if (!self.known.has_outcomes() || outputs.tail.in_group())
-                && let Some(frame) = outputs.tail.poll()?
+                && let Some(frame) = outputs.next()?
             {
                 let position = frame.header.position;
                 self.known.outcome(&frame).map_err(malformed("outputs", position))?;
                 return Ok(true);
             }
-            let positions = [self.behind_receipt, runs.tail.position(), outputs.tail.position()];
+            let positions = [inputs.behind, runs.behind, outputs.behind];
             if positions.iter().sum::<u64>() >= self.last_bytes + self.spacing_bytes {
                 return self.checkpoint(positions);
             }
         }
-        let Some(frame) = self.logs[1].tail.poll()? else { return Ok(false) };
+        let Some(frame) = self.logs[1].next()? else { return Ok(false) };
         let position = frame.header.position;
         self.known.decision(&frame).map_err(malformed("runs", position))?;
         Ok(true)
@@ -173,5 +177,44 @@ impl Checkpointer {
             self.kept.remove(0);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutline_journal::Descriptor;
+    use cutline_journal::disk::os_disk;
+    use cutline_journal::recover::{LogSettings, recover};
+
+    use super::*;
+
+    /// Found by `cutline sim --seed 9123`: a checkpoint that named the beginning of the next segment instead was compared a tick too late.
+    #[test]
+    fn the_place_behind_a_frame_stays_when_its_segment_is_sealed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (data, live) = (dir.path().join("data"), dir.path().join("live"));
+        let settings = LogSettings {
+            name: "runs",
+            data: data.clone(),
+            live: live.clone(),
+            segment_bytes: 65_536,
+            live_segments: 3,
+            capacity_bytes: 0,
+            durable: false,
+            disk: os_disk(),
+        };
+        let (mut appender, _keeper) = recover(settings, 1).and_then(|log| log.activate()).expect("a new log");
+        appender.append(Descriptor { kind: 1, ..Descriptor::default() }, &[7; 40_000]).expect("room");
+        appender.publish();
+        let (retire, _) = rtrb::RingBuffer::new(1);
+        let files = LogFiles::new(&data, Some(&live), "runs");
+        let mut followed = Followed::open(files, None, retire).expect("it can be read");
+        let end = followed.next().expect("read").map(|frame| frame.header.position + u64::from(frame.header.length));
+        // Claimed in the next segment, and not written yet.
+        let claimed = appender.group(40_064).expect("room");
+        assert!(followed.next().expect("read").is_none());
+        assert!(followed.tail.position() > 65_536, "the reader has gone on");
+        assert_eq!(Some(followed.behind), end);
+        drop(claimed);
     }
 }
