@@ -3,6 +3,7 @@
 use cutline_journal::Frame;
 
 use super::engine::{Engine, EngineFault, EngineFaultKind};
+use super::host::Ask;
 use super::output::{check_decision, check_regime_output};
 use crate::model::frames::Failure;
 use crate::model::run_id::EngineMode;
@@ -99,14 +100,21 @@ impl Call<'_> {
     }
 
     fn ask(&self, engine: &mut dyn Engine, snapshot: &Snapshot<'_>, answer: &mut Answer) -> Result<(), EngineFault> {
+        Ask { mode: self.mode, snapshot, state: self.state }.put_to(engine, answer)?;
+        self.check(answer)
+    }
+
+    /// Checks what was answered against the contract and completes it: in hysteresis mode the output is the decision's selected one.
+    ///
+    /// # Errors
+    /// `engine_output_invalid`, with what is wrong.
+    pub fn check(&self, answer: &mut Answer) -> Result<(), EngineFault> {
         match self.mode {
             EngineMode::Truth => {
-                engine.run(snapshot, &mut answer.output)?;
                 within(answer.output.len(), self.limits.output_max_bytes, "output")?;
                 check_regime_output(&answer.output, self.symbol, self.engine_timestamp_ms)
             }
             EngineMode::Hysteresis => {
-                engine.run_with_hysteresis(snapshot, self.state, &mut answer.decision, &mut answer.state)?;
                 within(answer.decision.len(), self.limits.output_max_bytes, "output")?;
                 within(answer.state.len(), self.limits.state_max_bytes, "state")?;
                 let selected = check_decision(&answer.decision, self.symbol, self.engine_timestamp_ms)?;

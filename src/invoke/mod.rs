@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod engine;
+pub mod host;
 pub mod output;
 pub mod result;
 pub mod retry;

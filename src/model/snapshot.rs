@@ -189,6 +189,15 @@ impl<'a> Snapshot<'a> {
         self.fields.get()?.as_ref().err().copied()
     }
 
+    /// The raw JSON object that the fields are read from, `normalized` of the selected event: for an engine elsewhere, which reads it
+    /// by the same rules ([`Snapshot::from_normalized`]).
+    ///
+    /// # Errors
+    /// A [`Fault`] if the receipt cannot be read, which cannot happen to one that was stored.
+    pub fn normalized(&self) -> Result<&'a str, Fault> {
+        self.source.normalized()
+    }
+
     #[inline]
     fn read(&self) -> Result<&Fields<'a>, Fault> {
         self.fields.get_or_init(|| self.source.read()).as_ref().map_err(|fault| *fault)
@@ -273,13 +282,17 @@ impl<'a> Snapshot<'a> {
 }
 
 impl<'a> Source<'a> {
+    fn normalized(self) -> Result<&'a str, Fault> {
+        match self {
+            Self::Normalized(bytes) => json::text(bytes),
+            Self::Receipt(flags, record) if flags & BINARY != 0 => binary::normalized_of(record),
+            Self::Receipt(_, line) => envelope::normalized_of(line),
+        }
+    }
+
     #[inline(never)]
     fn read(self) -> Result<Fields<'a>, Fault> {
-        let normalized = match self {
-            Self::Normalized(bytes) => json::text(bytes)?,
-            Self::Receipt(flags, record) if flags & BINARY != 0 => binary::normalized_of(record)?,
-            Self::Receipt(_, line) => envelope::normalized_of(line)?,
-        };
+        let normalized = self.normalized()?;
         let mut fields = ALL_MISSING;
         let mut members = Members::open(normalized)?;
         while let Some((key, value)) = members.next_places()? {
