@@ -34,6 +34,7 @@ pub(super) fn all_rules(rules: &Rules<'_>) {
     output_rules(rules);
     let retry = &rules.config.ingest.retry;
     rules.retry("ingest.retry", retry.min_delay_ms, retry.max_delay_ms);
+    rules.engine_host();
     rules.feeds();
     rules.log();
     rules.room();
@@ -127,6 +128,11 @@ impl Rules<'_> {
             let what = "has no effect in truth mode".into();
             self.warning(&["engine.hysteresis"], what, "Remove it or set engine.mode = \"hysteresis\".");
         }
+    }
+
+    fn engine_host(&self) {
+        let restart = &self.config.engine_host.process.restart;
+        self.retry("engine.process.restart", restart.min_delay_ms, restart.max_delay_ms);
     }
 
     fn retry(&self, section: &str, min_delay_ms: u64, max_delay_ms: u64) {

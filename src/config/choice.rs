@@ -72,12 +72,32 @@ choice! {
 }
 
 choice! {
-    /// The engines this build can run in process.
-    EngineKind {
+    /// The engines that come with this build.
+    BuiltIn {
         /// Echoes the script inside the snapshot: the engine of the golden cases.
         Scripted = "scripted",
         /// The example regime engine with hysteresis v1.
         RegimeExample = "regime-example",
+    }
+}
+
+choice! {
+    /// Where the engine works.
+    EnginePlace {
+        /// On the invoke stage's lane.
+        Lane = "lane",
+        /// In a process of its own.
+        Process = "process",
+    }
+}
+
+choice! {
+    /// What becomes of a state that an engine with another digest has made.
+    OtherState {
+        /// It is handed to the engine as it is.
+        Keep = "keep",
+        /// The symbol begins without a state.
+        Reset = "reset",
     }
 }
 
@@ -106,6 +126,8 @@ choice! {
     PublishOrder {
         /// Run order: outputs are byte-identical under any topology.
         Run = "run",
+        /// As they end: in order for each symbol, and no symbol waits for another.
+        Symbol = "symbol",
     }
 }
 

@@ -9,6 +9,7 @@
 mod check;
 mod choice;
 mod document;
+mod engine;
 mod fit;
 mod output;
 mod problem;
@@ -23,9 +24,12 @@ use std::sync::OnceLock;
 use crate::plane::topology::{Depth, LaneSpec, LinkSpec, StageId, Topology, TopologyFault};
 
 pub use choice::{
-    Cadence, CatchUp, Choice, Durability, EngineKind, EngineMode, FeedFormat, FeedKind, PublishOrder, SymbolMode,
+    BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, OtherState,
+    PublishOrder, SymbolMode,
 };
 pub use problem::{Origin, Problem, Problems, Warning};
+
+pub use engine::{Engine, EngineHost, EngineProcess, EngineRestart, EngineSpec};
 
 use document::Node;
 
@@ -41,12 +45,14 @@ const LIVE_DIR_PREFIX: &str = "/dev/shm/cutline-";
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The keys that affect outputs: `[scheduler]`, `[symbols]`, `[engine]`.
+    /// The keys that affect outputs: `[scheduler]`, `[symbols]`, most of `[engine]`, `publish.order`.
     pub output: OutputConfig,
     /// `[[feed]]`, in order.
     pub feeds: Vec<Feed>,
     /// `[ingest]`.
     pub ingest: Ingest,
+    /// `[engine]`: where the engine works.
+    pub engine_host: EngineHost,
     /// `[clock]`.
     pub clock: Clock,
     /// `[log]`.
@@ -72,6 +78,8 @@ pub struct OutputConfig {
     pub symbols: Symbols,
     /// `[engine]`.
     pub engine: Engine,
+    /// `publish.order`: the order of outcomes.
+    pub order: PublishOrder,
 }
 
 /// `[scheduler]`: when ticks are planned.
@@ -98,26 +106,6 @@ pub struct Symbols {
     pub list: Vec<String>,
     /// Most symbols that get runs.
     pub max: u32,
-}
-
-/// `[engine]`: which engine, how it is called and its limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Engine {
-    /// `use`: which engine.
-    pub kind: EngineKind,
-    /// How it is called.
-    pub mode: EngineMode,
-    /// Every engine timestamp must be a multiple of this, ms, from 1.
-    pub timestamp_multiple_ms: i64,
-    /// Longest output (and longest decision), bytes.
-    pub output_max_bytes: u64,
-    /// Longest state, bytes.
-    pub state_max_bytes: u64,
-    /// `[engine.hysteresis]` as canonical JSON (an object), to be handed to the engine as it is. Kept as text, so that a replay
-    /// hands over the same bytes.
-    pub hysteresis_json: String,
-    /// `[engine.retry]`.
-    pub retry: Retry,
 }
 
 /// A retry schedule.
@@ -233,8 +221,6 @@ pub struct Retention {
 pub struct Publish {
     /// When followers may see an outcome.
     pub durability: Durability,
-    /// The order of outcomes.
-    pub order: PublishOrder,
     /// How long publishing may be blocked before the scheduler pauses, ms.
     pub blocked_max_ms: u64,
 }
@@ -338,15 +324,6 @@ impl Links {
             link("runs", StageId::Cut, StageId::Invoke, Depth::Entries(self.runs)),
             link("results", StageId::Invoke, StageId::Publish, Depth::Bytes(self.results_bytes)),
         ]
-    }
-}
-
-impl Engine {
-    /// Bound on what one run adds to the outputs log, and on what it sends over the results link, bytes.
-    #[must_use]
-    pub fn outcome_max_bytes(&self) -> u64 {
-        let to_usize = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-        crate::publish::stage::outcome_max_bytes(to_usize(self.output_max_bytes), to_usize(self.state_max_bytes)) as u64
     }
 }
 

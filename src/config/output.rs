@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::document::{self, Data, Table};
 use super::problem::{Origin, Problem, Problems};
 use super::reader::Section;
-use super::{OutputConfig, default_layer, read};
+use super::{EngineSpec, OtherState, OutputConfig, PublishOrder, default_layer, read};
 use crate::model::canonical;
 
 /// Where a frame's problems are said to be.
@@ -30,17 +30,7 @@ impl OutputConfig {
     #[must_use]
     pub fn to_canonical_json(&self) -> String {
         let (scheduler, symbols, engine) = (&self.scheduler, &self.symbols, &self.engine);
-        let mut list = Vec::new();
-        for symbol in &symbols.list {
-            list.push(if list.is_empty() { b'[' } else { b',' });
-            canonical::string(symbol, &mut list);
-        }
-        if list.is_empty() {
-            list.push(b'[');
-        }
-        list.push(b']');
-        // Canonical strings are ASCII, so nothing is lost.
-        let list = String::from_utf8_lossy(&list);
+        let list = texts(&symbols.list);
         let retry = format!(
             r#"{{"max_attempts":{},"max_delay_ms":{},"max_elapsed_ms":{},"min_delay_ms":{}}}"#,
             engine.retry.max_attempts,
@@ -48,21 +38,37 @@ impl OutputConfig {
             engine.retry.max_elapsed_ms.unwrap_or(0),
             engine.retry.min_delay_ms,
         );
+        let mut other = [const { String::new() }; 4];
+        let [command, library, python, built_in] = &mut other;
+        match &engine.spec {
+            EngineSpec::BuiltIn(name) => *built_in = format!(r#","use":"{name}""#),
+            EngineSpec::Library(path) => *library = format!(r#""library":{},"#, text(&path.to_string_lossy())),
+            EngineSpec::Python(module) => *python = format!(r#""python":{},"#, text(module)),
+            EngineSpec::Command(words) => *command = format!(r#""command":{},"#, texts(words)),
+        }
+        // Keys that came later stand there only where they say something else than before.
+        let other_state = match engine.state_of_other_engine {
+            OtherState::Keep => "",
+            OtherState::Reset => r#""state_of_other_engine":"reset","#,
+        };
         let engine = format!(
-            r#"{{"hysteresis":{},"mode":"{}","output_max_bytes":{},"retry":{retry},"state_max_bytes":{},"timestamp_multiple_ms":{},"use":"{}"}}"#,
+            r#"{{{command}"hysteresis":{},{library}"mode":"{}","output_max_bytes":{},{python}"retry":{retry},"state_max_bytes":{},{other_state}"timestamp_multiple_ms":{}{built_in}}}"#,
             engine.hysteresis_json,
             engine.mode,
             engine.output_max_bytes,
             engine.state_max_bytes,
             engine.timestamp_multiple_ms,
-            engine.kind,
         );
+        let publish = match self.order {
+            PublishOrder::Run => "",
+            PublishOrder::Symbol => r#""publish":{"order":"symbol"},"#,
+        };
         let scheduler = format!(
             r#"{{"catch_up":"{}","catch_up_max_ticks":{},"delay_ms":{},"interval_ms":{},"mode":"{}"}}"#,
             scheduler.catch_up, scheduler.catch_up_max_ticks, scheduler.delay_ms, scheduler.interval_ms, scheduler.mode,
         );
         let symbols = format!(r#"{{"list":{list},"max":{},"mode":"{}"}}"#, symbols.max, symbols.mode);
-        format!(r#"{{"engine":{engine},"scheduler":{scheduler},"symbols":{symbols}}}"#)
+        format!(r#"{{"engine":{engine},{publish}"scheduler":{scheduler},"symbols":{symbols}}}"#)
     }
 
     /// Reads what [`OutputConfig::to_canonical_json`] wrote, with the same checks as a config file. A key added since the frame was
@@ -87,6 +93,18 @@ impl OutputConfig {
         engine.hysteresis_json = frame.engine.hysteresis.get().to_string();
         Ok(Self { engine, ..output })
     }
+}
+
+/// A canonical string; it is ASCII.
+fn text(text: &str) -> String {
+    let mut json = Vec::new();
+    canonical::string(text, &mut json);
+    String::from_utf8_lossy(&json).into_owned()
+}
+
+fn texts(list: &[String]) -> String {
+    let list: Vec<String> = list.iter().map(|item| text(item)).collect();
+    format!("[{}]", list.join(","))
 }
 
 /// A table whose keys are somebody else's, as canonical JSON. What JSON cannot say (dates, NaN, infinities) is a problem.

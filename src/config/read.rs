@@ -12,19 +12,19 @@ use super::document::{self, Data, Node, Table};
 use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
-    Clock, Config, Endpoint, Engine, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish,
-    Retention, Retry, Scheduler, Shutdown, Symbols, check, fit, output,
+    Clock, Config, Endpoint, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retention,
+    Retry, Scheduler, Shutdown, Symbols, check, engine, fit,
 };
 use crate::plane::topology::{LaneSpec, StageId};
 
 const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Longest age to keep logs to: beyond it a key was surely meant in another unit.
 const RETENTION_MAX_MS: u64 = 36_600 * DAY_MS;
 /// Longest interval, delay or multiple: a leap year. Beyond it a key was surely meant in another unit.
-const INTERVAL_MAX_MS: u64 = 366 * DAY_MS;
+pub(super) const INTERVAL_MAX_MS: u64 = 366 * DAY_MS;
 /// Longest name of a feed or lane, bytes: they are labels in counters.
 const NAME_MAX_BYTES: usize = 64;
 /// Longest path of a Unix socket, bytes: `sockaddr_un` has 108 with the closing zero.
@@ -93,11 +93,15 @@ fn merged(layers: Vec<Node>) -> Node {
 }
 
 fn tree(root: &Section<'_>) -> Config {
+    let engine = root.section("engine");
+    let called = engine::engine(&engine);
     Config {
+        engine_host: engine::host(&engine, &called.spec),
         output: OutputConfig {
             scheduler: scheduler(&root.section("scheduler")),
             symbols: symbols(&root.section("symbols")),
-            engine: engine(&root.section("engine")),
+            engine: called,
+            order: root.section("publish").choice("order"),
         },
         feeds: root.entries("feed", FEEDS_MAX).iter().enumerate().map(|(index, entry)| feed(index, entry)).collect(),
         ingest: ingest(&root.section("ingest")),
@@ -134,20 +138,8 @@ fn symbols(section: &Section<'_>) -> Symbols {
     }
 }
 
-fn engine(section: &Section<'_>) -> Engine {
-    Engine {
-        kind: section.choice("use"),
-        mode: section.choice("mode"),
-        timestamp_multiple_ms: signed(section.integer("timestamp_multiple_ms", 1..=INTERVAL_MAX_MS)),
-        output_max_bytes: section.integer("output_max_bytes", 256..=64 * MIB),
-        state_max_bytes: section.integer("state_max_bytes", 256..=64 * MIB),
-        hysteresis_json: output::open_table_json(section, "hysteresis"),
-        retry: retry(&section.section("retry"), 1, 0),
-    }
-}
-
 /// A `least_attempts` of 0 allows 0 to be written for "no limit".
-fn retry(section: &Section<'_>, least_attempts: u32, least_delay_ms: u64) -> Retry {
+pub(super) fn retry(section: &Section<'_>, least_attempts: u32, least_delay_ms: u64) -> Retry {
     let max_attempts = section.integer_u32("max_attempts", least_attempts..=1_000_000);
     Retry {
         max_attempts: if max_attempts == 0 { u32::MAX } else { max_attempts },
@@ -297,11 +289,7 @@ pub(super) fn live_dir_of(absolute: &Path) -> PathBuf {
 }
 
 fn publish(section: &Section<'_>) -> Publish {
-    Publish {
-        durability: section.choice("durability"),
-        order: section.choice("order"),
-        blocked_max_ms: section.integer("blocked_max_ms", 1..=DAY_MS),
-    }
+    Publish { durability: section.choice("durability"), blocked_max_ms: section.integer("blocked_max_ms", 1..=DAY_MS) }
 }
 
 fn links(section: &Section<'_>) -> Links {
@@ -340,11 +328,11 @@ fn non_empty(section: &Section<'_>, key: &str, path: String) -> PathBuf {
     PathBuf::from(path)
 }
 
-const fn none_if_zero(value: u64) -> Option<u64> {
+pub(super) const fn none_if_zero(value: u64) -> Option<u64> {
     if value == 0 { None } else { Some(value) }
 }
 
 /// The limits of every key read this way are far below 2^63.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

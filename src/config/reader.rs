@@ -212,6 +212,27 @@ impl<'a> Section<'a> {
         texts.collect()
     }
 
+    /// A list of integers within limits; those that are none are left out.
+    pub fn integers(&self, key: &str, limits: RangeInclusive<u64>) -> Vec<u64> {
+        let (least, most) = (limits.start(), limits.end());
+        let next_step = format!("Set an integer from {least} to {most}.");
+        let items = self.array(key).iter().enumerate();
+        let values = items.filter_map(|(index, item)| {
+            let key = format!("{key}[{index}]");
+            let Data::Integer(value) = &item.data else {
+                self.mistyped(&key, item, "an integer", &next_step);
+                return None;
+            };
+            let within = u64::try_from(*value).ok().filter(|value| limits.contains(value));
+            if within.is_none() {
+                let what = format!("is {value}, outside {least} to {most}");
+                self.problem_at(&item.origin, &key, what, &next_step);
+            }
+            within
+        });
+        values.collect()
+    }
+
     /// A table whose keys are somebody else's.
     pub fn open_table(&self, key: &str) -> Option<&'a Table> {
         let path = join(&self.known_path, key);
@@ -222,6 +243,11 @@ impl<'a> Section<'a> {
     /// Whether a key is written, whatever it holds. The key counts as known from then on.
     pub fn has(&self, key: &str) -> bool {
         self.ask(key).is_some()
+    }
+
+    /// Whether nobody has set a key: it has its default, or is absent.
+    pub fn is_default(&self, key: &str) -> bool {
+        self.ask(key).is_none_or(|node| node.origin.layer == 0)
     }
 
     /// Whether what is not in this section was not written. A section that is absent or mistyped, or a file that could not be read in

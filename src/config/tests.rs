@@ -291,7 +291,7 @@ fn values_of_the_wrong_type_or_size_are_refused() {
         (2, "engine.hysteresis.x", "[engine.hysteresis]\nx = nan"),
         (2, "engine.hysteresis.x", "[engine.hysteresis]\nx = 1979-05-27"),
         (2, "engine.hysteresis.x.y[1]", "[engine.hysteresis]\nx = { y = [1, inf] }"),
-        (2, "publish.order", "[publish]\norder = \"symbol\""),
+        (2, "publish.order", "[publish]\norder = \"random\""),
     ] {
         assert_eq!(only(text), (line, key.to_string()), "{text}");
     }
@@ -486,12 +486,64 @@ fn the_config_frame_is_canonical_and_reads_back() {
 
 #[test]
 fn every_key_that_affects_outputs_is_in_the_frame() {
-    let json = Config::embedded_default().output.to_canonical_json();
-    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let has = |output: &OutputConfig, key: &str| {
+        let json: serde_json::Value = serde_json::from_str(&output.to_canonical_json()).expect("JSON");
+        json.pointer(&format!("/{}", key.replace('.', "/"))).is_some()
+    };
+    // Where an engine works is nobody's business but ours: its answers are the same.
+    let elsewhere = ["engine.host", "engine.timeout_ms", "engine.require_sandbox", "engine.process"];
+    let by_choice = [
+        ("engine.library", "[engine]\nlibrary = \"a \\\"b\\\".so\"\n"),
+        ("engine.python", "[engine]\npython = \"regime_engine.engine\"\n"),
+        ("engine.command", "[engine]\ncommand = [\"./a\", \"b c\"]\n"),
+        ("engine.state_of_other_engine", "[engine]\nstate_of_other_engine = \"reset\"\n"),
+        ("publish.order", "[publish]\norder = \"symbol\"\n"),
+    ];
     let sections = ["scheduler.", "symbols.", "engine."];
     let keys = Config::known_keys().into_iter().filter(|key| sections.iter().any(|section| key.starts_with(section)));
-    for key in keys {
-        assert!(json.pointer(&format!("/{}", key.replace('.', "/"))).is_some(), "{key}");
+    let default = Config::embedded_default().output;
+    for key in keys.filter(|key| !elsewhere.iter().any(|other| key.starts_with(other))) {
+        assert!(has(&default, &key) || by_choice.iter().any(|(choice, _)| *choice == key), "{key}");
+    }
+    for (key, text) in by_choice {
+        let output = good(text).output;
+        assert!(has(&output, key) && !has(&default, key), "{key}");
+        assert_eq!(OutputConfig::from_canonical_json(output.to_canonical_json().as_bytes()).expect("legal"), output);
+    }
+}
+
+#[test]
+fn one_engine_is_named_and_one_that_needs_a_process_has_one() {
+    let engine = |more: &str| good(&format!("[engine]\n{more}\n"));
+    let spec = |more: &str| engine(more).output.engine.spec;
+    assert_eq!(spec(""), EngineSpec::BuiltIn(BuiltIn::RegimeExample));
+    assert_eq!(spec("library = \"e.so\""), EngineSpec::Library("e.so".into()));
+    assert_eq!(engine("library = \"e.so\"").engine_host.host, EnginePlace::Lane);
+    assert_eq!(engine("library = \"e.so\"\nhost = \"process\"").engine_host.host, EnginePlace::Process);
+    assert_eq!(engine("python = \"a.b\"").engine_host.host, EnginePlace::Process);
+    let refused = |text: &str| only(&format!("[engine]\n{text}\n"));
+    assert_eq!(refused("python = \"a\"\nhost = \"lane\""), (3, "engine.host".into()));
+    assert_eq!(refused("python = \"a\"\nlibrary = \"b\""), (2, "engine.python".into()));
+    assert_eq!(refused("python = \"a\"\nuse = \"scripted\""), (3, "engine.use".into()));
+    assert_eq!(refused("python = \"\""), (2, "engine.python".into()));
+    assert_eq!(refused("command = []"), (2, "engine.command".into()));
+    assert_eq!(refused("process = { cores = [0, -1] }"), (2, "engine.process.cores[1]".into()));
+    assert_eq!(
+        refused("process = { restart = { min_delay_ms = 20000 } }"),
+        (2, "engine.process.restart.min_delay_ms".into())
+    );
+}
+
+#[test]
+fn an_engine_s_name_on_a_command_line_reads_back() {
+    for text in ["scripted", "regime-example", "library=./a.so", "python=a.b:c", "command=./a b"] {
+        assert_eq!(EngineSpec::parse(text).expect("good").to_string(), text);
+    }
+    for (text, part) in
+        [("script", "regime-example"), ("library=", "nothing"), ("perl=x", "\"perl\""), ("command= ", "nothing")]
+    {
+        let error = EngineSpec::parse(text).expect_err("refused");
+        assert!(error.contains(part), "{error}");
     }
 }
 

@@ -108,7 +108,8 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
 
 /// The engines that this binary has.
 pub fn engines(config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
-    cutline_engines::build(config.kind.as_str(), &config.hysteresis_json).map_err(|error| format!("engine: {error}"))
+    cutline_engines::build(&config.spec.to_string(), &config.hysteresis_json)
+        .map_err(|error| format!("engine: {error}"))
 }
 
 /// Identities for new logs.

@@ -47,7 +47,7 @@ fn open(config: &Config, socket: &str, clock: Clock) -> Pipeline {
         format: Format::Ndjson,
     };
     let engines = |engine: &cutline::config::Engine| {
-        cutline_engines::build(engine.kind.as_str(), &engine.hysteresis_json).map_err(|error| error.to_string())
+        cutline_engines::build(&engine.spec.to_string(), &engine.hysteresis_json).map_err(|error| error.to_string())
     };
     let around = Surroundings {
         feeds: vec![feed],

@@ -152,7 +152,7 @@ impl<'a> Decisions<'a> {
         self.configs.push(ProvenConfig {
             effective_from_ms: effective_ms,
             sha256: config_sha256(&config),
-            engine: config.engine.kind.as_str(),
+            engine: config.engine.spec.to_string(),
             engine_digest_recorded: recorded,
             engine_digest_used: RunId(calling.engine.digest()).to_string(),
         });

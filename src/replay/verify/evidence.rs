@@ -32,7 +32,7 @@ pub struct ProvenConfig {
     /// SHA-256 of its canonical JSON, hexadecimal.
     pub sha256: String,
     /// Name of the engine.
-    pub engine: &'static str,
+    pub engine: String,
     /// Digest of the engine that ran, as recorded, hexadecimal.
     pub engine_digest_recorded: String,
     /// Digest of the engine that recomputed, hexadecimal.
