@@ -21,7 +21,7 @@ pub enum EngineSpec {
     /// A Python module with the known engine's functions, or `module:function`.
     Python(String),
     /// A program and its arguments, which speaks the exchange.
-    Command(Vec<String>),
+    Program(Vec<String>),
 }
 
 impl EngineSpec {
@@ -38,7 +38,7 @@ impl EngineSpec {
             Some((_, rest)) if rest.trim().is_empty() => Err(format!("{text:?} names nothing behind the =")),
             Some(("library", path)) => Ok(Self::Library(path.into())),
             Some(("python", module)) => Ok(Self::Python(module.to_owned())),
-            Some(("command", command)) => Ok(Self::Command(command.split_whitespace().map(str::to_owned).collect())),
+            Some(("command", command)) => Ok(Self::Program(command.split_whitespace().map(str::to_owned).collect())),
             Some((kind, _)) => Err(format!("no kind of engine {kind:?}: give library=, python= or command=")),
         }
     }
@@ -46,7 +46,7 @@ impl EngineSpec {
     /// Whether this engine can only work in a process of its own.
     #[must_use]
     pub const fn needs_process(&self) -> bool {
-        matches!(self, Self::Python(_) | Self::Command(_))
+        matches!(self, Self::Python(_) | Self::Program(_))
     }
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for EngineSpec {
             Self::BuiltIn(name) => f.write_str(name.as_str()),
             Self::Library(path) => write!(f, "library={}", path.display()),
             Self::Python(module) => write!(f, "python={module}"),
-            Self::Command(words) => write!(f, "command={}", words.join(" ")),
+            Self::Program(words) => write!(f, "command={}", words.join(" ")),
         }
     }
 }
@@ -187,7 +187,7 @@ fn spec(section: &Section<'_>) -> EngineSpec {
     match (library, python, command) {
         (Some(path), _, _) => EngineSpec::Library(path.into()),
         (None, Some(module), _) => EngineSpec::Python(module),
-        (None, None, command) if !command.is_empty() => EngineSpec::Command(command),
+        (None, None, command) if !command.is_empty() => EngineSpec::Program(command),
         _ => EngineSpec::BuiltIn(built_in),
     }
 }
@@ -217,8 +217,8 @@ pub(super) fn host(section: &Section<'_>, spec: &EngineSpec) -> EngineHost {
 fn process(section: &Section<'_>) -> EngineProcess {
     let optional = |text: String| (!text.is_empty()).then_some(text);
     EngineProcess {
-        count: section.integer_u32("count", 1..=64),
-        in_flight: section.power_of_two("in_flight", 1..=1024) as u32,
+        count: section.integer_u32("count", 1..=16),
+        in_flight: section.power_of_two("in_flight", 1..=64) as u32,
         start_timeout_ms: section.integer("start_timeout_ms", 1..=DAY_MS),
         idle: section.choice("idle"),
         cores: section.integers("cores", 0..=CORE_MAX).into_iter().map(|core| core as usize).collect(),

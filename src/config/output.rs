@@ -44,7 +44,7 @@ impl OutputConfig {
             EngineSpec::BuiltIn(name) => *built_in = format!(r#","use":"{name}""#),
             EngineSpec::Library(path) => *library = format!(r#""library":{},"#, text(&path.to_string_lossy())),
             EngineSpec::Python(module) => *python = format!(r#""python":{},"#, text(module)),
-            EngineSpec::Command(words) => *command = format!(r#""command":{},"#, texts(words)),
+            EngineSpec::Program(words) => *command = format!(r#""command":{},"#, texts(words)),
         }
         // Keys that came later stand there only where they say something else than before.
         let other_state = match engine.state_of_other_engine {
