@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cutline::config::PublishOrder;
 use cutline::cut::cadence::Cadence;
 use cutline::cut::stage::{CutCounts, CutLinks, CutObserver, CutStage, CutStart};
 use cutline::cut::state::{CutState, Late, RunKind, SymbolSet};
 use cutline::invoke::call::AnswerLimits;
+use cutline::invoke::host::{HostHealth, InProcess};
 use cutline::invoke::result::RunResult;
 use cutline::invoke::retry::RetryPolicy;
 use cutline::invoke::stage::{InvokeCounts, InvokeLinks, InvokeObserver, InvokeSettings, InvokeStage, States};
@@ -65,7 +67,7 @@ impl CutObserver for Unheard {
 }
 
 impl InvokeObserver for Unheard {
-    fn counts(&mut self, _counts: &InvokeCounts) {}
+    fn counts(&mut self, _counts: &InvokeCounts, _health: &HostHealth) {}
     fn logs_read(&mut self, _read: Result<(), &LogFault>) {}
 }
 
@@ -105,7 +107,8 @@ impl HalfPipeline {
                 receipts: cut_in,
                 inputs: inputs.keeper.lookup(),
                 runs_log: runs.appender,
-                runs: cut_out,
+                runs: vec![cut_out],
+                pending: 0,
                 gate: gate.clone(),
                 clock: Clock::start(),
             },
@@ -117,12 +120,13 @@ impl HalfPipeline {
         );
         let invoke = InvokeStage::new(
             InvokeLinks { runs: runs_in, runs_log: runs.keeper.lookup(), inputs: inputs.keeper.lookup(), results },
-            Box::new(NullEngine),
+            Box::new(InProcess::new(Box::new(NullEngine))),
             InvokeSettings {
                 mode: EngineMode::Truth,
                 retry: RetryPolicy::NONE,
                 limits: LIMITS,
                 time: TimeSource::Clock,
+                order: PublishOrder::Run,
                 shutdown_timeout_ns: 0,
             },
             States::new(),
@@ -131,7 +135,15 @@ impl HalfPipeline {
         );
         let completed = Arc::default();
         let observer = Box::new(Completed(Arc::clone(&completed)));
-        let publish = PublishStage::new(publish_in, outputs.appender, TimeSource::Clock, [0; 32], gate, observer);
+        let publish = PublishStage::new(
+            vec![publish_in],
+            PublishOrder::Run,
+            outputs.appender,
+            TimeSource::Clock,
+            [0; 32],
+            gate,
+            observer,
+        );
         Self {
             inputs: inputs.appender,
             receipts,

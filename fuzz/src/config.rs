@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use cutline::config::{Config, OutputConfig, Problem};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
-use cutline::plane::assembly::{Assembly, Surroundings};
+use cutline::plane::assembly::{Assembly, Surroundings, on_the_lane};
 use cutline::plane::clock::Clock;
 use cutline::plane::given_time::GivenTime;
 use cutline::plane::settings::{config_frame, read_config_frame};
@@ -68,8 +68,11 @@ fn check_sound(config: &Config) {
     assert_eq!((&output, digest.len()), (&config.output, 64));
     let topology = config.topology().unwrap_or_else(|faults| panic!("{faults:?}"));
     let mut stages: Vec<StageId> = topology.lanes().iter().flat_map(|lane| lane.stages.iter().copied()).collect();
-    stages.sort_by_key(|stage| StageId::ALL.iter().position(|other| other == stage));
-    assert_eq!(stages, StageId::ALL);
+    stages.sort_unstable();
+    let mut expected = StageId::ALL.to_vec();
+    expected.extend((1..topology.invokes()).map(|index| StageId::Invoke(index as u8)));
+    expected.sort_unstable();
+    assert_eq!(stages, expected);
     for link in topology.links() {
         let (Depth::Bytes(depth) | Depth::Entries(depth)) = link.depth;
         assert!(depth.is_power_of_two(), "{link:?}");
@@ -106,7 +109,7 @@ fn check_start(mut config: Config) {
             time: TimeSource::Receipts,
             clock: Clock::given(GivenTime::new(BEGIN_MS * 1_000_000)),
             log_ids: [1, 2, 3],
-            engines: &engines(Around::default()),
+            hosts: &on_the_lane(engines(Around::default())),
             cnc: &CncWriter::in_process,
             disk: os_disk(),
         };

@@ -13,7 +13,7 @@ use super::problem::{Origin, Problem};
 use super::reader::{Report, is_bad, origin_at};
 use super::{Cadence, Config, Endpoint, EngineMode, SymbolMode};
 use crate::model::receipt::NAME_MAX_BYTES;
-use crate::plane::topology::StageId;
+use crate::plane::topology::{StageId, invokes};
 
 /// Bytes a record in a bytes ring takes beside its payload; the ring guarantees half its capacity less this.
 const RING_HEADER_BYTES: u64 = 64;
@@ -248,8 +248,10 @@ impl Rules<'_> {
         }
         let lanes = &self.config.lanes;
         let on_a_lane = |stage: &StageId| lanes.iter().any(|lane| lane.stages.contains(stage));
+        let invokes = (0..).take(invokes(lanes)).map(StageId::Invoke);
+        let stages = [StageId::Ingest, StageId::Sequence, StageId::Cut].into_iter().chain(invokes);
         let missing: Vec<&str> =
-            StageId::ALL.iter().filter(|stage| !on_a_lane(stage)).map(|stage| stage.as_str()).collect();
+            stages.chain([StageId::Publish]).filter(|stage| !on_a_lane(stage)).map(|stage| stage.as_str()).collect();
         if !missing.is_empty() {
             let what = format!("no lane has {}", missing.join(", "));
             self.problem(&["lane"], what, "Put every stage on exactly one lane.");

@@ -160,7 +160,14 @@ impl Choice for StageId {
         (Self::Ingest.as_str(), Self::Ingest),
         (Self::Sequence.as_str(), Self::Sequence),
         (Self::Cut.as_str(), Self::Cut),
-        (Self::Invoke.as_str(), Self::Invoke),
+        (Self::Invoke(0).as_str(), Self::Invoke(0)),
+        (Self::Invoke(1).as_str(), Self::Invoke(1)),
+        (Self::Invoke(2).as_str(), Self::Invoke(2)),
+        (Self::Invoke(3).as_str(), Self::Invoke(3)),
+        (Self::Invoke(4).as_str(), Self::Invoke(4)),
+        (Self::Invoke(5).as_str(), Self::Invoke(5)),
+        (Self::Invoke(6).as_str(), Self::Invoke(6)),
+        (Self::Invoke(7).as_str(), Self::Invoke(7)),
         (Self::Publish.as_str(), Self::Publish),
     ];
 }

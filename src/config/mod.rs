@@ -21,7 +21,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::plane::topology::{Depth, LaneSpec, LinkSpec, StageId, Topology, TopologyFault};
+use crate::plane::topology::{Depth, INVOKES_MAX, LaneSpec, LinkSpec, StageId, Topology, TopologyFault, invokes};
 
 pub use choice::{
     BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, OtherState,
@@ -308,22 +308,31 @@ impl Config {
     /// # Errors
     /// Why its lanes and links cannot work together.
     pub fn topology(&self) -> Result<Topology, Vec<TopologyFault>> {
-        Topology::new(self.lanes.clone(), self.links.specs())
+        Topology::new(self.lanes.clone(), self.links.specs(invokes(&self.lanes)))
     }
 }
 
+/// Links to and from each invoke stage.
+const RUNS_LINKS: [&str; INVOKES_MAX] = ["runs", "runs-2", "runs-3", "runs-4", "runs-5", "runs-6", "runs-7", "runs-8"];
+const RESULTS_LINKS: [&str; INVOKES_MAX] =
+    ["results", "results-2", "results-3", "results-4", "results-5", "results-6", "results-7", "results-8"];
+
 impl Links {
-    /// The four links of the pipeline, in the event's order. A [`Blocked`](crate::plane::stage::Progress::Blocked) stage gives
-    /// these names.
+    /// The links of a pipeline with so many invoke stages, in the event's order. A
+    /// [`Blocked`](crate::plane::stage::Progress::Blocked) stage gives these names, for every invoke stage the first's.
     #[must_use]
-    pub fn specs(&self) -> Vec<LinkSpec> {
+    pub fn specs(&self, invokes: usize) -> Vec<LinkSpec> {
         let link = |name, from, to, depth| LinkSpec { name, from, to, depth, gated: true };
-        vec![
+        let mut specs = vec![
             link("receipts", StageId::Ingest, StageId::Sequence, Depth::Bytes(self.receipts_bytes)),
             link("cuts", StageId::Sequence, StageId::Cut, Depth::Entries(self.cuts)),
-            link("runs", StageId::Cut, StageId::Invoke, Depth::Entries(self.runs)),
-            link("results", StageId::Invoke, StageId::Publish, Depth::Bytes(self.results_bytes)),
-        ]
+        ];
+        let of_each = (0..).zip(RUNS_LINKS.into_iter().zip(RESULTS_LINKS)).take(invokes);
+        for (index, (runs, results)) in of_each {
+            specs.push(link(runs, StageId::Cut, StageId::Invoke(index), Depth::Entries(self.runs)));
+            specs.push(link(results, StageId::Invoke(index), StageId::Publish, Depth::Bytes(self.results_bytes)));
+        }
+        specs
     }
 }
 

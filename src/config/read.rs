@@ -15,7 +15,7 @@ use super::{
     Clock, Config, Endpoint, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retention,
     Retry, Scheduler, Shutdown, Symbols, check, engine, fit,
 };
-use crate::plane::topology::{LaneSpec, StageId};
+use crate::plane::topology::{INVOKES_MAX, LaneSpec, StageId};
 
 const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
@@ -112,7 +112,7 @@ fn tree(root: &Section<'_>) -> Config {
         shutdown: Shutdown { timeout_ms: root.section("shutdown").integer("timeout_ms", 0..=DAY_MS) },
         links: links(&root.section("links")),
         lanes: root
-            .entries("lane", StageId::ALL.len())
+            .entries("lane", StageId::ALL.len() - 1 + INVOKES_MAX)
             .iter()
             .enumerate()
             .map(|(index, entry)| lane(index, entry))

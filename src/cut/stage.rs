@@ -66,7 +66,10 @@ pub struct CutStage {
     receipts: spsc::Consumer<Descriptor>,
     inputs: Lookup,
     runs_log: Appender,
-    runs: spsc::Producer<Descriptor>,
+    /// One to each invoke stage.
+    runs: Vec<spsc::Producer<Descriptor>>,
+    /// Number of the next run since the start.
+    ordinal: u32,
     cadence: Cadence,
     kind: RunKind,
     time: TimeSource,
@@ -95,8 +98,10 @@ pub struct CutLinks {
     pub inputs: Lookup,
     /// The runs log.
     pub runs_log: Appender,
-    /// Runs to invoke.
-    pub runs: spsc::Producer<Descriptor>,
+    /// Runs to invoke, one link to each invoke stage; a symbol's go to [`link_of`] it.
+    pub runs: Vec<spsc::Producer<Descriptor>>,
+    /// How many runs of earlier processes these have been given, for whom the first numbers are.
+    pub pending: u32,
     /// Closed while publishing is blocked for too long: then no tick is taken.
     pub gate: PublishGate,
     /// Whose steps are recorded; it is not read for time.
@@ -117,12 +122,13 @@ impl CutStage {
         for (id, name) in start.names.sources.iter() {
             observer.source(id, name);
         }
-        let CutLinks { receipts, inputs, runs_log, runs, gate, clock } = links;
+        let CutLinks { receipts, inputs, runs_log, runs, pending, gate, clock } = links;
         Self {
             receipts,
             inputs,
             runs_log,
             runs,
+            ordinal: pending,
             cadence,
             kind,
             time,
@@ -189,7 +195,7 @@ impl CutStage {
             return Step::Did;
         }
         // Room first: deciding takes the symbol's cut.
-        if !self.runs.has_room(1) {
+        if !self.runs.iter_mut().all(|link| link.has_room(1)) {
             return Step::Blocked("runs");
         }
         let Ok(mut group) = self.runs_log.group(Descriptor::frame_bytes(RUN_HEAD_MAX_BYTES)) else {
@@ -199,8 +205,10 @@ impl CutStage {
             let parts = [bytemuck::bytes_of(&run), symbol.as_bytes(), &self.run_counts];
             let written = group.push(started(&run, symbol_id, now_ns), &parts);
             group.commit();
-            let sent = self.runs.push(written).is_ok();
+            let link = link_of(symbol_id, self.runs.len());
+            let sent = self.runs[link].push(Descriptor { source: self.ordinal, ..written }).is_ok();
             debug_assert!(sent, "room was checked before");
+            self.ordinal = self.ordinal.wrapping_add(1);
             self.counts.runs += 1;
         }
         self.deciding = Some(index + 1);
@@ -328,6 +336,11 @@ impl CutStage {
             self.runs_log.publish();
         }
     }
+}
+
+/// Which of so many invoke stages has a symbol's runs: always the same one, so that they follow each other.
+pub(crate) fn link_of(symbol_id: u32, links: usize) -> usize {
+    symbol_id as usize % links
 }
 
 enum Step {

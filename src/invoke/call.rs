@@ -3,7 +3,7 @@
 use cutline_journal::Frame;
 
 use super::engine::{Engine, EngineFault, EngineFaultKind};
-use super::host::Ask;
+use super::host::{Ask, Begun, Host};
 use super::output::{check_decision, check_regime_output};
 use crate::model::frames::Failure;
 use crate::model::run_id::EngineMode;
@@ -83,40 +83,71 @@ impl Call<'_> {
     /// The engine's fault, or what is wrong with its answer; `answer` is then empty.
     pub fn make(&self, engine: &mut dyn Engine, answer: &mut Answer) -> Result<(), EngineFault> {
         answer.clear();
-        let made = self.try_make(engine, answer);
-        if made.is_err() {
+        let snapshot = self.snapshot();
+        let called = self.ask(&snapshot).put_to(engine, answer);
+        self.over(&snapshot, called, answer)
+    }
+
+    /// Begins the call; if it is over at once, `answer` is what was answered and has been checked, or empty.
+    pub fn begin(&self, host: &mut dyn Host, ticket: u32, answer: &mut Answer, now_ns: i64) -> Begun {
+        answer.clear();
+        let snapshot = self.snapshot();
+        match host.call(ticket, self.ask(&snapshot), answer, now_ns) {
+            Begun::Over(called) => Begun::Over(self.over(&snapshot, called, answer)),
+            other => other,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::of_receipt(self.symbol, self.engine_timestamp_ms, self.receipt.header.flags, self.receipt.payload)
+    }
+
+    fn ask<'a, 's>(&'a self, snapshot: &'a Snapshot<'s>) -> Ask<'a, 's> {
+        Ask { mode: self.mode, snapshot, state: self.state }
+    }
+
+    fn over(
+        &self,
+        snapshot: &Snapshot<'_>,
+        called: Result<(), EngineFault>,
+        answer: &mut Answer,
+    ) -> Result<(), EngineFault> {
+        let asked = Asked { mode: self.mode, symbol: self.symbol, engine_timestamp_ms: self.engine_timestamp_ms };
+        let checked = called.and_then(|()| asked.check(self.limits, answer));
+        // What an engine says about fields that it could not be given counts for nothing.
+        let over = snapshot.fault().map_or(checked, |_| Err(unreadable()));
+        if over.is_err() {
             answer.clear();
         }
-        made
+        over
     }
+}
 
-    fn try_make(&self, engine: &mut dyn Engine, answer: &mut Answer) -> Result<(), EngineFault> {
-        let receipt = &self.receipt;
-        let snapshot =
-            Snapshot::of_receipt(self.symbol, self.engine_timestamp_ms, receipt.header.flags, receipt.payload);
-        let called = self.ask(engine, &snapshot, answer);
-        // What an engine says about fields that it could not be given counts for nothing.
-        snapshot.fault().map_or(called, |_| Err(unreadable()))
-    }
+/// What an answer must be an answer to.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Truth or hysteresis.
+    pub mode: EngineMode,
+    /// The run's symbol.
+    pub symbol: &'a str,
+    /// The run's engine timestamp, Unix ms.
+    pub engine_timestamp_ms: i64,
+}
 
-    fn ask(&self, engine: &mut dyn Engine, snapshot: &Snapshot<'_>, answer: &mut Answer) -> Result<(), EngineFault> {
-        Ask { mode: self.mode, snapshot, state: self.state }.put_to(engine, answer)?;
-        self.check(answer)
-    }
-
+impl Asked<'_> {
     /// Checks what was answered against the contract and completes it: in hysteresis mode the output is the decision's selected one.
     ///
     /// # Errors
     /// `engine_output_invalid`, with what is wrong.
-    pub fn check(&self, answer: &mut Answer) -> Result<(), EngineFault> {
+    pub fn check(&self, limits: AnswerLimits, answer: &mut Answer) -> Result<(), EngineFault> {
         match self.mode {
             EngineMode::Truth => {
-                within(answer.output.len(), self.limits.output_max_bytes, "output")?;
+                within(answer.output.len(), limits.output_max_bytes, "output")?;
                 check_regime_output(&answer.output, self.symbol, self.engine_timestamp_ms)
             }
             EngineMode::Hysteresis => {
-                within(answer.decision.len(), self.limits.output_max_bytes, "output")?;
-                within(answer.state.len(), self.limits.state_max_bytes, "state")?;
+                within(answer.decision.len(), limits.output_max_bytes, "output")?;
+                within(answer.state.len(), limits.state_max_bytes, "state")?;
                 let selected = check_decision(&answer.decision, self.symbol, self.engine_timestamp_ms)?;
                 answer.output.extend_from_slice(selected);
                 Ok(())

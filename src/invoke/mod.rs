@@ -1,6 +1,7 @@
 //! Calling engines: the contract, the check of what comes back, and when a failed call is repeated.
 
 pub mod call;
+mod desk;
 pub mod engine;
 pub mod host;
 pub mod output;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! descriptor: seq = sequence of the STARTED frame, symbol, ts_ms = first call, ts_ns = completed,
-//!             position = bytes of head, source = bytes of output or error detail,
+//!             position = the run's number << 32 | bytes of head, source = bytes of output or error detail,
 //!             aux = bytes of decision << 32 | bytes of state
 //! payload:    head (RunHeader ‖ symbol ‖ counts) ‖ output or detail ‖ decision ‖ state
 //! ```
@@ -25,6 +25,8 @@ pub struct RunResult<'a> {
     pub state: &'a [u8],
     /// Sequence of its STARTED frame in the runs log.
     pub started_seq: u64,
+    /// Its number among the runs since the start, from 0 and around: the order in which they were decided.
+    pub ordinal: u32,
     /// Its symbol's id.
     pub symbol_id: u32,
     /// When the engine was first called, Unix ms.
@@ -48,7 +50,7 @@ impl<'a> RunResult<'a> {
         }
         let header = Descriptor {
             seq: self.started_seq,
-            position: self.head.len() as u64,
+            position: u64::from(self.ordinal) << 32 | self.head.len() as u64,
             symbol: self.symbol_id,
             source: self.body.len() as u32,
             ts_ms: self.started_ts_ms,
@@ -66,7 +68,8 @@ impl<'a> RunResult<'a> {
     /// If the record was not written by [`RunResult::push`] (a programmer's error).
     pub fn peek(ring: &'a mut Consumer<Descriptor>) -> Option<Self> {
         let (header, payload) = ring.peek()?;
-        let (head, rest) = payload.split_at(usize::try_from(header.position).expect("length of a head"));
+        let (ordinal, head_len) = ((header.position >> 32) as u32, (header.position & 0xffff_ffff) as usize);
+        let (head, rest) = payload.split_at(head_len);
         let (body, rest) = rest.split_at(header.source as usize);
         let (decision, rest) = rest.split_at(usize::try_from(header.aux >> 32).expect("length of a decision"));
         let state = &rest[..(header.aux & 0xffff_ffff) as usize];
@@ -76,6 +79,7 @@ impl<'a> RunResult<'a> {
             decision,
             state,
             started_seq: header.seq,
+            ordinal,
             symbol_id: header.symbol,
             started_ts_ms: header.ts_ms,
             completed_ns: header.ts_ns,

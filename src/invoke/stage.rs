@@ -1,22 +1,23 @@
-//! The invoke stage: calls the engine for each run, one after another, and hands the results on.
+//! The invoke stage: has the engine called for each run and hands the results on, in the order of the runs or as they end.
 //!
 //! ```text
 //! runs ─► STARTED frame and SnapshotInputs read in place ─► engine ─► retry by schedule ─► results (bytes ring)
 //! ```
 //!
-//! Keeps each symbol's hysteresis state as the engine's opaque bytes; a state is replaced only by a run that succeeded.
+//! Runs of a symbol follow each other; those of different symbols may be in flight together where the host allows. Keeps each symbol's
+//! hysteresis state as the engine's opaque bytes; a state is replaced only by a run that succeeded.
 
 use std::collections::VecDeque;
 
-use cutline_journal::{Descriptor, LogFault, Lookup, planted};
+use cutline_journal::{Descriptor, LogFault, Lookup};
 use cutline_ring::{bytes, spsc};
 
-use super::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, SHUTDOWN_DETAIL, failure_of, touched};
-use super::engine::{Engine, EngineFault};
-use super::result::RunResult;
+use super::call::{Answer, AnswerLimits, touched};
+use super::desk::{Buffers, Current, Desk, Standing};
+use super::host::{Host, HostHealth};
 use super::retry::RetryPolicy;
+use crate::config::PublishOrder;
 use crate::cut::counts::RUN_HEAD_MAX_BYTES;
-use crate::model::frames::{Failure, RunFrame, RunHeader};
 use crate::model::run_id::EngineMode;
 use crate::plane::stage::{Progress, Stage};
 use crate::sequence::stage::TimeSource;
@@ -33,7 +34,7 @@ pub struct InvokeCounts {
 /// Told what the invoke stage counts and what it cannot read; called on the stage's lane.
 pub trait InvokeObserver: Send {
     /// The counts so far.
-    fn counts(&mut self, counts: &InvokeCounts);
+    fn counts(&mut self, counts: &InvokeCounts, health: &HostHealth);
     /// Whether the runs and inputs logs could be read. While they cannot the stage stands still and tries again.
     fn logs_read(&mut self, read: Result<(), &LogFault>);
 }
@@ -51,13 +52,16 @@ pub struct InvokeSettings {
     pub limits: AnswerLimits,
     /// Where time comes from.
     pub time: TimeSource,
+    /// The order in which results are handed on.
+    pub order: PublishOrder,
     /// Runs in flight at a stop get this long, ns.
     pub shutdown_timeout_ns: i64,
 }
 
 /// What the invoke stage is joined to.
 pub struct InvokeLinks {
-    /// Runs to invoke: descriptors of STARTED frames; `flags` = attempts that an earlier process has made.
+    /// Runs to invoke: descriptors of STARTED frames; `flags` = attempts that an earlier process has made, `source` = the run's number
+    /// since the start.
     pub runs: spsc::Consumer<Descriptor>,
     /// The runs log.
     pub runs_log: Lookup,
@@ -67,63 +71,35 @@ pub struct InvokeLinks {
     pub results: bytes::Producer<Descriptor>,
 }
 
-/// Most runs that were called and not handed on: those of one poll.
+/// Most calls per poll.
 const CALLS_MAX: usize = 16;
+/// Most calls in flight that are made use of: each has its buffers.
+const IN_FLIGHT_MAX: usize = 128;
 /// An engine whose calls take longer than this on average gets one call per poll, so that the lane's other stages get their turn.
 const CALL_SLOW_NS: i64 = 100_000;
 
-/// Buffers of a run, used again by a later one.
-struct Buffers {
-    /// RunHeader ‖ symbol ‖ counts: its STARTED frame's payload, once it was read.
-    head: Vec<u8>,
-    answer: Answer,
-}
-
-/// A run that is being worked on.
-struct Current {
-    started: Descriptor,
-    attempts: u32,
-    first_call_ns: i64,
-    last_call_ns: i64,
-    /// When the next call is due; `None` once the run is over.
-    due_ns: Option<i64>,
-    failure: Option<(Failure, EngineDetail)>,
-    buffers: Buffers,
-}
-
-/// The detail of a failure: one of ours, or the engine's.
-enum EngineDetail {
-    Ours(&'static str),
-    Engine(EngineFault),
-}
-
-impl EngineDetail {
-    fn text(&self) -> &str {
-        match self {
-            Self::Ours(text) => text,
-            Self::Engine(fault) => fault.detail(),
-        }
-    }
-}
-
 /// See the module.
 pub struct InvokeStage {
-    links: InvokeLinks,
-    engine: Box<dyn Engine>,
-    settings: InvokeSettings,
-    states: States,
+    runs: spsc::Consumer<Descriptor>,
+    results: bytes::Producer<Descriptor>,
+    desk: Desk,
+    order: PublishOrder,
     /// Runs that an earlier process started and did not finish: they come first, as their next attempt.
     pending: VecDeque<Descriptor>,
-    /// Runs in order; all but the last are over.
+    /// Runs in order, from the first that was not handed on.
     line: VecDeque<Current>,
+    /// How many of them are not over.
+    open: usize,
     /// Those of runs that were handed on.
     buffers: Vec<Buffers>,
+    /// Those that no call in flight has.
+    tickets: Vec<u32>,
     /// Calls that the next poll may make, and when the last one made how many.
     calls: usize,
     called: (i64, i64),
+    shutdown_timeout_ns: i64,
     stop_at_ns: Option<i64>,
     done: bool,
-    counts: InvokeCounts,
     observer: Box<dyn InvokeObserver>,
 }
 
@@ -132,188 +108,151 @@ impl InvokeStage {
     #[must_use]
     pub fn new(
         links: InvokeLinks,
-        engine: Box<dyn Engine>,
+        host: Box<dyn Host>,
         settings: InvokeSettings,
         states: States,
         pending: VecDeque<Descriptor>,
         observer: Box<dyn InvokeObserver>,
     ) -> Self {
-        let buffers = || Buffers { head: touched(RUN_HEAD_MAX_BYTES), answer: Answer::new(settings.limits) };
-        let buffers = std::iter::repeat_with(buffers).take(CALLS_MAX).collect();
+        let InvokeSettings { mode, retry, limits, time, order, shutdown_timeout_ns } = settings;
+        let in_flight = host.in_flight_max().clamp(1, IN_FLIGHT_MAX);
+        // A host that answers at once has nothing in flight when the next call begins.
+        let runs_max = CALLS_MAX + if in_flight == 1 { 0 } else { in_flight };
+        let buffers = || Buffers { head: touched(RUN_HEAD_MAX_BYTES), answer: Answer::new(limits) };
+        let InvokeLinks { runs, runs_log, inputs, results } = links;
+        let counts = InvokeCounts::default();
         Self {
-            links,
-            engine,
-            settings,
-            states,
+            runs,
+            results,
+            desk: Desk { runs_log, inputs, host, mode, retry, limits, time, states, counts },
+            order,
             pending,
-            line: VecDeque::with_capacity(CALLS_MAX),
-            buffers,
+            line: VecDeque::with_capacity(runs_max),
+            open: 0,
+            buffers: std::iter::repeat_with(buffers).take(runs_max).collect(),
+            tickets: (0..in_flight as u32).rev().collect(),
             calls: 1,
             called: (0, 0),
+            shutdown_timeout_ns,
             stop_at_ns: None,
             done: false,
-            counts: InvokeCounts::default(),
             observer,
         }
     }
 
-    fn begin(&self, started: Descriptor, mut buffers: Buffers, now_ns: i64) -> Current {
-        let start_ns = match self.settings.time {
-            TimeSource::Clock => now_ns,
-            TimeSource::Receipts => started.aux.saturating_mul(1_000_000),
-        };
-        let attempts = u32::from(started.flags);
-        buffers.head.clear();
-        Current {
-            started,
-            attempts,
-            first_call_ns: start_ns,
-            last_call_ns: start_ns,
-            due_ns: Some(start_ns),
-            failure: None,
-            buffers,
-        }
-    }
-
-    /// Reads the run's STARTED frame, unless that was done before.
-    fn read_started(&mut self, current: &mut Current) -> Result<(), LogFault> {
-        if current.buffers.head.is_empty() {
-            let frame = self.links.runs_log.frame(current.started.position)?;
-            current.buffers.head.extend_from_slice(frame.payload);
-        }
-        Ok(())
-    }
-
-    /// Makes the call that is due.
-    fn attempt(&mut self, current: &mut Current, now_ns: i64) -> Result<(), LogFault> {
-        // In backfill a run has a clock of its own, which starts at its tick and is moved on by delays.
-        let at_ns = match (self.settings.time, current.due_ns) {
-            (TimeSource::Receipts, Some(due_ns)) => due_ns,
-            _ => now_ns,
-        };
-        self.read_started(current)?;
-        let Buffers { head, answer } = &mut current.buffers;
-        let run = RunFrame::read(head).expect("STARTED frames are whole: recovery has looked");
-        let selected = match run.run.snapshot_position {
-            0 => None,
-            position => Some(self.links.inputs.frame(position)?),
-        };
-        current.last_call_ns = at_ns;
-        current.attempts += 1;
-        current.due_ns = None;
-        let Some(receipt) = selected else {
-            current.failure = Some((Failure::MissingSnapshotInputs, EngineDetail::Ours(MISSING_DETAIL)));
-            return Ok(());
-        };
-        self.counts.calls += 1;
-        self.counts.retries += u64::from(current.attempts > 1);
-        let index = current.started.symbol as usize;
-        if self.settings.mode == EngineMode::Hysteresis && self.states.len() <= index {
-            self.states.resize_with(index + 1, Vec::new);
-        }
-        let call = Call {
-            mode: self.settings.mode,
-            symbol: run.symbol,
-            engine_timestamp_ms: run.run.engine_timestamp_ms,
-            receipt,
-            state: self.states.get(index).map_or(&[], Vec::as_slice),
-            limits: self.settings.limits,
-        };
-        match call.make(&mut *self.engine, answer) {
-            Ok(()) => {
-                current.failure = None;
-                if self.settings.mode == EngineMode::Hysteresis {
-                    keep(&mut self.states[index], &answer.state);
-                }
-            }
-            Err(fault) => {
-                if planted!(StateOfFailure) {
-                    self.states[index].clear();
-                }
-                let delay_ms = self.settings.retry.delay_after(current.attempts);
-                current.due_ns = delay_ms.map(|delay_ms| at_ns.saturating_add(delay_ms.saturating_mul(1_000_000)));
-                current.failure = Some((failure_of(fault.kind()), EngineDetail::Engine(fault)));
+    /// Takes in the calls in flight that have ended.
+    fn take_ended(&mut self, now_ns: i64, did: &mut u32) {
+        while let Some((ticket, ended)) = self.desk.host.ended(now_ns) {
+            self.tickets.push(ticket);
+            let in_flight = Standing::InFlight(ticket);
+            // A run that a stop has cut short is not there any more.
+            if let Some(current) = self.line.iter_mut().find(|current| current.standing == in_flight) {
+                self.desk.ended(current, ticket, ended);
+                self.open -= usize::from(current.standing == Standing::Over);
+                *did += 1;
             }
         }
-        Ok(())
-    }
-
-    /// Hands the finished run on; false if there is no room.
-    fn hand_on(&mut self, current: &mut Current, now_ns: i64) -> Result<bool, LogFault> {
-        // A run that a stop cut short may not have been read yet.
-        self.read_started(current)?;
-        let completed_ns = match self.settings.time {
-            TimeSource::Clock => now_ns,
-            TimeSource::Receipts => current.last_call_ns,
-        };
-        let Buffers { head, answer } = &mut current.buffers;
-        let failure = current.failure.as_ref();
-        conclude(head, current.attempts.max(1), failure.map_or(0, |(failure, _)| *failure as u8));
-        let result = RunResult {
-            head,
-            body: failure.map_or(&*answer.output, |(_, detail)| detail.text().as_bytes()),
-            decision: &answer.decision,
-            state: &answer.state,
-            started_seq: current.started.seq,
-            symbol_id: current.started.symbol,
-            started_ts_ms: current.first_call_ns.div_euclid(1_000_000),
-            completed_ns,
-        };
-        Ok(result.push(&mut self.links.results))
     }
 
     /// Hands on what earlier polls have finished: so the time of completion is the clock's after the call.
     fn hand_on_finished(&mut self, now_ns: i64, did: &mut u32) -> Result<Progress, LogFault> {
-        while self.line.front().is_some_and(|front| front.due_ns.is_none()) {
-            let Some(mut finished) = self.line.pop_front() else { break };
-            let handed_on = self.hand_on(&mut finished, now_ns);
-            if let Ok(true) = handed_on {
-                self.buffers.push(finished.buffers);
-                *did += 1;
+        let mut at = 0;
+        while let Some(current) = self.line.get_mut(at) {
+            if current.standing != Standing::Over {
+                match self.order {
+                    PublishOrder::Run => break,
+                    PublishOrder::Symbol => at += 1,
+                }
                 continue;
             }
-            self.line.push_front(finished);
-            return handed_on.map(|_| Progress::Blocked("results"));
+            if !self.desk.hand_on(current, &mut self.results, now_ns)? {
+                return Ok(Progress::Blocked("results"));
+            }
+            self.buffers.extend(self.line.remove(at).map(|handed_on| handed_on.buffers));
+            *did += 1;
         }
         Ok(Progress::Idle)
     }
 
-    /// Makes the calls that are due, each run's after those before it are over.
+    /// Makes the calls that are due, each run's after those of its symbol before it are over.
     fn call_due(&mut self, now_ns: i64, did: &mut u32) -> Result<(), LogFault> {
-        for _ in 0..self.calls {
-            if self.line.back().is_none_or(|last| last.due_ns.is_none()) {
-                let Some(buffers) = self.buffers.pop() else { return Ok(()) };
-                let Some(started) = self.pending.pop_front().or_else(|| self.links.runs.pop()) else {
-                    self.buffers.push(buffers);
-                    return Ok(());
-                };
-                let run = self.begin(started, buffers, now_ns);
-                self.line.push_back(run);
+        let mut calls = 0;
+        let mut at = if self.open == 0 { self.line.len() } else { 0 };
+        while calls < self.calls {
+            if at == self.line.len() && !self.begin_next(now_ns) {
+                break;
             }
-            let Some(mut current) = self.line.pop_back() else { return Ok(()) };
-            let worked = self.work_on(&mut current, now_ns);
-            self.line.push_back(current);
-            if !worked? {
-                return Ok(());
+            if self.may_be_called(at, now_ns) {
+                if !self.work_on(at, now_ns)? {
+                    break;
+                }
+                calls += 1;
+                *did += 1;
             }
-            *did += 1;
+            at += 1;
         }
         Ok(())
     }
 
-    /// Makes the run's next call, or ends it; false if it has to wait.
-    fn work_on(&mut self, current: &mut Current, now_ns: i64) -> Result<bool, LogFault> {
-        if self.stop_at_ns.is_some_and(|stop_at_ns| now_ns >= stop_at_ns) {
-            current.buffers.answer.clear();
-            current.failure = Some((Failure::Shutdown, EngineDetail::Ours(SHUTDOWN_DETAIL)));
-            current.due_ns = None;
-            return Ok(true);
+    /// Takes the next run into the line; false if there is none, or no room for it.
+    fn begin_next(&mut self, now_ns: i64) -> bool {
+        let Some(buffers) = self.buffers.pop() else { return false };
+        let Some(started) = self.pending.pop_front().or_else(|| self.runs.pop()) else {
+            self.buffers.push(buffers);
+            return false;
+        };
+        self.line.push_back(Current::new(started, buffers, self.desk.time, now_ns));
+        self.open += 1;
+        true
+    }
+
+    /// Whether a run's next call is due, and nothing before it in the line is in its way.
+    fn may_be_called(&self, at: usize, now_ns: i64) -> bool {
+        let current = &self.line[at];
+        let Standing::Due(due_ns) = current.standing else { return false };
+        let is_due = due_ns <= now_ns || self.desk.time == TimeSource::Receipts || self.is_cut_short(now_ns);
+        let symbol = current.started.symbol;
+        // Most often it is the only one that is not over.
+        is_due
+            && (self.open == 1
+                || !self
+                    .line
+                    .iter()
+                    .take(at)
+                    .any(|earlier| earlier.started.symbol == symbol && earlier.standing != Standing::Over))
+    }
+
+    fn is_cut_short(&self, now_ns: i64) -> bool {
+        self.stop_at_ns.is_some_and(|stop_at_ns| now_ns >= stop_at_ns)
+    }
+
+    /// Makes the run's next call, or ends it; false if the host takes no call now.
+    fn work_on(&mut self, at: usize, now_ns: i64) -> Result<bool, LogFault> {
+        let is_cut_short = self.is_cut_short(now_ns);
+        let current = &mut self.line[at];
+        if is_cut_short {
+            current.cut_short();
+        } else {
+            let Some(&ticket) = self.tickets.last() else { return Ok(false) };
+            if !self.desk.attempt(current, ticket, now_ns)? {
+                return Ok(false);
+            }
+            if current.standing == Standing::InFlight(ticket) {
+                self.tickets.pop();
+            }
         }
-        if current.due_ns.is_some_and(|due_ns| due_ns > now_ns) && self.settings.time == TimeSource::Clock {
-            return Ok(false);
-        }
-        self.attempt(current, now_ns)?;
+        self.open -= usize::from(current.standing == Standing::Over);
         Ok(true)
+    }
+
+    /// Ends the runs in flight that a stop does not wait for any longer. Their tickets are not used again.
+    fn cut_short(&mut self) {
+        for current in &mut self.line {
+            if matches!(current.standing, Standing::InFlight(_)) {
+                current.cut_short();
+                self.open -= 1;
+            }
+        }
     }
 
     /// How many calls a poll may make, from how long the last ones took with all else that the lane does.
@@ -326,32 +265,19 @@ impl InvokeStage {
     }
 }
 
-/// Writes into a run's head how it ended.
-fn conclude(head: &mut [u8], attempts: u32, failure: u8) {
-    let header = &mut head[..size_of::<RunHeader>()];
-    let run = RunHeader { attempts, failure, ..bytemuck::pod_read_unaligned(header) };
-    header.copy_from_slice(bytemuck::bytes_of(&run));
-}
-
-/// Replaces a symbol's state. Whenever it outgrows its room it gets twice as much as it needs, the first time too, so that
-/// one whose length varies a little stays where it is.
-fn keep(state: &mut Vec<u8>, new: &[u8]) {
-    state.clear();
-    if state.capacity() < new.len() {
-        state.reserve_exact(2 * new.len());
-    }
-    state.extend_from_slice(new);
-}
-
 impl Stage for InvokeStage {
     fn name(&self) -> &'static str {
         "invoke"
     }
 
     fn poll(&mut self, now_ns: i64) -> Progress {
-        let ended = self.links.runs.is_disconnected();
+        let ended = self.runs.is_disconnected();
         self.adapt(now_ns);
         let mut did = 0;
+        self.take_ended(now_ns, &mut did);
+        if self.is_cut_short(now_ns) {
+            self.cut_short();
+        }
         let handed_on = self.hand_on_finished(now_ns, &mut did);
         let before = did;
         let worked = match handed_on {
@@ -366,14 +292,14 @@ impl Stage for InvokeStage {
     }
 
     fn housekeep(&mut self, _now_ns: i64) {
-        self.links.runs_log.refresh();
-        self.links.inputs.refresh();
-        self.observer.counts(&self.counts);
+        self.desk.runs_log.refresh();
+        self.desk.inputs.refresh();
+        self.observer.counts(&self.desk.counts, &self.desk.host.health());
     }
 
     fn stop(&mut self, now_ns: i64) {
-        if self.settings.time == TimeSource::Clock {
-            self.stop_at_ns = Some(now_ns.saturating_add(self.settings.shutdown_timeout_ns));
+        if self.desk.time == TimeSource::Clock {
+            self.stop_at_ns = Some(now_ns.saturating_add(self.shutdown_timeout_ns));
         }
     }
 

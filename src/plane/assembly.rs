@@ -5,10 +5,12 @@
 //! in here starts a thread or reads a clock but the one it is given. Everything that could fail fails in [`Assembly::build`], before the
 //! first receipt is taken.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutline_journal::Descriptor;
 use cutline_journal::disk::Disk;
 use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_ring::{bytes, spsc};
@@ -32,15 +34,27 @@ use super::stage::Stage;
 use super::topology::{StageId, Topology};
 use super::watch::Watch;
 use crate::config::Config;
-use crate::cut::stage::{CutLinks, CutStage, CutStart};
+use crate::cut::stage::{CutLinks, CutStage, CutStart, link_of};
 use crate::ingest::{FeedLabel, FeedSettings, IngestStage};
 use crate::invoke::engine::Engine;
-use crate::invoke::stage::{InvokeLinks, InvokeSettings, InvokeStage};
+use crate::invoke::host::{Host, InProcess};
+use crate::invoke::stage::{InvokeLinks, InvokeSettings, InvokeStage, States};
 use crate::publish::stage::PublishStage;
 use crate::sequence::stage::{SequenceStage, TimeSource};
 
-/// Makes the engine that a configuration names.
+/// Makes the engine that a configuration names, for a replay.
 pub type EngineFactory = dyn Fn(&crate::config::Engine) -> Result<Box<dyn Engine>, String>;
+
+/// Makes the engine host of one invoke stage.
+pub type HostFactory<'a> = dyn Fn(&Config) -> Result<Box<dyn Host>, String> + 'a;
+
+/// Hosts on the lane, of the engines that `engines` makes.
+pub fn on_the_lane<F>(engines: F) -> impl Fn(&Config) -> Result<Box<dyn Host>, String>
+where
+    F: Fn(&crate::config::Engine) -> Result<Box<dyn Engine>, String>,
+{
+    move |config| Ok(Box::new(InProcess::new(engines(&config.output.engine)?)))
+}
 
 /// Makes the cnc file with this name, at this time (ns).
 pub type CncFactory = dyn Fn(&Path, i64) -> Result<CncWriter, CncFault>;
@@ -58,8 +72,8 @@ pub struct Surroundings<'a> {
     pub clock: Clock,
     /// Random numbers for the identities of new logs.
     pub log_ids: [u64; 3],
-    /// Makes the engine.
-    pub engines: &'a EngineFactory,
+    /// Makes the engine hosts.
+    pub hosts: &'a HostFactory<'a>,
     /// Makes the cnc file: [`CncWriter::create`], or one that nobody else reads.
     pub cnc: &'a CncFactory,
     /// Where log files lie: [`cutline_journal::disk::os_disk`], or a simulated one.
@@ -113,18 +127,19 @@ impl Assembly {
         cnc: Arc<CncWriter>,
     ) -> Result<Self, PlaneFault> {
         let now_ns = around.clock.now_ns();
-        let engine = (around.engines)(&config.output.engine).map_err(PlaneFault::Engine)?;
+        let hosts = (0..topology.invokes()).map(|_| (around.hosts)(config).map_err(PlaneFault::Engine));
+        let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
         let place = LogPlace { config, disk: around.disk };
-        let mut resumed = resume(&place, around.log_ids, around.time, now_ns, &engine.digest())?;
+        let mut resumed = resume(&place, around.log_ids, around.time, now_ns, &hosts[0].digest())?;
         let (recovery, checkpoint) = (resumed.report, resumed.checkpoint.take());
 
         let gate = PublishGate::new(ms_to_ns(config.publish.blocked_max_ms));
-        let (notifiers, notices) = notifiers();
+        let (notifiers, notices) = notifiers(2 + hosts.len());
         let clock = around.clock;
         let found_ns = (around.time == TimeSource::Clock).then_some(resumed.last_ns);
         let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), found_ns, notices)?;
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
-        let (stages, mut keeper, feeds) = joint.stages(around.feeds, engine, resumed, notifiers)?;
+        let (stages, mut keeper, feeds) = joint.stages(around.feeds, hosts, resumed, notifiers)?;
         let checkpointer = checkpointer(&place, checkpoint.as_deref(), &mut keeper)?;
         Ok(Self { topology, stages, keeper, checkpointer, watch, cnc, clock, recovery, feeds, owner })
     }
@@ -147,15 +162,24 @@ fn checkpointer(place: &LogPlace<'_>, payload: Option<&[u8]>, keeper: &mut Keepe
     Ok(Checkpointer::open(logs, place.checkpoints(), checkpoint, symbols_max, limits)?)
 }
 
-/// The ends at which ingest, cut and invoke tell, and where it comes out.
-fn notifiers() -> ([Notifier; 3], Vec<rtrb::Consumer<Notice>>) {
-    let channels: [_; 3] = std::array::from_fn(|_| notice::channel());
-    let mut notices = Vec::new();
-    let notifiers = channels.map(|(notifier, out)| {
-        notices.push(out);
-        notifier
-    });
-    (notifiers, notices)
+/// The ends at which stages tell, and where it comes out.
+fn notifiers(count: usize) -> (std::vec::IntoIter<Notifier>, Vec<rtrb::Consumer<Notice>>) {
+    let (notifiers, notices): (Vec<_>, Vec<_>) = (0..count).map(|_| notice::channel()).unzip();
+    (notifiers.into_iter(), notices)
+}
+
+/// Gives each invoke stage the states of its symbols, and the runs of earlier processes that are to be finished, numbered from 0.
+fn distribute(states: States, pending: VecDeque<Descriptor>, stages: usize) -> Vec<(States, VecDeque<Descriptor>)> {
+    let mut own: Vec<(States, VecDeque<Descriptor>)> = (0..stages).map(|_| Default::default()).collect();
+    for (symbol_id, state) in (0..).zip(states) {
+        for (link, (states, _)) in own.iter_mut().enumerate() {
+            states.push(if link == link_of(symbol_id, stages) { state.clone() } else { Vec::new() });
+        }
+    }
+    for (ordinal, started) in (0..).zip(pending) {
+        own[link_of(started.symbol, stages)].1.push_back(Descriptor { source: ordinal, ..started });
+    }
+    own
 }
 
 /// What all stages share while they are joined.
@@ -172,9 +196,9 @@ impl Joint<'_> {
     fn stages(
         &self,
         feeds: Vec<FeedSettings>,
-        engine: Box<dyn Engine>,
+        hosts: Vec<Box<dyn Host>>,
         resumed: Resumed,
-        [ingest_notifier, cut_notifier, invoke_notifier]: [Notifier; 3],
+        mut notifiers: impl Iterator<Item = Notifier>,
     ) -> Result<(Vec<(StageId, Box<dyn Stage>)>, Keeper, Vec<FeedLabel>), PlaneFault> {
         let (config, time, cnc) = (self.config, self.time, self.cnc);
         let Resumed { logs, names, cut, backlog, states, pending, last_ns, .. } = resumed;
@@ -185,46 +209,54 @@ impl Joint<'_> {
         let links = &config.links;
         let (drafts, drafts_out) = bytes::channel(to_usize(links.receipts_bytes));
         let (cuts, cuts_out) = spsc::channel(to_usize(links.cuts));
-        let (run_ring, runs_out) = spsc::channel(to_usize(links.runs));
-        let (results, results_out) = bytes::channel(to_usize(links.results_bytes));
+        let (run_links, runs_out): (Vec<_>, Vec<_>) = hosts.iter().map(|_| spsc::channel(to_usize(links.runs))).unzip();
+        let (results, results_out): (Vec<_>, Vec<_>) =
+            hosts.iter().map(|_| bytes::channel(to_usize(links.results_bytes))).unzip();
+        let mut notifier = || notifiers.next().expect("one for each stage that tells");
 
         let ingest = IngestStage::new(feeds, ingest_settings(config), drafts).map_err(PlaneFault::Feeds)?;
         let labels = ingest.feeds().map(|(label, _)| label.clone()).collect();
         let ends_with_input = time == TimeSource::Receipts;
-        let ingest = ObservedIngest::new(ingest, ends_with_input, cnc, ingest_notifier)?;
+        let ingest = ObservedIngest::new(ingest, ends_with_input, cnc, notifier())?;
         let cut_links = CutLinks {
             receipts: cuts_out,
             inputs: inputs_keeper.lookup(),
             runs_log: runs,
-            runs: run_ring,
+            runs: run_links,
+            pending: pending.len() as u32,
             gate: self.gate.clone(),
             clock: self.clock.clone(),
         };
-        let invoke_links =
-            InvokeLinks { runs: runs_out, runs_log: runs_keeper.lookup(), inputs: inputs_keeper.lookup(), results };
         let start = CutStart { names: names.clone(), state: cut, backlog };
         let told = Box::new(ObservedSequence::new(cnc)?);
         let sequence = SequenceStage::new(drafts_out, inputs, cuts, names, time, last_ns, told);
         let (cadence, kind) = (cadence_of(&config.output), run_kind_of(&config.output));
-        let told = Box::new(ObservedCut::new(cnc, cut_notifier)?);
+        let told = Box::new(ObservedCut::new(cnc, notifier())?);
         let cut = CutStage::new(cut_links, cadence, kind, time, start, told);
-        let digest = engine.digest();
-        let told = Box::new(ObservedInvoke::new(cnc, invoke_notifier)?);
-        let invoke = InvokeStage::new(invoke_links, engine, self.invoke_settings(), states, pending, told);
+        let digest = hosts[0].digest();
         let told = Box::new(ObservedPublish::new(cnc)?);
-        let publish = PublishStage::new(results_out, outputs, time, digest, self.gate.clone(), told);
+        let order = config.output.order;
+        let publish = PublishStage::new(results_out, order, outputs, time, digest, self.gate.clone(), told);
 
         let flush = FlushSettings {
             interval: Duration::from_millis(config.log.flush_interval_ms),
             bytes: config.log.flush_bytes,
         };
-        let stages: Vec<(StageId, Box<dyn Stage>)> = vec![
+        let mut stages: Vec<(StageId, Box<dyn Stage>)> = vec![
             (StageId::Ingest, Box::new(ingest)),
             (StageId::Sequence, Box::new(sequence)),
             (StageId::Cut, Box::new(cut)),
-            (StageId::Invoke, Box::new(invoke)),
-            (StageId::Publish, Box::new(publish)),
         ];
+        let own = distribute(states, pending, hosts.len());
+        let ends = hosts.into_iter().zip(runs_out.into_iter().zip(results)).zip(own);
+        for (index, ((host, (runs, results)), (states, pending))) in (0..).zip(ends) {
+            let id = StageId::Invoke(index);
+            let links = InvokeLinks { runs, runs_log: runs_keeper.lookup(), inputs: inputs_keeper.lookup(), results };
+            let told = Box::new(ObservedInvoke::new(cnc, id, notifier())?);
+            let invoke = InvokeStage::new(links, host, self.invoke_settings(), states, pending, told);
+            stages.push((id, Box::new(invoke)));
+        }
+        stages.push((StageId::Publish, Box::new(publish)));
         Ok((stages, Keeper::new(vec![inputs_keeper, runs_keeper, outputs_keeper], flush), labels))
     }
 
@@ -235,6 +267,7 @@ impl Joint<'_> {
             retry: retry_of(&engine.retry),
             limits: limits_of(engine),
             time: self.time,
+            order: self.config.output.order,
             shutdown_timeout_ns: ms_to_ns(self.config.shutdown.timeout_ms),
         }
     }

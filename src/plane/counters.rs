@@ -37,6 +37,11 @@ table! {
     CUT_LATENESS Gauge "snapshot_lateness" "ns" "How long after its tick was planned a late SnapshotInputs arrived, by source.";
     ENGINE_CALLS Counter "engine_calls" "calls" "Engine calls.";
     ENGINE_RETRIES Counter "engine_retries" "calls" "Engine calls after a failed one.";
+    ENGINE_PROCESSES Gauge "engine_processes_ready" "processes" "Engine processes that are ready; 1 for an engine on the lane.";
+    ENGINE_DEATHS Counter "engine_deaths" "processes" "Engine processes that ended without having been asked to.";
+    ENGINE_RESTARTS Counter "engine_restarts" "processes" "Engine processes started after the first ones.";
+    ENGINE_TIMEOUTS Counter "engine_timeouts" "calls" "Engine calls without an answer in time.";
+    ENGINE_OPEN Gauge "engine_breaker_open" "0 or 1" "Whether engine calls fail at once, after too many deaths in a row.";
     RUNS_OUTCOME Counter "runs_by_outcome" "runs" "Finished runs, by completed or error_kind.";
     RUN_DURATION Gauge "run_duration" "ns" "From the first engine call of a run to its end.";
     PUBLISH_EVENTS Counter "publish_events" "events" "Events published, by type.";

@@ -1,7 +1,7 @@
 //! What the logs say up to a place in each of them: names, cuts, states, runs without outcome. Grows frame by frame; whoever has it
 //! decides which log is read next, and how far. Cold; reads no file itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use cutline_journal::{Descriptor, Frame, planted};
 
@@ -37,9 +37,10 @@ pub struct Known {
     at_tick: bool,
     /// Receipts up to here belong to the last tick's cut.
     cut_end: u64,
-    /// Sequence of the last STARTED frame, and of the last that has an outcome.
+    /// Sequence of the last STARTED frame.
     started: u64,
-    ended: u64,
+    /// Outcomes of runs whose STARTED frame was not read yet, as there are where outcomes come as runs end.
+    early: BTreeSet<u64>,
     counts: Vec<u8>,
 }
 
@@ -67,7 +68,7 @@ impl Known {
             at_tick: false,
             cut_end: 0,
             started: 0,
-            ended: 0,
+            early: BTreeSet::new(),
             counts: Vec::new(),
         }
     }
@@ -85,7 +86,6 @@ impl Known {
             decided_ns: head.decided_ns,
             cut_end: head.receipts,
             started: head.started,
-            ended: head.started,
             ..Self::new(0)
         };
         known.configure(head.effective_ms, &config);
@@ -154,7 +154,9 @@ impl Known {
                 }
                 self.take_run();
                 self.started = header.seq;
-                self.pending.push_back(Descriptor { flags: 1, ..*header });
+                if !self.early.remove(&header.seq) {
+                    self.pending.push_back(Descriptor { flags: 1, ..*header });
+                }
             }
             TICKS_SKIPPED if !planted!(SkippedAgain) => self.last_planned_ms = Some(header.aux),
             _ => {}
@@ -191,6 +193,15 @@ impl Known {
         }
     }
 
+    /// The run with this STARTED frame has its outcome.
+    fn end(&mut self, started: u64) {
+        match self.pending.binary_search_by_key(&started, |run| run.seq) {
+            Ok(at) => drop(self.pending.remove(at)),
+            Err(_) if started > self.started => drop(self.early.insert(started)),
+            Err(_) => {}
+        }
+    }
+
     /// Takes a frame of the outputs log in.
     ///
     /// # Errors
@@ -198,10 +209,10 @@ impl Known {
     pub fn outcome(&mut self, frame: &Frame<'_>) -> Result<(), &'static str> {
         match frame.header.kind {
             OUTCOME => {
-                self.ended = frame.header.aux.cast_unsigned();
-                let ended = self.ended + u64::from(planted!(DroppedRun));
-                while self.pending.front().is_some_and(|started| started.seq <= ended) {
-                    self.pending.pop_front();
+                let started = frame.header.aux.cast_unsigned();
+                self.end(started);
+                if planted!(DroppedRun) {
+                    self.end(started + 1);
                 }
             }
             STATE if !planted!(LostState) => {
@@ -230,16 +241,22 @@ impl Known {
         self.at_tick
     }
 
+    /// Whether no outcome was read whose run was not.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.early.is_empty()
+    }
+
     /// Whether all runs that were read have their outcome.
     #[must_use]
     pub fn has_outcomes(&self) -> bool {
-        self.ended >= self.started
+        self.pending.is_empty()
     }
 
     /// A checkpoint's payload; `None` unless this is a place for one.
     #[must_use]
     pub fn checkpoint(&self, standing: &Standing) -> Option<Vec<u8>> {
-        if !self.at_tick || !self.has_outcomes() {
+        if !self.at_tick || !self.has_outcomes() || !self.is_settled() {
             return None;
         }
         let Self { names, cut, states, started, last_ns, decided_ns, .. } = self;

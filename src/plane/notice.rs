@@ -24,6 +24,16 @@ pub enum Notice {
         /// The stage.
         stage: &'static str,
     },
+    /// An invoke stage has no engine that takes calls.
+    EngineGone {
+        /// The stage.
+        stage: &'static str,
+    },
+    /// It has one again.
+    EngineBack {
+        /// The stage.
+        stage: &'static str,
+    },
 }
 
 /// The lane's end.

@@ -12,9 +12,11 @@ use super::by_source::{SourceCounters, SourceLateness};
 use super::counters as table;
 use super::lane::{LaneCounters, StageCounters};
 use super::notice::{Notice, Notifier};
+use super::topology::StageId;
 use crate::cut::stage::{CutCounts, CutObserver};
 use crate::cut::state::Late;
 use crate::ingest::{IngestCounters, IngestStage};
+use crate::invoke::host::HostHealth;
 use crate::invoke::stage::{InvokeCounts, InvokeObserver};
 use crate::model::frames::Failure;
 use crate::plane::stage::{Progress, Stage};
@@ -135,9 +137,12 @@ impl SequenceObserver for ObservedSequence {
     }
 }
 
-/// Copies the invoke stage's counts and tells what it cannot read.
+/// Copies the invoke stage's counts, and tells what it cannot read and whether it has an engine.
 pub struct ObservedInvoke {
+    stage: StageId,
     counters: Copied<InvokeCounts>,
+    health: Copied<HostHealth>,
+    has_engine: bool,
     notifier: Notifier,
 }
 
@@ -146,25 +151,43 @@ impl ObservedInvoke {
     ///
     /// # Errors
     /// The cnc file is full.
-    pub fn new(cnc: &CncWriter, notifier: Notifier) -> Result<Self, CncFault> {
+    pub fn new(cnc: &CncWriter, stage: StageId, notifier: Notifier) -> Result<Self, CncFault> {
+        let label = if stage == StageId::Invoke(0) { String::new() } else { format!("stage={stage}") };
         let counters = Copied::new(
             cnc,
             &[
-                (&table::ENGINE_CALLS, "", |counts: &InvokeCounts| counts.calls),
-                (&table::ENGINE_RETRIES, "", |counts| counts.retries),
+                (&table::ENGINE_CALLS, &label, |counts: &InvokeCounts| counts.calls),
+                (&table::ENGINE_RETRIES, &label, |counts| counts.retries),
             ],
         )?;
-        Ok(Self { counters, notifier })
+        let health = Copied::new(
+            cnc,
+            &[
+                (&table::ENGINE_PROCESSES, &label, |health: &HostHealth| health.ready),
+                (&table::ENGINE_DEATHS, &label, |health| health.deaths),
+                (&table::ENGINE_RESTARTS, &label, |health| health.restarts),
+                (&table::ENGINE_TIMEOUTS, &label, |health| health.timeouts),
+                (&table::ENGINE_OPEN, &label, |health| u64::from(health.is_open)),
+            ],
+        )?;
+        Ok(Self { stage, counters, health, has_engine: true, notifier })
     }
 }
 
 impl InvokeObserver for ObservedInvoke {
-    fn counts(&mut self, counts: &InvokeCounts) {
+    fn counts(&mut self, counts: &InvokeCounts, health: &HostHealth) {
         self.counters.copy(counts);
+        self.health.copy(health);
+        let has_engine = health.ready > 0 && !health.is_open;
+        if has_engine != self.has_engine {
+            let stage = self.stage.as_str();
+            self.notifier.tell(if has_engine { Notice::EngineBack { stage } } else { Notice::EngineGone { stage } });
+            self.has_engine = has_engine;
+        }
     }
 
     fn logs_read(&mut self, read: Result<(), &LogFault>) {
-        self.notifier.logs_read("invoke", read);
+        self.notifier.logs_read(self.stage.as_str(), read);
     }
 }
 

@@ -12,7 +12,7 @@ use cutline_shm::background::give_way;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
-pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, RecoveryReport, Surroundings};
+pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, HostFactory, RecoveryReport, Surroundings, on_the_lane};
 use super::checkpointer::Checkpointer;
 use super::clock::Clock;
 use super::fault::PlaneFault;

@@ -16,6 +16,8 @@ pub struct Readiness {
     feeds: BTreeMap<Arc<str>, String>,
     /// Stages that cannot read the logs.
     stages: BTreeMap<&'static str, String>,
+    /// Stages without an engine.
+    engines: BTreeMap<&'static str, String>,
     /// What the keeper cannot do.
     pub keeper: KeeperFault,
     /// What the checkpointer cannot do: then starts take longer and longer, and retention stands still.
@@ -49,6 +51,13 @@ impl Readiness {
             Notice::Readable { stage } => {
                 self.stages.remove(stage);
             }
+            Notice::EngineGone { stage } => {
+                let what = "no engine process takes calls: its runs wait, or fail with engine_unavailable; what it printed says why";
+                self.engines.insert(stage, format!("stage {stage}: {what}"));
+            }
+            Notice::EngineBack { stage } => {
+                self.engines.remove(stage);
+            }
         }
     }
 
@@ -56,7 +65,7 @@ impl Readiness {
     #[must_use]
     pub fn reason(&self, observed: Observed) -> String {
         let mut reasons = Vec::new();
-        reasons.extend(self.stages.values().cloned());
+        reasons.extend(self.stages.values().chain(self.engines.values()).cloned());
         for told in [&self.keeper, &self.checkpointer] {
             reasons.extend(told.lock().unwrap_or_else(PoisonError::into_inner).clone());
         }
@@ -101,6 +110,7 @@ mod tests {
         assert_eq!(readiness.reason(Observed::default()), "");
         readiness.note(&Notice::Unreadable { stage: "cut", fault: "cannot read x".to_owned() });
         *readiness.keeper.lock().expect("not poisoned") = Some("log: no space".to_owned());
+        readiness.note(&Notice::EngineGone { stage: "invoke-2" });
         let observed = Observed {
             clock_step_ns: -5_000_000,
             logs_ahead_ns: 60_000_000,
@@ -108,10 +118,19 @@ mod tests {
             at_capacity_bytes: Some(7),
         };
         let reason = readiness.reason(observed);
-        for part in ["stage cut", "no space", "capacity_bytes = 7", "blocked for 9 s", "-5 ms", "60 ms ahead"] {
+        for part in [
+            "stage cut",
+            "no space",
+            "capacity_bytes = 7",
+            "blocked for 9 s",
+            "-5 ms",
+            "60 ms ahead",
+            "stage invoke-2: no engine",
+        ] {
             assert!(reason.contains(part), "{part} in {reason}");
         }
         readiness.note(&Notice::Readable { stage: "cut" });
+        readiness.note(&Notice::EngineBack { stage: "invoke-2" });
         *readiness.keeper.lock().expect("not poisoned") = None;
         assert_eq!(readiness.reason(Observed::default()), "");
     }

@@ -17,15 +17,18 @@ pub enum StageId {
     Sequence,
     /// Plans ticks and cuts; writes the runs log.
     Cut,
-    /// Calls the engine.
-    Invoke,
+    /// Calls the engine. There may be several, numbered from 0: each has the runs of its own symbols.
+    Invoke(u8),
     /// Writes the outputs log.
     Publish,
 }
 
+/// Most invoke stages of a pipeline.
+pub const INVOKES_MAX: usize = 8;
+
 impl StageId {
-    /// Every stage, in the event's order.
-    pub const ALL: [Self; 5] = [Self::Ingest, Self::Sequence, Self::Cut, Self::Invoke, Self::Publish];
+    /// Every stage of a pipeline with one invoke stage, in the event's order.
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Sequence, Self::Cut, Self::Invoke(0), Self::Publish];
 
     /// The name in the config.
     #[must_use]
@@ -34,11 +37,14 @@ impl StageId {
             Self::Ingest => "ingest",
             Self::Sequence => "sequence",
             Self::Cut => "cut",
-            Self::Invoke => "invoke",
+            Self::Invoke(index) => INVOKES[index as usize % INVOKES_MAX],
             Self::Publish => "publish",
         }
     }
 }
+
+const INVOKES: [&str; INVOKES_MAX] =
+    ["invoke", "invoke-2", "invoke-3", "invoke-4", "invoke-5", "invoke-6", "invoke-7", "invoke-8"];
 
 impl fmt::Display for StageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,6 +271,12 @@ impl Topology {
         self.links.iter().find(|link| link.name == name)
     }
 
+    /// How many invoke stages there are.
+    #[must_use]
+    pub fn invokes(&self) -> usize {
+        invokes(&self.lanes)
+    }
+
     /// Index of the lane that polls a stage.
     #[must_use]
     pub fn lane_of(&self, stage: StageId) -> Option<usize> {
@@ -277,6 +289,16 @@ impl Topology {
         let pinned = self.lanes.iter().filter_map(|lane| lane.core.map(|core| (lane.name.as_str(), core)));
         pinned.filter(|(_, core)| !allowed.contains(core)).collect()
     }
+}
+
+/// How many invoke stages these lanes ask for: up to the last that one of them has.
+#[must_use]
+pub fn invokes(lanes: &[LaneSpec]) -> usize {
+    let indices = lanes.iter().flat_map(|lane| &lane.stages).filter_map(|stage| match stage {
+        StageId::Invoke(index) => Some(usize::from(*index) + 1),
+        _ => None,
+    });
+    indices.max().unwrap_or(1)
 }
 
 fn check_lanes(lanes: &[LaneSpec], faults: &mut Vec<TopologyFault>) {
@@ -382,7 +404,9 @@ impl fmt::Display for Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use StageId::{Cut, Ingest, Invoke, Publish, Sequence};
+    use StageId::{Cut, Ingest, Publish, Sequence};
+
+    const INVOKE: StageId = StageId::Invoke(0);
 
     fn lane(name: &str, core: Option<usize>, idle: Idle, stages: &[StageId]) -> LaneSpec {
         LaneSpec { name: name.into(), core, idle, stages: stages.to_vec() }
@@ -398,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_fused_lane_follows_the_event_whatever_the_order_given() {
-        let lanes = vec![lane("main", None, Idle::Backoff, &[Publish, Cut, Ingest, Invoke, Sequence])];
+        let lanes = vec![lane("main", None, Idle::Backoff, &[Publish, Cut, Ingest, INVOKE, Sequence])];
         let topology = Topology::new(lanes, Vec::new()).expect("legal");
         assert_eq!(topology.lanes()[0].stages, StageId::ALL);
         assert_eq!(topology.lane_of(Cut), Some(0));
@@ -430,11 +454,11 @@ mod tests {
         let links = vec![
             link("receipts", Ingest, Sequence, true),
             link("cuts", Sequence, Cut, true),
-            link("runs", Cut, Invoke, false),
+            link("runs", Cut, INVOKE, false),
         ];
         let expected = [
             TopologyFault::NoProducer { link: "receipts", stage: Ingest },
-            TopologyFault::NoConsumer { link: "runs", stage: Invoke },
+            TopologyFault::NoConsumer { link: "runs", stage: INVOKE },
         ];
         assert_eq!(faults(lanes, links), expected);
     }
@@ -446,9 +470,9 @@ mod tests {
             vec![
                 link("in", Ingest, Sequence, true),
                 link("there", Sequence, Cut, true),
-                link("on", Cut, Invoke, true),
-                link("back", Invoke, Sequence, gated_back),
-                link("out", Invoke, Publish, true),
+                link("on", Cut, INVOKE, true),
+                link("back", INVOKE, Sequence, gated_back),
+                link("out", INVOKE, Publish, true),
             ]
         };
         assert_eq!(faults(all(), links(true)), [TopologyFault::Cycle { links: vec!["there", "on", "back"] }]);

@@ -4,11 +4,12 @@
 //! results ─► [Started, (Hysteresis, Completed) | Failed, OUTCOME, (STATE)] as one group ─► outputs log ─► followers
 //! ```
 //!
-//! A run's frames become visible by one store, in the order the runs were decided. Followers cannot be noticed from here.
+//! A run's frames become visible by one store, in the order the runs were decided or as they end. Followers cannot be noticed from here.
 
 use cutline_journal::{Appender, Descriptor, planted};
 use cutline_ring::bytes;
 
+use crate::config::PublishOrder;
 use crate::cut::counts::RUN_HEAD_MAX_BYTES;
 use crate::invoke::result::RunResult;
 use crate::model::frames::{EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, OUTCOME, STATE};
@@ -43,7 +44,11 @@ pub trait PublishObserver: Send {
 
 /// See the module.
 pub struct PublishStage {
-    results: bytes::Consumer<Descriptor>,
+    /// One from each invoke stage.
+    results: Vec<bytes::Consumer<Descriptor>>,
+    order: PublishOrder,
+    /// Number of the run that comes next in run order.
+    next: u32,
     outputs: Appender,
     time: TimeSource,
     engine_digest: [u8; 32],
@@ -57,18 +62,40 @@ impl PublishStage {
     /// A publish stage; `engine_digest` goes with each state, `gate` is told when the outputs log takes nothing more.
     #[must_use]
     pub fn new(
-        results: bytes::Consumer<Descriptor>,
+        results: Vec<bytes::Consumer<Descriptor>>,
+        order: PublishOrder,
         outputs: Appender,
         time: TimeSource,
         engine_digest: [u8; 32],
         gate: PublishGate,
         observer: Box<dyn PublishObserver>,
     ) -> Self {
-        Self { results, outputs, time, engine_digest, gate, counts: PublishCounts::default(), observer, done: false }
+        let counts = PublishCounts::default();
+        Self { results, order, next: 0, outputs, time, engine_digest, gate, counts, observer, done: false }
+    }
+
+    /// The link whose first result comes next.
+    fn next_link(&mut self) -> Option<usize> {
+        // A single invoke stage hands on in the right order.
+        if let [only] = &mut self.results[..] {
+            return only.peek().map(|_| 0);
+        }
+        let (links, next) = (self.results.len(), self.next);
+        match self.order {
+            PublishOrder::Run => self
+                .results
+                .iter_mut()
+                .position(|link| RunResult::peek(link).is_some_and(|result| result.ordinal == next)),
+            // Each link gets its turn to be the first.
+            PublishOrder::Symbol => {
+                (0..links).map(|turn| (next as usize + turn) % links).find(|&link| self.results[link].peek().is_some())
+            }
+        }
     }
 
     fn publish_next(&mut self, now_ns: i64) -> Option<bool> {
-        let result = RunResult::peek(&mut self.results)?;
+        let link = self.next_link()?;
+        let result = RunResult::peek(&mut self.results[link])?;
         let published_ns = match self.time {
             TimeSource::Clock => now_ns.max(result.completed_ns),
             TimeSource::Receipts => result.completed_ns,
@@ -95,7 +122,8 @@ impl PublishStage {
         let started_ns = result.started_ts_ms.saturating_mul(1_000_000);
         let latency_ns = published_ns - run.planned_ts_ms.saturating_mul(1_000_000);
         self.observer.published(latency_ns, (result.completed_ns - started_ns).max(0));
-        self.results.advance();
+        self.next = self.next.wrapping_add(1);
+        self.results[link].advance();
         Some(true)
     }
 }
@@ -170,7 +198,7 @@ impl Stage for PublishStage {
     }
 
     fn poll(&mut self, now_ns: i64) -> Progress {
-        let ended = self.results.is_disconnected();
+        let ended = self.results.iter().all(bytes::Consumer::is_disconnected);
         let mut did = 0;
         let progress = loop {
             if did == BATCH {

@@ -91,8 +91,8 @@ fn note(stage: StageId, link: &str, marks: &mut Marks) {
         (StageId::Cut, "runs log") => Mark::BlockedRunsLog,
         (StageId::Cut, "publish") => Mark::BlockedGate,
         (StageId::Cut, _) => Mark::Unreadable,
-        (StageId::Invoke, "results") => Mark::BlockedResults,
-        (StageId::Invoke, _) => Mark::Unreadable,
+        (StageId::Invoke(_), "results") => Mark::BlockedResults,
+        (StageId::Invoke(_), _) => Mark::Unreadable,
         (StageId::Publish, _) => Mark::BlockedOutputs,
     });
 }

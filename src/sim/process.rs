@@ -19,7 +19,7 @@ use super::mirror::LOGS;
 use crate::config::{self, Config};
 use crate::ingest::FeedSettings;
 use crate::invoke::engine::Engine;
-use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings};
+use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings, on_the_lane};
 use crate::plane::checkpointer::Checkpointer;
 use crate::plane::clock::Clock;
 use crate::plane::fault::PlaneFault;
@@ -82,7 +82,15 @@ impl Process {
         log_ids: [u64; 3],
     ) -> Result<Self, PlaneFault> {
         let engines = engines(around);
-        let around = Surroundings { feeds, time, clock, log_ids, engines: &engines, cnc: &CncWriter::in_process, disk };
+        let around = Surroundings {
+            feeds,
+            time,
+            clock,
+            log_ids,
+            hosts: &on_the_lane(engines),
+            cnc: &CncWriter::in_process,
+            disk,
+        };
         let Assembly { topology, mut stages, keeper, checkpointer, watch, clock, recovery, owner, .. } =
             Assembly::build(config, around)?;
         let mut take = |id: &StageId| -> Option<(StageId, Box<dyn Stage>)> {

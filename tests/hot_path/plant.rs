@@ -11,7 +11,7 @@ use cutline::config::{self, Config};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::invoke::engine::Engine;
 use cutline::plane::clock::Clock;
-use cutline::plane::pipeline::{Pipeline, Surroundings};
+use cutline::plane::pipeline::{Pipeline, Surroundings, on_the_lane};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
 use cutline_journal::{LogFiles, Watermarks};
@@ -157,7 +157,7 @@ impl Plant {
             time: case.time,
             clock: Clock::start(),
             log_ids: [1, 2, 3],
-            engines: &engines,
+            hosts: &on_the_lane(engines),
             cnc: &cutline_shm::cnc::CncWriter::create,
             disk: os_disk(),
         };

@@ -8,7 +8,7 @@ use cutline::config::{Config, Endpoint, FeedFormat};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::plane::clock::Clock;
 use cutline::plane::fault::PlaneFault;
-use cutline::plane::pipeline::{Pipeline, Surroundings};
+use cutline::plane::pipeline::{Pipeline, Surroundings, on_the_lane};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
 use cutline_shm::cnc::CncWriter;
@@ -45,7 +45,7 @@ pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Resu
         time,
         clock: Clock::start(),
         log_ids: log_ids(),
-        engines: &engines,
+        hosts: &on_the_lane(engines),
         cnc: &CncWriter::create,
         disk: os_disk(),
     };

@@ -14,7 +14,7 @@ use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::model::frames::{CLOCK_STEP, TICK};
 use cutline::plane::clock::Clock;
 use cutline::plane::given_time::GivenTime;
-use cutline::plane::pipeline::{Pipeline, Surroundings};
+use cutline::plane::pipeline::{Pipeline, Surroundings, on_the_lane};
 use cutline::sequence::stage::TimeSource;
 
 use crate::common::events::{line, now_ms, received, trade};
@@ -54,7 +54,7 @@ fn open(config: &Config, socket: &str, clock: Clock) -> Pipeline {
         time: TimeSource::Clock,
         clock,
         log_ids: [11, 12, 13],
-        engines: &engines,
+        hosts: &on_the_lane(engines),
         cnc: &cutline_shm::cnc::CncWriter::create,
         disk: cutline_journal::disk::os_disk(),
     };

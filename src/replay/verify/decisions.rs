@@ -8,7 +8,7 @@ use super::calls::Calling;
 use super::evidence::{Content, ProvenConfig, config_sha256};
 use super::inputs::Inputs;
 use super::{VerifyFault, Window, different, place};
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, PublishOrder};
 use crate::cut::state::{RunKind, Tick};
 use crate::model::frames::{CONFIG, RunFrame, RunHeader, STARTED, TICK, TickBody};
 use crate::model::run_id::RunId;
@@ -39,6 +39,8 @@ pub(in crate::replay) struct Run {
     pub symbol_id: u32,
     pub counts: Vec<u8>,
     pub started_seq: u64,
+    /// The order in which outcomes were committed.
+    pub order: PublishOrder,
     pub inside: bool,
 }
 
@@ -234,6 +236,7 @@ impl<'a> Decisions<'a> {
             symbol_id,
             counts: std::mem::take(&mut self.counts),
             started_seq: started.header.seq,
+            order: self.cutting.as_ref().map_or(PublishOrder::Run, |cutting| cutting.config.order),
             inside,
         };
         self.started = run.started_seq;

@@ -1,9 +1,12 @@
 //! A run's frames in the outputs log: as they were recorded, and as they should be.
 
+use std::collections::BTreeMap;
+
 use cutline_journal::{Descriptor, Frame, LogFault, Tail};
 
 use super::decisions::Run;
 use super::{VerifyFault, different, place};
+use crate::config::PublishOrder;
 use crate::invoke::call::Answer;
 use crate::model::frames::{
     EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, Failure, OUTCOME, RunFrame, RunHeader, STATE,
@@ -15,20 +18,53 @@ pub(super) struct OutcomeGroup {
     pub frames: Vec<(Descriptor, Vec<u8>)>,
 }
 
+/// Most outcomes that are kept because runs before them have none yet. A pipeline has fewer runs at work.
+const AHEAD_MAX: usize = 65_536;
+
 /// Reads groups. One that is not whole yet is kept for the next look.
 pub(super) struct Outcomes {
     pub tail: Tail,
     begun: Vec<(Descriptor, Vec<u8>)>,
     whole: Option<OutcomeGroup>,
+    /// Those read before their turn, where outcomes come as runs end.
+    ahead: BTreeMap<u64, OutcomeGroup>,
 }
 
 impl Outcomes {
     pub fn new(tail: Tail) -> Self {
-        Self { tail, begun: Vec::new(), whole: None }
+        Self { tail, begun: Vec::new(), whole: None, ahead: BTreeMap::new() }
     }
 
-    /// Whether a group is there.
-    pub fn look(&mut self) -> Result<bool, LogFault> {
+    /// Looks for the outcome of the run with this STARTED frame: in run order the next one is taken to be it.
+    pub fn look_for(&mut self, started_seq: u64, order: PublishOrder) -> Result<bool, LogFault> {
+        loop {
+            if let Some(group) = self.ahead.remove(&started_seq) {
+                let other = self.whole.replace(group);
+                self.ahead.extend(other.map(|other| (other.started_seq(), other)));
+                return Ok(true);
+            }
+            if !self.look()? {
+                return Ok(false);
+            }
+            let found = self.whole.as_ref().map_or(0, OutcomeGroup::started_seq);
+            // A second one, or one too many, is compared, and so found to be another's.
+            let is_wrong = self.ahead.contains_key(&found) || self.ahead.len() >= AHEAD_MAX;
+            if found == started_seq || order == PublishOrder::Run || is_wrong {
+                return Ok(true);
+            }
+            self.ahead.extend(self.whole.take().map(|group| (group.started_seq(), group)));
+        }
+    }
+
+    /// Looks for an outcome of any run.
+    pub fn look_for_any(&mut self) -> Result<bool, LogFault> {
+        if self.whole.is_none() {
+            self.whole = self.ahead.pop_first().map(|(_, group)| group);
+        }
+        self.look()
+    }
+
+    fn look(&mut self) -> Result<bool, LogFault> {
         while self.whole.is_none() {
             let Some(frame) = self.tail.poll()? else { return Ok(false) };
             self.begun.push((frame.header, frame.payload.to_vec()));
@@ -39,7 +75,7 @@ impl Outcomes {
         Ok(true)
     }
 
-    /// The group that [`Outcomes::look`] has found.
+    /// The group that [`Outcomes::look_for`] has found.
     pub fn take(&mut self) -> Option<OutcomeGroup> {
         self.whole.take()
     }

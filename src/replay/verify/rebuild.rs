@@ -105,6 +105,7 @@ impl Outputs {
         self.head.extend_from_slice(run.symbol.as_bytes());
         self.head.extend_from_slice(&run.counts);
         let result = RunResult {
+            ordinal: 0,
             head: &self.head,
             body,
             decision: &answer.decision,

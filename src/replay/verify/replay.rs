@@ -65,7 +65,9 @@ impl<'a> Replay<'a> {
     pub fn outcomes(&mut self) -> Result<bool, VerifyFault> {
         let mut did = false;
         loop {
-            if matches!(self.decisions.expected.front(), Some(Expected::Run(_))) && !self.outputs.look()? {
+            if let Some(Expected::Run(run)) = self.decisions.expected.front()
+                && !self.outputs.look_for(run.started_seq, run.order)?
+            {
                 return Ok(did);
             }
             match self.decisions.expected.pop_front() {

@@ -6,7 +6,7 @@ use cutline_journal::{Descriptor, Lookup};
 use sha2::{Digest, Sha256};
 
 use super::Totals;
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, PublishOrder};
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
 use crate::plane::pipeline::EngineFactory;
 use crate::plane::settings::{run_kind_of, symbols_of};
@@ -120,7 +120,7 @@ impl<'a> Side<'a> {
         let mut outcome = [0; 32];
         if let Some((_, calls)) = &mut self.engines {
             let (symbol, counts) = (symbol.to_owned(), std::mem::take(&mut self.counts));
-            let run = Run { run, symbol, symbol_id, counts, started_seq: 0, inside: true };
+            let run = Run { run, symbol, symbol_id, counts, started_seq: 0, order: PublishOrder::Run, inside: true };
             let ended = calls.recompute(&run)?;
             calls.keep(&run);
             self.totals.failed += u64::from(ended.failure.is_some() && run.run.snapshot_position != 0);

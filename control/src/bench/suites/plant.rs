@@ -8,7 +8,7 @@ use cutline::config::Config;
 use cutline::ingest::FeedSettings;
 use cutline::plane::clock::Clock;
 use cutline::plane::counters::INPUTS_RECEIPTS;
-use cutline::plane::pipeline::{CNC_FILE, EngineFactory, Pipeline, Surroundings};
+use cutline::plane::pipeline::{CNC_FILE, EngineFactory, Pipeline, Surroundings, on_the_lane};
 use cutline::replay::verify::{Verified, verify};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
@@ -114,7 +114,7 @@ impl Plant {
             time: blueprint.time,
             clock: clock.clone(),
             log_ids: log_ids(),
-            engines,
+            hosts: &on_the_lane(engines),
             cnc: &cutline_shm::cnc::CncWriter::create,
             disk: os_disk(),
         };
