@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cutline::config::PublishOrder;
 use cutline::cut::cadence::Cadence;
 use cutline::cut::stage::{CutCounts, CutLinks, CutObserver, CutStage, CutStart};
 use cutline::cut::state::{CutState, Late, RunKind, SymbolSet};
 use cutline::invoke::call::AnswerLimits;
 use cutline::invoke::host::{HostHealth, InProcess};
-use cutline::invoke::result::RunResult;
+use cutline::invoke::result::{ResultOrder, RunResult};
 use cutline::invoke::retry::RetryPolicy;
 use cutline::invoke::stage::{InvokeCounts, InvokeLinks, InvokeObserver, InvokeSettings, InvokeStage, States};
 use cutline::model::binary::encode_from_json;
@@ -126,7 +125,7 @@ impl HalfPipeline {
                 retry: RetryPolicy::NONE,
                 limits: LIMITS,
                 time: TimeSource::Clock,
-                order: PublishOrder::Run,
+                order: ResultOrder::Run,
                 shutdown_timeout_ns: 0,
             },
             States::new(),
@@ -137,7 +136,7 @@ impl HalfPipeline {
         let observer = Box::new(Completed(Arc::clone(&completed)));
         let publish = PublishStage::new(
             vec![publish_in],
-            PublishOrder::Run,
+            ResultOrder::Run,
             outputs.appender,
             TimeSource::Clock,
             [0; 32],

@@ -12,6 +12,15 @@ use cutline_ring::bytes::{Consumer, Producer};
 
 use crate::model::frames::RunHeader;
 
+/// The order in which results are handed on and committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultOrder {
+    /// In which their runs were decided.
+    Run,
+    /// As runs end; a symbol's runs follow each other all the same.
+    Symbol,
+}
+
 /// A finished run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunResult<'a> {

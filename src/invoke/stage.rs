@@ -15,8 +15,8 @@ use cutline_ring::{bytes, spsc};
 use super::call::{Answer, AnswerLimits, touched};
 use super::desk::{Buffers, Current, Desk, Standing};
 use super::host::{Host, HostHealth};
+use super::result::ResultOrder;
 use super::retry::RetryPolicy;
-use crate::config::PublishOrder;
 use crate::cut::counts::RUN_HEAD_MAX_BYTES;
 use crate::model::run_id::EngineMode;
 use crate::plane::stage::{Progress, Stage};
@@ -53,7 +53,7 @@ pub struct InvokeSettings {
     /// Where time comes from.
     pub time: TimeSource,
     /// The order in which results are handed on.
-    pub order: PublishOrder,
+    pub order: ResultOrder,
     /// Runs in flight at a stop get this long, ns.
     pub shutdown_timeout_ns: i64,
 }
@@ -83,7 +83,7 @@ pub struct InvokeStage {
     runs: spsc::Consumer<Descriptor>,
     results: bytes::Producer<Descriptor>,
     desk: Desk,
-    order: PublishOrder,
+    order: ResultOrder,
     /// Runs that an earlier process started and did not finish: they come first, as their next attempt.
     pending: VecDeque<Descriptor>,
     /// Runs in order, from the first that was not handed on.
@@ -160,8 +160,8 @@ impl InvokeStage {
         while let Some(current) = self.line.get_mut(at) {
             if current.standing != Standing::Over {
                 match self.order {
-                    PublishOrder::Run => break,
-                    PublishOrder::Symbol => at += 1,
+                    ResultOrder::Run => break,
+                    ResultOrder::Symbol => at += 1,
                 }
                 continue;
             }

@@ -29,7 +29,7 @@ use super::places;
 pub use super::resume::RecoveryReport;
 use super::resume::{LOGS, LogPlace, OpenLog, Resumed, resume};
 use super::retention::Limits;
-use super::settings::{cadence_of, ingest_settings, limits_of, ms_to_ns, retry_of, run_kind_of, to_usize};
+use super::settings::{cadence_of, ingest_settings, limits_of, ms_to_ns, order_of, retry_of, run_kind_of, to_usize};
 use super::stage::Stage;
 use super::topology::{StageId, Topology};
 use super::watch::Watch;
@@ -235,7 +235,7 @@ impl Joint<'_> {
         let cut = CutStage::new(cut_links, cadence, kind, time, start, told);
         let digest = hosts[0].digest();
         let told = Box::new(ObservedPublish::new(cnc)?);
-        let order = config.output.order;
+        let order = order_of(config.output.order);
         let publish = PublishStage::new(results_out, order, outputs, time, digest, self.gate.clone(), told);
 
         let flush = FlushSettings {
@@ -267,7 +267,7 @@ impl Joint<'_> {
             retry: retry_of(&engine.retry),
             limits: limits_of(engine),
             time: self.time,
-            order: self.config.output.order,
+            order: order_of(self.config.output.order),
             shutdown_timeout_ns: ms_to_ns(self.config.shutdown.timeout_ms),
         }
     }

@@ -1,10 +1,11 @@
 //! From the configuration to what the stages are given, and to the CONFIG frame that a replay takes it from. Pure.
 
-use crate::config::{Config, OutputConfig};
+use crate::config::{Config, OutputConfig, PublishOrder};
 use crate::cut::cadence::{Cadence, CatchUp};
 use crate::cut::state::{RunKind, SymbolSet};
 use crate::ingest::{IngestSettings, RetrySettings};
 use crate::invoke::call::AnswerLimits;
+use crate::invoke::result::ResultOrder;
 use crate::invoke::retry::RetryPolicy;
 
 /// The cadence of a configuration, which its checks have found sound.
@@ -44,6 +45,15 @@ pub fn limits_of(engine: &crate::config::Engine) -> AnswerLimits {
     AnswerLimits {
         output_max_bytes: to_usize(engine.output_max_bytes),
         state_max_bytes: to_usize(engine.state_max_bytes),
+    }
+}
+
+/// The order of results of a configuration.
+#[must_use]
+pub const fn order_of(order: PublishOrder) -> ResultOrder {
+    match order {
+        PublishOrder::Run => ResultOrder::Run,
+        PublishOrder::Symbol => ResultOrder::Symbol,
     }
 }
 

@@ -9,9 +9,8 @@
 use cutline_journal::{Appender, Descriptor, planted};
 use cutline_ring::bytes;
 
-use crate::config::PublishOrder;
 use crate::cut::counts::RUN_HEAD_MAX_BYTES;
-use crate::invoke::result::RunResult;
+use crate::invoke::result::{ResultOrder, RunResult};
 use crate::model::frames::{EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, OUTCOME, STATE};
 use crate::model::frames::{Failure, RunHeader};
 use crate::plane::gate::PublishGate;
@@ -46,7 +45,7 @@ pub trait PublishObserver: Send {
 pub struct PublishStage {
     /// One from each invoke stage.
     results: Vec<bytes::Consumer<Descriptor>>,
-    order: PublishOrder,
+    order: ResultOrder,
     /// Number of the run that comes next in run order.
     next: u32,
     outputs: Appender,
@@ -63,7 +62,7 @@ impl PublishStage {
     #[must_use]
     pub fn new(
         results: Vec<bytes::Consumer<Descriptor>>,
-        order: PublishOrder,
+        order: ResultOrder,
         outputs: Appender,
         time: TimeSource,
         engine_digest: [u8; 32],
@@ -82,12 +81,12 @@ impl PublishStage {
         }
         let (links, next) = (self.results.len(), self.next);
         match self.order {
-            PublishOrder::Run => self
+            ResultOrder::Run => self
                 .results
                 .iter_mut()
                 .position(|link| RunResult::peek(link).is_some_and(|result| result.ordinal == next)),
             // Each link gets its turn to be the first.
-            PublishOrder::Symbol => {
+            ResultOrder::Symbol => {
                 (0..links).map(|turn| (next as usize + turn) % links).find(|&link| self.results[link].peek().is_some())
             }
         }
