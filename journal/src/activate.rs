@@ -184,7 +184,7 @@ impl Recovered {
         let path = self.files.live_segment(begin.base).unwrap_or_default();
         let disk = self.files.disk();
         let first = self.first_bytes(begin)?;
-        let old = if self.memory_goes_on() { unless_missing(disk.open_region(&path, size, true))? } else { None };
+        let old = if self.memory_goes_on() { unless_not_made(disk.open_region(&path, size, true))? } else { None };
         let reuse = old.is_some();
         let region = match old {
             Some(region) => region,
@@ -228,9 +228,9 @@ impl Recovered {
     }
 }
 
-fn unless_missing(opened: Result<Region, RegionFault>) -> Result<Option<Region>, RegionFault> {
+fn unless_not_made(opened: Result<Region, RegionFault>) -> Result<Option<Region>, RegionFault> {
     match opened {
-        Err(fault) if fault.is_not_found() => Ok(None),
+        Err(fault) if fault.is_not_made() => Ok(None),
         opened => opened.map(Some),
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use cutline_ring::edge;
 use cutline_ring::sync::{Edge, Ordering};
 use cutline_shm::owner::boot_id;
-use cutline_shm::region::{Region, RegionCause};
+use cutline_shm::region::Region;
 
 use crate::disk::Disk;
 use crate::fault::LogFault;
@@ -81,10 +81,7 @@ impl Head {
     fn checked(opened: Result<Region, cutline_shm::region::RegionFault>) -> Result<Option<Self>, LogFault> {
         let region = match opened {
             Ok(region) => region,
-            Err(fault) if fault.is_not_found() => return Ok(None),
-            Err(fault) if matches!(fault.cause(), RegionCause::Empty | RegionCause::TooShort { .. }) => {
-                return Ok(None);
-            }
+            Err(fault) if fault.is_not_made() => return Ok(None),
             Err(fault) => return Err(fault.into()),
         };
         let Some(head) = Self::finished(Arc::new(region)) else { return Ok(None) };

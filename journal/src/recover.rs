@@ -260,10 +260,10 @@ impl Recovered {
             let len = to_usize((promised - base).min(self.settings.segment_bytes));
             let (disk, live) = (self.files.disk_segment(base), self.files.live_segment(base).unwrap_or_default());
             let Some(Source::Disk(written)) = Source::load_disk(&self.files, base)? else { continue };
-            let memory = self.load_live(base)?;
+            let Some(memory) = self.load_live(base)? else { continue };
             // Both are committed up to `len`, and nobody writes there.
             let written = written.slice(0, written.len().min(len)).unwrap_or_default();
-            let memory = memory.as_ref().and_then(|memory| memory.slice(0, len)).unwrap_or_default();
+            let memory = memory.slice(0, len).unwrap_or_default();
             let differs = written.iter().zip(memory).position(|(disk, memory)| disk != memory);
             let differs = differs.or((written.len() != memory.len()).then_some(written.len().min(memory.len())));
             if let Some(offset) = differs {

@@ -41,7 +41,8 @@ impl Source {
         Ok(loaded)
     }
 
-    /// The memory copy of the segment at `base`; `None` if there is none. Whether it counts is for the caller to know.
+    /// The memory copy of the segment at `base`; `None` if there is none, or its keeper is about to make it, or died over that. Whether
+    /// it counts is for the caller to know.
     pub fn load_live(files: &LogFiles, base: u64) -> Result<Option<LiveSegment>, LogFault> {
         let Some(path) = files.live_segment(base) else { return Ok(None) };
         match files.disk().open_region(&path, SEGMENT_HEADER_BYTES as usize, false) {
@@ -50,7 +51,7 @@ impl Source {
                 region.populate_read();
                 Ok(Some(LiveSegment { base, region: Arc::new(region) }))
             }
-            Err(fault) if fault.is_not_found() => Ok(None),
+            Err(fault) if fault.is_not_made() => Ok(None),
             Err(fault) => Err(fault.into()),
         }
     }

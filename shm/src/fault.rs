@@ -111,6 +111,12 @@ impl RegionFault {
         self.cause == RegionCause::Errno(Errno::NOENT.raw_os_error())
     }
 
+    /// True if there is no such file, or its maker has not given it its length yet and perhaps died before: a file has its name first.
+    #[must_use]
+    pub fn is_not_made(&self) -> bool {
+        self.is_not_found() || matches!(self.cause, RegionCause::Empty | RegionCause::TooShort { .. })
+    }
+
     /// True if the file exists already, which [`Region::create_new`](crate::region::Region::create_new) refuses.
     #[must_use]
     pub fn is_exists(&self) -> bool {
