@@ -95,6 +95,7 @@ pub unsafe fn of_frame_copied(header: &HeaderWords, parts: &[&[u8]], to: *mut u8
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
+#[expect(clippy::missing_safety_doc, reason = "they are safe: who calls them without the instructions needs `unsafe`")]
 mod fast {
     use core::arch::x86_64::{
         __m128i, _mm_clmulepi64_si128, _mm_crc32_u8, _mm_crc32_u16, _mm_crc32_u32, _mm_crc32_u64, _mm_cvtsi64_si128,
