@@ -2,7 +2,7 @@
 //! state stays, and would be taken for the present one. Reads only.
 
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cutline_shm::owner::boot_id;
 use cutline_shm::reader::CncReader;
@@ -10,8 +10,10 @@ use cutline_shm::status::State;
 
 /// A sign of life as old as this is looked at again: there is one every few hundredths of a second.
 const SUSPICIOUS: Duration = Duration::from_secs(1);
-/// When. Clocks that differ make every sign of life look old; one that comes in this time does not.
+/// For how long at most. Clocks that differ make every sign of life look old; one that comes in this time does not.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
+/// Between two looks at a word in memory: nothing in the kernel tells of it.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What is wrong with the process, for people; `None` if it beats, starts, or has ended as its state says.
 pub fn trouble(cnc: &CncReader) -> Option<String> {
@@ -24,8 +26,7 @@ pub fn trouble(cnc: &CncReader) -> Option<String> {
     if u128::from(age_ns) < SUSPICIOUS.as_nanos() {
         return None;
     }
-    thread::sleep(SECOND_LOOK);
-    if cnc.beat_ns() != beat_ns {
+    if beats_on(cnc, beat_ns) {
         return None;
     }
     let (pid, seconds) = (cnc.pid(), age_ns / 1_000_000_000);
@@ -42,6 +43,18 @@ pub fn trouble(cnc: &CncReader) -> Option<String> {
             Some(format!("no sign of life for {seconds} s: process {pid} gets no processor, or waits for the machine"))
         }
     }
+}
+
+/// Waits for a sign of life after this one, as long as that may take.
+fn beats_on(cnc: &CncReader, beat_ns: i64) -> bool {
+    let began = Instant::now();
+    while cnc.beat_ns() == beat_ns {
+        if began.elapsed() > SECOND_LOOK {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    true
 }
 
 /// What the kernel says of the process, by the letter of `/proc/PID/stat`; `None` if there is none of that number, or not in the boot in

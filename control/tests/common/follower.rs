@@ -42,8 +42,12 @@ impl Follower {
     }
 
     /// It has seen exactly these events, in this order, or will have in a moment.
-    pub fn has_seen(self, published: &[&str]) {
-        wait_until("the follower has seen everything", || self.count() >= published.len());
+    pub fn has_seen(mut self, published: &[&str]) {
+        wait_until("the follower has seen everything", || {
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "the follower ended by itself: {ended:?}");
+            self.count() >= published.len()
+        });
         let seen = self.lines.lock().expect("not poisoned");
         assert!(*seen == published, "the follower saw other events than were published");
     }

@@ -57,12 +57,22 @@ pub fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the child is there");
 }
 
-/// Waits for a condition, for half a minute at most: a machine that does ten other things makes ten seconds short.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+/// How long a condition may take: a machine that does ten other things makes ten seconds short.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Waits for a condition that nothing in the kernel tells of, for half a minute at most.
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, holds);
+}
+
+/// The same with another limit.
+pub fn wait_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        assert!(start.elapsed() < limit, "waited in vain until {what}");
+        std::thread::sleep(LOOK);
     }
 }
 

@@ -12,6 +12,8 @@ use super::{connect, succeed, wait_until};
 
 /// Longer than most hitches of a machine that reads.
 const HELD_BACK: Duration = Duration::from_secs(1);
+/// How long a write waits to be taken before the reason is asked for again.
+const WRITE_WAITS: Duration = Duration::from_millis(50);
 const FILLED_WITHIN: Duration = Duration::from_secs(60);
 /// A trade's filler, so that a segment is full soon.
 const FILLER_BYTES: usize = 2_000;
@@ -40,7 +42,7 @@ impl Pressure {
     /// Sends numbered trades as fast as they are taken, until none has been taken for a while and `is_told` says that the reason for it
     /// is: a busy machine may pause too.
     pub fn until_held_back(&mut self, is_told: impl Fn() -> bool) {
-        self.stream.set_nonblocking(true).expect("a socket");
+        self.stream.set_write_timeout(Some(WRITE_WAITS)).expect("a socket");
         let (began, mut taken) = (Instant::now(), Instant::now());
         while taken.elapsed() < HELD_BACK || !is_told() {
             let count = self.sent.len();
@@ -51,11 +53,11 @@ impl Pressure {
                     self.rest.drain(..bytes);
                     taken = Instant::now();
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => panic!("{error}"),
             }
         }
-        self.stream.set_nonblocking(false).expect("a socket");
+        self.stream.set_write_timeout(None).expect("a socket");
     }
 
     /// The next line, unless a piece of one is left.

@@ -4,8 +4,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,17 +25,21 @@ const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3600 * SECOND_NS;
 const MAX_STEP_NS: i64 = SECOND_NS;
 
-/// Moves a given time as the machine's own goes, until it is told to end.
-fn run_clock(time: GivenTime, over: Arc<AtomicBool>) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
+/// A step of a clock that is moved.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Moves a given time as the machine's own goes, until what it returns first is dropped.
+fn run_clock(time: GivenTime) -> (Sender<()>, thread::JoinHandle<()>) {
+    let (goes_on, over) = channel();
+    let clock = thread::spawn(move || {
         let mut last = Instant::now();
-        while !over.load(Ordering::Relaxed) {
-            thread::sleep(Duration::from_millis(1));
+        while over.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
             let now = Instant::now();
             time.pass(u64::try_from((now - last).as_nanos()).expect("short"));
             last = now;
         }
-    })
+    });
+    (goes_on, clock)
 }
 
 /// What `cutline run` opens, with another clock.
@@ -67,8 +70,8 @@ fn a_clock_that_is_set_is_told_and_followed_nowhere_until_it_is_right_again() {
     let (data, socket) = (place.path("data"), place.path("feed.sock"));
     let path = config(&place, "clock", &format!("dir = \"{data}\"\n"));
     let config = Config::load(&[path.into()], &[]).unwrap_or_else(|problems| panic!("{problems}")).0;
-    let (time, over) = (GivenTime::new(now_ms() * 1_000_000), Arc::default());
-    let ticking = run_clock(time.clone(), Arc::clone(&over));
+    let time = GivenTime::new(now_ms() * 1_000_000);
+    let (goes_on, clock) = run_clock(time.clone());
     let mut pipeline = open(&config, &socket, Clock::given(time.clone()));
     let mut feed = connect(&socket);
     let mut number = 0;
@@ -103,8 +106,8 @@ fn a_clock_that_is_set_is_told_and_followed_nowhere_until_it_is_right_again() {
         pipeline.is_finished()
     });
     pipeline.close().unwrap_or_else(|fault| panic!("{fault}"));
-    over.store(true, Ordering::Relaxed);
-    ticking.join().expect("the clock");
+    drop(goes_on);
+    clock.join().expect("the clock");
 
     assert_eq!(received(&data).len() as u64, number);
     assert_eq!(frames_of(&data, CLOCK_STEP).len(), 4, "there and back, twice");

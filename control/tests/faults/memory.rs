@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use crate::common::live::Running;
 use crate::common::mounts::{mount, with_private_mounts};
 use crate::common::pressure::Trial;
-use crate::common::{Place, config};
+use crate::common::{Place, config, wait_until};
 
 const SHM_BYTES: u64 = 8 << 20;
 
@@ -19,9 +18,8 @@ const SHM_BYTES: u64 = 8 << 20;
 fn hog(path: String, over: &AtomicBool) {
     let mut file = OpenOptions::new().create(true).append(true).open(&path).expect("writable");
     while !over.load(Ordering::Relaxed) {
-        if file.write(&[1; 1 << 12]).is_err() {
-            thread::sleep(Duration::from_micros(200));
-        }
+        let mut takes = || file.write(&[1; 1 << 12]).is_ok() || over.load(Ordering::Relaxed);
+        wait_until("a page becomes free for others", &mut takes);
     }
     drop(file);
     std::fs::remove_file(path).expect("ours");

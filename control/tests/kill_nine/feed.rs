@@ -10,15 +10,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::INTERVAL_MS;
-use crate::common::events;
+use crate::common::{events, wait_until};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 2;
-/// Lines written at a time, and the pause after them: tens of thousands a second, of which a round's log can still be read whole.
+/// Lines written at a time, and the pause after them, which is the feed's rate: tens of thousands a second, of which a round's log can
+/// still be read whole.
 const LINES: usize = 20;
 const PAUSE: Duration = Duration::from_micros(500);
-/// Wait between two calls at a socket where nobody listens yet.
-const NOBODY: Duration = Duration::from_millis(1);
 
 /// What every connection was sent, in order, as checksums: noted before it is sent, so that a log is never ahead of this.
 #[derive(Clone, Default)]
@@ -63,14 +62,14 @@ impl Feed {
         let threads = (0..CONNECTIONS).map(|_| {
             let (socket, sent, read, over) = (socket.to_owned(), sent.clone(), Arc::clone(&read), Arc::clone(&over));
             thread::spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    match UnixStream::connect(&socket) {
-                        Ok(stream) => {
-                            read.store(true, Ordering::Relaxed);
-                            return send(stream, &sent, &over);
-                        }
-                        Err(_) => thread::sleep(NOBODY),
-                    }
+                let mut answered = None;
+                wait_until("somebody listens, or it is over", || {
+                    answered = UnixStream::connect(&socket).ok();
+                    answered.is_some() || over.load(Ordering::Relaxed)
+                });
+                if let Some(stream) = answered {
+                    read.store(true, Ordering::Relaxed);
+                    send(stream, &sent, &over);
                 }
             })
         });

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::follower::Follower;
-use common::{CUTLINE, Place, config, connect, signal, succeed};
+use common::{CUTLINE, Place, config, connect, signal, succeed, wait_until};
 use cutline::sim::random::Random;
 use feed::{Feed, Sent};
 use losses::Loss;
@@ -86,11 +86,12 @@ impl Epoch {
         let moment = Duration::from_millis(random.between(0, if while_starting { 60 } else { 250 }));
         let mut child = self.start();
         let feed = Feed::start(&self.place.path("feed.sock"), &self.sent);
-        while !while_starting && !feed.is_read() {
+        wait_until("it listens", || {
             let ended = child.try_wait().expect("a child");
             assert!(ended.is_none(), "it ended by itself: {ended:?}: {}", self.said());
-            thread::sleep(Duration::from_millis(1));
-        }
+            while_starting || feed.is_read()
+        });
+        // Not a wait for anything: this is when it is to die.
         thread::sleep(moment);
         signal(&child, Signal::KILL);
         let status = child.wait().expect("a child");
