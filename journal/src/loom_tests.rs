@@ -130,8 +130,9 @@ fn e1_seal_to_next_segment() {
         for tag in 1..=3_i64 {
             appender.append(header(tag), &tag.to_le_bytes()).expect("room");
         }
-        let writing =
-            thread::spawn(move || drop(appender.append(header(4), &4_i64.to_le_bytes()).expect("a prepared segment")));
+        let writing = thread::spawn(move || {
+            appender.append(header(4), &4_i64.to_le_bytes()).expect("a prepared segment");
+        });
         let end = FIRST + 3 * FRAME;
         match look(&current, 0, end, Some(4)) {
             Look::Sealed => {
