@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use crate::course::head_that_counts;
 use crate::descriptor::Descriptor;
-use crate::disk::Access;
 use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::frame::{Frame, Look, look};
@@ -29,7 +28,7 @@ pub struct Tail {
     segment_bytes: u64,
     pub(crate) source: Source,
     pub(crate) base: u64,
-    offset: usize,
+    pub(crate) offset: usize,
     next_seq: u64,
     in_group: bool,
     pub(crate) idle_polls: u32,
@@ -217,60 +216,6 @@ impl Tail {
         let Some(head) = &self.head else { return false };
         // A closed head tells of nothing any more: everything was on disk before it was closed.
         head.durable_mode() && !self.files.is_for_owner() && !head.is_closed() && self.position() >= head.durable()
-    }
-
-    /// No whole frame lies here in memory, or on disk: looks whether there is a better copy. True to look again.
-    ///
-    /// `reread` is how far the disk was promised to reach when the segment was read again during this poll.
-    fn find_more(&mut self, reread: &mut Option<u64>, bad: Option<&'static str>) -> Result<bool, LogFault> {
-        let look_closely = reread.is_none() && self.idle_for_long();
-        if self.attached() && self.source.is_live() {
-            return if look_closely { self.look_around() } else { Ok(false) };
-        }
-        if !self.attached() && self.look_around()? {
-            return Ok(true);
-        }
-        // Taken before the bytes are read: what it promises, they then hold.
-        let promised = match *reread {
-            Some(promised) => return self.judge_disk(promised, bad).map(|()| false),
-            None => self.promised()?,
-        };
-        let unclear = bad.is_some() || self.source.is_cut_at(self.offset);
-        let growing = if unclear { look_closely } else { self.disk_word() != 0 };
-        if !self.source.is_live() && !self.attached() && self.position() >= promised && !growing {
-            return Ok(false);
-        }
-        *reread = Some(promised);
-        self.reload()?;
-        // What was read may be of a generation that has taken over meanwhile.
-        self.look_around()?;
-        Ok(true)
-    }
-
-    /// Position up to which the disk files are promised to be whole.
-    fn promised(&self) -> Result<u64, LogFault> {
-        if let Some(head) = self.head.as_ref().filter(|head| !head.is_closed()) {
-            return Ok(head.durable());
-        }
-        Ok(self.own_mark()?.map_or(0, |mark| mark.position))
-    }
-
-    /// The disk file was read just now, and no whole frame lies here in it: is that wrong, or only the end?
-    fn judge_disk(&self, promised: u64, bad: Option<&'static str>) -> Result<(), LogFault> {
-        if self.source.is_live() || self.position() >= promised {
-            return Ok(());
-        }
-        let what = bad.unwrap_or("nothing is committed here, but the log was on disk beyond");
-        Err(LogFault::Corrupt(self.corruption(what)))
-    }
-
-    /// The commit word at this place in the disk file as it is now; 0 if it cannot be read.
-    fn disk_word(&self) -> u32 {
-        let mut word = [0; 4];
-        let path = self.files.disk_segment(self.base);
-        let file = self.files.disk().open(&path, Access::Read);
-        let read = file.and_then(|file| file.read_exact_at(&mut word, self.offset as u64));
-        if read.is_ok() { u32::from_le_bytes(word) } else { 0 }
     }
 
     /// Goes on in the next segment, which must continue this one. False if it does not exist yet.
