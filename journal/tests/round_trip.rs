@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Place, SEGMENT, Seen, append, append_group, assert_same, drain, payload, sync, write_clean_log};
+use common::{
+    Place, SEGMENT, Seen, append, append_group, assert_same, assert_stops_with, drain, payload, sync, write_clean_log,
+};
 use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_journal::recover::recover;
 use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Start, Tail};
@@ -33,11 +35,7 @@ fn smallest_and_largest_frames_fit_and_fill_segments() {
     for (tag, len) in [largest, 0, 1, 63, 64, 65, largest, largest, 0].into_iter().enumerate() {
         wrote.push(append(&mut appender, &mut keeper, tag as i64, len));
     }
-    drop(appender);
-    keeper.close().expect("closed");
-    let (seen, tail) = place.read_all();
-    assert_same(&seen, &wrote, "");
-    tail.check_end().expect("a clean end");
+    assert_stops_with(&place, appender, keeper, &wrote, "");
 }
 
 #[test]

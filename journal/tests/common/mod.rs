@@ -4,8 +4,10 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use cutline_journal::keeper::LogKeeper;
+use cutline_journal::keeper::{FlushSettings, LogKeeper};
 use cutline_journal::layout::{HEAD_VISIBLE, UNNUMBERED};
 use cutline_journal::recover::{LogSettings, Recovered, recover};
 use cutline_journal::{Appender, Descriptor, Frame, LogFault, LogFiles, Start, Tail};
@@ -13,6 +15,8 @@ use tempfile::TempDir;
 
 pub const SEGMENT: u64 = 64 * 1024;
 pub const LOG_ID: u64 = 0x0c07_11fe;
+/// At once, nearly.
+pub const FLUSH: FlushSettings = FlushSettings { interval: Duration::from_millis(1), bytes: 1 << 20 };
 
 /// A log in folders of its own.
 pub struct Place {
@@ -268,4 +272,35 @@ pub fn segment_files(dir: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// A log that was just begun, with so many frames.
+pub fn fill(place: &Place, frames: i64) -> (Vec<Seen>, Appender, LogKeeper) {
+    let (mut appender, mut keeper) = place.start();
+    let wrote = (0..frames).map(|tag| append(&mut appender, &mut keeper, tag, (tag as usize * 97) % 2500)).collect();
+    (wrote, appender, keeper)
+}
+
+/// Stops the keeper's thread also where a test fails, so that it fails and does not wait for the thread.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Stops the log cleanly: it is whole then, and has exactly these frames.
+pub fn assert_stops_with(place: &Place, appender: Appender, keeper: LogKeeper, wrote: &[Seen], context: &str) {
+    drop(appender);
+    keeper.close().expect("closed");
+    let (seen, tail) = place.read_all();
+    assert_same(&seen, wrote, context);
+    tail.check_end().expect("a clean end");
+}
+
+/// How far one of several logs is on disk.
+pub fn durable_of(place: &Place, name: &str) -> u64 {
+    let bytes = fs::read(place.live.path().join(name).join("head")).expect("read");
+    u64::from_le_bytes(bytes[192..200].try_into().expect("eight"))
 }
