@@ -7,6 +7,7 @@ pub mod by_source;
 pub mod checkpoint;
 pub mod checkpointer;
 pub mod clock;
+mod cold;
 pub mod counters;
 pub mod fault;
 pub mod gate;

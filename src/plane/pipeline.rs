@@ -1,42 +1,35 @@
-//! A pipeline that runs: an [`Assembly`] whose stages are polled by lanes and whose keeper has a thread.
+//! A pipeline that runs: an [`Assembly`] whose stages are polled by lanes, beside the [cold threads](super::cold) of its logs.
 //!
 //! Called by the cold path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use cutline_journal::keeper::Keeper;
-use cutline_shm::background::give_way;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
 pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, HostFactory, RecoveryReport, Surroundings, on_the_lane};
 use super::checkpointer::Checkpointer;
 use super::clock::Clock;
+use super::cold::ColdThreads;
 use super::fault::PlaneFault;
 use super::lane::{Lane, Seat};
 use super::observe;
 use super::stage::Stage;
 use super::topology::{StageId, Topology};
-use super::watch::{KeeperReport, Watch};
+use super::watch::Watch;
 use crate::config::Config;
 use crate::ingest::FeedLabel;
 
-/// Wait of the checkpointer between two looks at logs that have nothing new.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(10);
-/// Its wait after a fault.
-const CHECKPOINT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Its steps at a stop, of some thousand frames each: about a second.
+/// Steps of the checkpointer at a stop, of some thousand frames each: about a second.
 const CHECKPOINT_STEPS_AT_END: u32 = 1024;
 
 /// A pipeline whose lanes run.
 pub struct Pipeline {
     lanes: Vec<JoinHandle<()>>,
-    keeper: JoinHandle<Keeper>,
-    checkpointer: JoinHandle<Checkpointer>,
-    keeper_stop: Arc<AtomicBool>,
+    cold: ColdThreads,
     stop: Arc<AtomicBool>,
     abort: Arc<AtomicBool>,
     watch: Watch,
@@ -55,13 +48,18 @@ impl Pipeline {
     pub fn open(config: &Config, around: Surroundings<'_>) -> Result<Self, PlaneFault> {
         let Assembly { topology, stages, keeper, checkpointer, watch, cnc, clock, recovery, feeds, owner } =
             Assembly::build(config, around)?;
-        let (stop, abort, keeper_stop) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
-        let keeper = spawn_keeper(keeper, &keeper_stop, watch.keeper_report()?)?;
-        let checkpointer = spawn_checkpointer(checkpointer, &keeper_stop, watch.checkpointer_report()?)?;
-        let lanes = start_lanes(&topology, stages, config.measure.stage_times, &cnc, &clock, [&stop, &abort])
-            .inspect_err(|_| keeper_stop.store(true, Ordering::Release))?;
+        let (stop, abort) = (Arc::default(), Arc::default());
+        let cold = ColdThreads::start(keeper, checkpointer, &watch)?;
+        let lanes = match start_lanes(&topology, stages, config.measure.stage_times, &cnc, &clock, [&stop, &abort]) {
+            Ok(lanes) => lanes,
+            Err(fault) => {
+                // While they work the directory is not anybody else's.
+                cold.end()?;
+                return Err(fault);
+            }
+        };
         watch.running();
-        Ok(Self { lanes, keeper, checkpointer, keeper_stop, stop, abort, watch, _owner: owner, recovery, feeds })
+        Ok(Self { lanes, cold, stop, abort, watch, _owner: owner, recovery, feeds })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
@@ -105,12 +103,7 @@ impl Pipeline {
                 failed = Some(PlaneFault::Io(format!("lane {name} ended by a panic; its message is above")));
             }
         }
-        self.keeper_stop.store(true, Ordering::Release);
-        self.keeper.thread().unpark();
-        self.checkpointer.thread().unpark();
-        let panicked = |who| PlaneFault::Io(format!("the {who} ended by a panic; its message is above"));
-        let mut keeper = self.keeper.join().map_err(|_| panicked("keeper"))?;
-        let checkpointer = self.checkpointer.join().map_err(|_| panicked("checkpointer"))?;
+        let (mut keeper, checkpointer) = self.cold.end()?;
         if let Some(fault) = failed {
             return Err(fault);
         }
@@ -174,41 +167,48 @@ fn start_lanes(
     Ok(lanes)
 }
 
-fn spawn_keeper(
-    keeper: Keeper,
-    stop: &Arc<AtomicBool>,
-    report: KeeperReport,
-) -> Result<JoinHandle<Keeper>, PlaneFault> {
-    let stop = Arc::clone(stop);
-    let run = move || keeper.run(&stop, |fault| report.tell(fault));
-    let thread = thread::Builder::new().name("keeper".to_owned()).spawn(run);
-    thread.map_err(|error| PlaneFault::Io(format!("cannot start the keeper: {error}")))
-}
+#[cfg(test)]
+mod tests {
+    use cutline_journal::disk::os_disk;
 
-fn spawn_checkpointer(
-    mut checkpointer: Checkpointer,
-    stop: &Arc<AtomicBool>,
-    report: KeeperReport,
-) -> Result<JoinHandle<Checkpointer>, PlaneFault> {
-    let stop = Arc::clone(stop);
-    let run = move || {
-        // Where it may not, it takes what the keeper takes.
-        give_way();
-        let mut is_told = false;
-        while !stop.load(Ordering::Acquire) {
-            let stepped = checkpointer.step();
-            if is_told || stepped.is_err() {
-                report.tell(stepped.as_ref().err());
-            }
-            is_told = stepped.is_err();
-            match stepped {
-                Ok(true) => {}
-                Ok(false) => thread::park_timeout(CHECKPOINT_INTERVAL),
-                Err(_) => thread::park_timeout(CHECKPOINT_RETRY_INTERVAL),
-            }
-        }
-        checkpointer
-    };
-    let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(run);
-    thread.map_err(|error| PlaneFault::Io(format!("cannot start the checkpointer: {error}")))
+    use super::*;
+    use crate::ingest::{FeedAddress, FeedSettings, Format};
+    use crate::plane::given_time::GivenTime;
+    use crate::sequence::stage::TimeSource;
+    use crate::sim::engine::Around;
+    use crate::sim::process::engines;
+
+    /// Threads of this process with the names of those that look after logs.
+    fn cold_threads() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").map(|task| task.expect("an entry").path());
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.join("comm")).ok());
+        names.filter(|name| ["keeper", "checkpoint"].contains(&name.trim())).count()
+    }
+
+    #[test]
+    fn a_lane_that_cannot_be_pinned_is_a_refusal_that_leaves_no_thread_behind() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| place.path().join(name);
+        let text = format!(
+            "[engine]\nuse = \"scripted\"\n[log]\ndir = {:?}\nlive_dir = {:?}\nsegment_bytes = 131072\n\
+             [ingest]\nline_max_bytes = 32768\n[[lane]]\nname = \"nowhere\"\ncore = 1023\nidle = \"yield\"\n\
+             stages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\n",
+            path("data"),
+            path("live")
+        );
+        let config = Config::from_text("pinned.toml", &text).unwrap_or_else(|problems| panic!("{problems}")).0;
+        let source = FeedAddress::UnixListen(path("feed.sock"));
+        let around = Surroundings {
+            feeds: vec![FeedSettings { name: "unix".into(), source, format: Format::Ndjson }],
+            time: TimeSource::Clock,
+            clock: Clock::given(GivenTime::new(0)),
+            log_ids: [1, 2, 3],
+            engines: &engines(Around::default()),
+            cnc: &CncWriter::create,
+            disk: os_disk(),
+        };
+        let refused = Pipeline::open(&config, around).map(|_| ()).expect_err("there is no such core");
+        assert!(matches!(&refused, PlaneFault::Lane(why) if why.contains("nowhere")), "{refused}");
+        assert_eq!(cold_threads(), 0);
+    }
 }
