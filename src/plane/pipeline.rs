@@ -203,7 +203,7 @@ mod tests {
             time: TimeSource::Clock,
             clock: Clock::given(GivenTime::new(0)),
             log_ids: [1, 2, 3],
-            engines: &engines(Around::default()),
+            hosts: &on_the_lane(engines(Around::default())),
             cnc: &CncWriter::create,
             disk: os_disk(),
         };
