@@ -3,7 +3,7 @@
 use cutline_journal::{LogFiles, Start, Tail};
 use serde_json::Value;
 
-use super::mirror::Receipt;
+use super::mirror::{RECEIPT, Receipt};
 use crate::model::frames::STATE;
 use crate::replay::records;
 
@@ -12,6 +12,8 @@ use crate::replay::records;
 pub struct Facts {
     /// RawInputBufferRecords, with the event as its bytes.
     pub receipts: Vec<Receipt>,
+    /// The same as `dump` shows them.
+    pub shown: Vec<Value>,
     /// Every frame of the runs log.
     pub decisions: Vec<Value>,
     /// OrchestratorEvents.
@@ -21,13 +23,26 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads the runs and outputs logs; `receipts` were read already.
+    /// Reads the logs `inputs`, `runs` and `outputs`; `receipts` were read already, with the names of their `sources`.
     ///
     /// # Errors
     /// A log that cannot be read, or a frame that has no record.
-    pub fn read(receipts: Vec<Receipt>, runs: &LogFiles, outputs: &LogFiles) -> Result<Self, String> {
+    pub fn read(
+        receipts: Vec<Receipt>,
+        sources: &[String],
+        [inputs, runs, outputs]: [&LogFiles; 3],
+    ) -> Result<Self, String> {
         let mut facts = Self { receipts, ..Self::default() };
         let mut line = Vec::new();
+        let mut tail = Tail::open_files(inputs.clone(), Start::Oldest).map_err(|fault| fault.to_string())?;
+        while let Some(frame) = tail.poll().map_err(|fault| fault.to_string())? {
+            if frame.header.kind == RECEIPT {
+                let source = sources.get(frame.header.source as usize).map_or("", String::as_str);
+                line.clear();
+                records::input(&frame, source, &mut line)?;
+                facts.shown.push(value(&line)?);
+            }
+        }
         let mut tail = Tail::open_files(runs.clone(), Start::Oldest).map_err(|fault| fault.to_string())?;
         while let Some(frame) = tail.poll().map_err(|fault| fault.to_string())? {
             line.clear();

@@ -6,8 +6,12 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::hostile::{hostile, no_record, record_of};
+use super::intake::PREFIX_BYTES;
 use super::plan::Plan;
 use super::random::Random;
+use crate::ingest::Format;
+use crate::sequence::stage::TimeSource;
 
 /// A pipe between a feed and the ingest stage of one process.
 #[derive(Clone, Debug)]
@@ -22,12 +26,29 @@ struct Shared {
     /// How much of it was read.
     read: usize,
     ended: bool,
+    /// From here on it is no stream of records.
+    broken_at: Option<usize>,
     random: Random,
+}
+
+impl Shared {
+    /// Whether its reader has met what is no record, and reads no more.
+    fn has_broken_off(&self) -> bool {
+        self.broken_at.is_some_and(|at| self.read >= at + PREFIX_BYTES)
+    }
 }
 
 impl Pipe {
     fn new(random: Random) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { written: Vec::new(), read: 0, ended: false, random })) }
+        Self {
+            shared: Arc::new(Mutex::new(Shared {
+                written: Vec::new(),
+                read: 0,
+                ended: false,
+                broken_at: None,
+                random,
+            })),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -47,11 +68,11 @@ impl Pipe {
         shared.written[..shared.read].to_vec()
     }
 
-    /// Whether everything in it was read.
+    /// Whether everything in it was read that ever will be.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let shared = self.lock();
-        shared.read == shared.written.len()
+        shared.read == shared.written.len() || shared.has_broken_off()
     }
 }
 
@@ -89,6 +110,8 @@ pub struct Moment {
 pub struct Feed {
     /// Its name, with which the source of each of its lines begins.
     pub name: String,
+    /// Lines or records.
+    pub format: Format,
     random: Random,
     made: u64,
     /// Lines still to be made.
@@ -101,12 +124,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that will make `left` lines.
+    /// A feed that will make `left` lines or records.
     #[must_use]
-    pub fn new(index: usize, left: u64, mut random: Random) -> Self {
+    pub fn new(index: usize, left: u64, plan: &Plan, mut random: Random) -> Self {
         let pipe = Pipe::new(random.fork());
+        let format = if random.one_in(plan.binary_one_in) { Format::Binary } else { Format::Ndjson };
         let (again, recent) = (VecDeque::new(), VecDeque::new());
-        Self { name: format!("f{index}"), random, made: 0, left, again, recent, pipe }
+        Self { name: format!("f{index}"), format, random, made: 0, left, again, recent, pipe }
     }
 
     /// Makes all lines at once, in a time of their own: a capture.
@@ -175,11 +199,27 @@ impl Feed {
             }
         };
         // Ends of lines are the same each time a line is sent, and for all topologies.
-        let ends_with_cr = line.len() % 7 == 3;
+        let end: &[u8] = match self.format {
+            Format::Binary => b"",
+            Format::Ndjson if line.len() % 7 == 3 => b"\r\n",
+            Format::Ndjson => b"\n",
+        };
         let mut shared = self.pipe.lock();
         shared.written.extend_from_slice(&line);
-        shared.written.extend_from_slice(if ends_with_cr { b"\r\n" } else { b"\n" });
+        shared.written.extend_from_slice(end);
+        // A capture is cut into the same pieces by any means; what is received in one piece here depends on who reads.
+        let may_break_off = self.format == Format::Binary && plan.garbage_one_in > 0 && plan.time == TimeSource::Clock;
+        if may_break_off && self.left == 0 && self.again.is_empty() && self.random.one_in(2) {
+            shared.broken_at = Some(shared.written.len());
+            shared.written.extend(no_record(&mut self.random));
+        }
         true
+    }
+
+    /// Whether it sent what is no record, and the connection ended there.
+    #[must_use]
+    pub fn has_broken_off(&self) -> bool {
+        self.pipe.lock().has_broken_off()
     }
 
     fn make(&mut self, plan: &Plan, moment: Moment) -> Vec<u8> {
@@ -197,13 +237,19 @@ impl Feed {
             let index = self.random.index(self.recent.len());
             return self.recent[index].clone();
         }
-        if self.random.one_in(plan.garbage_one_in) {
+        let is_garbage = self.random.one_in(plan.garbage_one_in);
+        if is_garbage && self.format == Format::Ndjson {
             return self.garbage(plan, moment);
         }
         let snapshot = self.random.one_in(3);
         let event_type = if snapshot { "SnapshotInputs".to_owned() } else { self.event_type() };
         let normalized = if snapshot { self.snapshot(plan, moment) } else { "{}".to_owned() };
-        self.envelope(plan, moment, &event_type, &normalized).into_bytes()
+        let line = self.envelope(plan, moment, &event_type, &normalized).into_bytes();
+        match self.format {
+            Format::Ndjson => line,
+            Format::Binary if is_garbage => hostile(&mut self.random, record_of(&line), plan),
+            Format::Binary => record_of(&line),
+        }
     }
 
     fn event_type(&mut self) -> String {

@@ -6,6 +6,7 @@ use std::hash::Hash as _;
 use cutline_journal::sim::Faults;
 use serde_json::Value;
 
+use super::envelope;
 use super::facts::Facts;
 use super::marks::Mark;
 use super::mirror::{CLOCK_STEP, LOGS, Mirror, OUTCOME, STARTED};
@@ -173,7 +174,8 @@ impl World {
             self.followers[index].compare(&self.mirrors[2].frames).map_err(|what| self.violation(what))?;
         }
         let receipts = std::mem::take(&mut self.mirrors[0].receipts);
-        let facts = Facts::read(receipts, self.mirrors[1].files(), self.mirrors[2].files());
+        let files = self.mirrors.each_ref().map(Mirror::files);
+        let facts = Facts::read(receipts, &self.mirrors[0].sources, files);
         let facts = facts.map_err(|what| self.violation(what))?;
         let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0 };
         let totals = oracle::check(&self.rules(), &facts, excuses).map_err(|what| self.violation(what))?;
@@ -232,8 +234,16 @@ impl World {
         self.marks.set_if(Mark::SymbolsOverMax, self.plan.symbols as u64 > self.plan.symbols_max);
         let line_max_bytes = usize::try_from(self.plan.line_max_bytes).unwrap_or(usize::MAX);
         self.marks.set_if(Mark::Truncated, facts.receipts.iter().any(|receipt| receipt.line.len() == line_max_bytes));
-        let undecoded = facts.receipts.iter().any(|receipt| oracle::read_line(&receipt.line).is_none());
-        self.marks.set_if(Mark::Undecoded, undecoded);
+        for receipt in &facts.receipts {
+            let envelope = envelope::read(&receipt.line, receipt.is_binary);
+            let is_event = envelope.is_some();
+            let is_unread = envelope.is_some_and(|envelope| envelope.event.is_none());
+            self.marks.set_if(Mark::Undecoded, !is_event);
+            self.marks.set_if(Mark::BinaryEvent, receipt.is_binary && is_event);
+            self.marks.set_if(Mark::BinaryRefused, receipt.is_binary && !is_event);
+            self.marks.set_if(Mark::BinaryUnread, is_unread);
+        }
+        self.marks.set_if(Mark::BinaryBroken, self.feeds.iter().any(super::feed::Feed::has_broken_off));
         let segment_bytes = self.plan.segment_bytes;
         for (mark, log) in [(Mark::RolledInputs, 0), (Mark::RolledRuns, 1), (Mark::RolledOutputs, 2)] {
             let last = self.mirrors[log].frames.last();

@@ -30,8 +30,10 @@ pub struct Receipt {
     pub ts_ns: i64,
     /// Id of its source.
     pub source: u32,
-    /// The line as it is stored.
+    /// The line or record as it is stored.
     pub line: Vec<u8>,
+    /// It is a record of the binary form.
+    pub is_binary: bool,
 }
 
 /// One log.
@@ -56,7 +58,9 @@ pub struct Mirror {
 const NAME: u8 = 0x41;
 const NAME_SOURCE: u8 = 2;
 /// Kind of a receipt's frame.
-const RECEIPT: u8 = 1;
+pub const RECEIPT: u8 = 1;
+/// Flag of a receipt that is a binary record.
+const BINARY: u8 = 1;
 /// Kinds of the frames of a tick, of a run's start and of skipped ticks in the runs log, and of a run's end in the outputs log.
 const TICK: u8 = 2;
 /// A run's start.
@@ -117,6 +121,7 @@ impl Mirror {
                     ts_ns: header.ts_ns,
                     source: header.source,
                     line: frame.payload.to_vec(),
+                    is_binary: header.flags & BINARY != 0,
                 }),
                 _ => {}
             }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::engine;
+use super::envelope::Envelope;
 use super::facts::Facts;
+use super::{engine, envelope};
 
 /// The part of the configuration that outputs follow from.
 #[derive(Clone, Debug)]
@@ -108,35 +109,6 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// Reads a line as section 1 has it: symbol, event type, `normalized`; `None` if it is no envelope.
-pub fn read_line(line: &[u8]) -> Option<(String, String, Value)> {
-    let event: Value = serde_json::from_slice(line).ok()?;
-    let name = |key: &str| event[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let optional_text = ["source_event_id", "channel", "payload_content_type", "payload_hash"];
-    let sound = depth(&event) <= 64
-        && event["schema"] == "raw_market_event"
-        && event["schema_version"] == "1"
-        && name("source_id").is_some()
-        && event.get("exchange_ts_ms").is_some_and(|value| value.is_null() || value.is_i64())
-        && event["recv_ts_ms"].is_i64()
-        && event["raw_payload"].is_string()
-        && optional_text.iter().all(|key| event[*key].is_null() || event[*key].is_string())
-        && (event["source_seq"].is_null() || event["source_seq"].is_i64())
-        && event["normalized"].is_object();
-    if !sound {
-        return None;
-    }
-    Some((name("symbol")?, name("event_type")?, event["normalized"].clone()))
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}
-
 impl Oracle<'_> {
     /// Section 2: `ingest_seq` from 1, +1 each; `ingest_ts` never decreases. Section 4: which symbols are seen.
     fn receipts(&mut self) -> Result<(), String> {
@@ -146,7 +118,13 @@ impl Oracle<'_> {
             ensure(receipt.ts_ns >= last_ns, || format!("ingest_ts of receipt {seq} goes back"))?;
             last_ns = receipt.ts_ns;
             self.totals.receipts += 1;
-            let Some((symbol, event_type, normalized)) = read_line(&receipt.line) else { continue };
+            let envelope = envelope::read(&receipt.line, receipt.is_binary);
+            let shown = self.facts.shown.get(self.totals.receipts as usize - 1).unwrap_or(&Value::Null);
+            let is_record = shown["ingest_seq"] == seq
+                && shown["ingest_ts_ns"] == receipt.ts_ns
+                && envelope::shows(&receipt.line, envelope.as_ref(), &shown["event"]);
+            ensure(is_record, || format!("receipt {seq} is shown as {shown}, and is {envelope:?}"))?;
+            let Some(Envelope { symbol, event_type, normalized, .. }) = envelope else { continue };
             if !self.events.contains_key(&symbol) && self.events.len() == self.rules.symbols_max {
                 continue;
             }

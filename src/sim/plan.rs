@@ -173,6 +173,8 @@ pub struct Plan {
     pub line_max_bytes: u64,
     /// Lines in so many are no envelopes; 0 is none.
     pub garbage_one_in: u64,
+    /// Feeds in so many send binary records instead of lines; 0 is none.
+    pub binary_one_in: u64,
     /// What may go wrong.
     pub troubles: Troubles,
     /// Of the troubles that are drawn, by number from 1, only these are let happen; `None` is all.
@@ -255,6 +257,7 @@ impl Plan {
             ],
             blocked_max_ms: random.pick(&[1, 50]),
             shutdown_ms: random.pick(&[0, 20, 1_000]),
+            binary_one_in: random.pick(&[0, 1, 2, 3]),
         }
     }
 
@@ -277,6 +280,7 @@ impl Plan {
             attempts: 1,
             line_max_bytes: 4_096,
             garbage_one_in: 0,
+            binary_one_in: 0,
             troubles: Troubles::NONE,
             kept: None,
             catch_up: ("run", 1_000),

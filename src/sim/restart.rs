@@ -8,7 +8,7 @@ use cutline_journal::sim::Faults;
 
 use super::feed::{Feed, Pipe};
 use super::follower::Follower;
-use super::intake::{self, Found};
+use super::intake::{self, Found, Sent};
 use super::marks::Mark;
 use super::mirror::{LOGS, Mirror};
 use super::plan::Lanes;
@@ -161,7 +161,7 @@ impl World {
         let feeds = self.feeds.iter().zip(&pipes).map(|(feed, pipe)| FeedSettings {
             name: feed.name.clone(),
             source: FeedAddress::Reader(Box::new(pipe.clone())),
-            format: Format::Ndjson,
+            format: feed.format,
         });
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let clock = Clock::given(self.time.clone());
@@ -206,7 +206,7 @@ impl World {
             let from = found.stored.saturating_sub(usize::try_from(back).unwrap_or(0));
             self.marks.set_if(Mark::Resent, from < found.stored);
             self.marks.set_if(Mark::PartialLine, found.partial);
-            let lines = intake::lines_from(&feed.pipe().written(), from);
+            let lines = intake::lines_from(&feed.pipe().written(), feed.format, from);
             feed.reconnect(pipe, lines);
             if self.plan.time == TimeSource::Receipts && feed.waiting() == 0 {
                 feed.end();
@@ -227,10 +227,15 @@ impl World {
         let line_max_bytes = usize::try_from(self.plan.line_max_bytes).unwrap_or(usize::MAX);
         let fresh = inputs.receipts.get(self.stored_before..).unwrap_or_default();
         let found = self.feeds.iter().map(|feed| {
-            let stored = fresh.iter().filter(|receipt| feed_of(receipt.source) == Some(&feed.name));
-            let stored: Vec<&[u8]> = stored.map(|receipt| receipt.line.as_slice()).collect();
+            let stored = || fresh.iter().filter(|receipt| feed_of(receipt.source) == Some(&feed.name));
+            if let Some(other) = stored().find(|receipt| receipt.is_binary != (feed.format == Format::Binary)) {
+                return Err(format!("receipt {} of feed {} is stored as one of another format", other.seq, feed.name));
+            }
+            let stored: Vec<&[u8]> = stored().map(|receipt| receipt.line.as_slice()).collect();
             let Ended { by_stop, whole } = self.ended;
-            intake::compare(&feed.name, &feed.pipe().taken(), &stored, line_max_bytes, by_stop, whole)
+            let taken = feed.pipe().taken();
+            let sent = Sent { name: &feed.name, format: feed.format, taken: &taken };
+            intake::compare(sent, &stored, line_max_bytes, by_stop, whole)
         });
         found.collect::<Result<_, _>>().map_err(|what| self.violation(what))
     }

@@ -76,7 +76,8 @@ impl World {
     pub fn new(plan: Plan, folder: &Path, lanes: Option<Lanes>, content: &mut Random, random: Random) -> Self {
         let time = GivenTime::new(BEGIN_MS * 1_000_000);
         let share = plan.lines / plan.feeds as u64;
-        let mut feeds: Vec<Feed> = (0..plan.feeds).map(|index| Feed::new(index, share, content.fork())).collect();
+        let mut feeds: Vec<Feed> =
+            (0..plan.feeds).map(|index| Feed::new(index, share, &plan, content.fork())).collect();
         if plan.time == TimeSource::Receipts {
             feeds.iter_mut().for_each(|feed| feed.record(&plan, BEGIN_MS));
         }

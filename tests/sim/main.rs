@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use cutline::sequence::stage::TimeSource;
 use cutline::sim::changes::Changes;
-use cutline::sim::plan::{Lanes, Topologies, Troubles};
-use cutline::sim::{Options, Report, run};
+use cutline::sim::marks::Mark;
+use cutline::sim::plan::{Lanes, Plan, Topologies, Troubles};
+use cutline::sim::random::Random;
+use cutline::sim::{Options, Report, run, run_plan};
 use tempfile::TempDir;
 
 #[cfg(feature = "planted")]
@@ -30,10 +33,28 @@ fn hold(seed: u64, topologies: Topologies, troubles: Troubles) -> Report {
 
 #[test]
 fn everything_holds_whatever_happens() {
+    let mut sum = Report::default();
     for seed in seeds(1..=4) {
         let report = hold(seed, Topologies::Drawn, Troubles::ALL);
         assert!(report.happened.steps > 0);
+        sum.add(&report);
     }
+    let missing: Vec<&str> = sum.marks.missing().map(Mark::text).collect();
+    println!("{:?}\n{:?}\nnot reached: {missing:#?}", sum.happened, sum.totals);
+}
+
+#[test]
+fn binary_feeds_are_taken_whatever_is_among_their_records() {
+    let few = Plan { lines: 120, burst: 40, steps: 600, binary_one_in: 1, garbage_one_in: 3, ..Plan::plain() };
+    let folder = TempDir::new_in("/dev/shm").expect("a folder in memory");
+    let mut reached = Report::default();
+    for (seed, time) in (1..=10).zip([TimeSource::Clock, TimeSource::Receipts].into_iter().cycle()) {
+        let report = run_plan(Plan { time, ..few.clone() }, None, Random::new(seed), folder.path());
+        reached.add(&report.unwrap_or_else(|violation| panic!("{violation}\n{}", violation.trace.join("\n"))));
+    }
+    let marks = [Mark::BinaryEvent, Mark::BinaryRefused, Mark::BinaryUnread, Mark::BinaryBroken, Mark::Truncated];
+    let missing: Vec<Mark> = reached.marks.missing().filter(|mark| marks.contains(mark)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
