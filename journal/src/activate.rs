@@ -18,6 +18,7 @@ use bytemuck::bytes_of;
 use cutline_shm::region::{Region, RegionFault};
 
 use crate::appender::Appender;
+use crate::capacity::Capacity;
 use crate::fault::{Corruption, LogFault};
 use crate::frame::{Look, look};
 use crate::head::Head;
@@ -61,9 +62,10 @@ impl Recovered {
         let (producer, prepared) = rtrb::RingBuffer::new(self.settings.live_segments);
         let next_seq = if planted!(ReusedSequence) { self.last_seq().max(1) } else { self.end.next_seq };
         let next = (begin.offset, next_seq);
-        let appender =
-            Appender::new(self.log_id, current.clone(), next, self.settings.capacity_bytes, prepared, head.clone());
-        let keeper = LogKeeper::new(self.settings, self.files, head, current, marks, mark, self.oldest, producer)?;
+        let capacity = Capacity::new(self.settings.capacity_bytes);
+        let appender = Appender::new(self.log_id, current.clone(), next, capacity.clone(), prepared, head.clone());
+        let (settings, files, oldest) = (self.settings, self.files, self.oldest);
+        let keeper = LogKeeper::new(settings, files, head, current, marks, mark, oldest, capacity, producer)?;
         Ok((appender, keeper))
     }
 

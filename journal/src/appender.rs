@@ -14,6 +14,7 @@ use std::cell::Cell;
 
 use cutline_ring::demote;
 
+use crate::capacity::Capacity;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::head::Head;
 use crate::layout::{MORE, SEAL, SEGMENT_HEADER_BYTES, SegmentHeader, UNNUMBERED, to_usize};
@@ -36,8 +37,9 @@ pub struct Appender {
     limit: usize,
     next_seq: u64,
     log_id: u64,
-    /// Bytes behind the oldest one kept that the log may not pass; 0 = no limit.
-    capacity_bytes: u64,
+    capacity: Capacity,
+    /// The claim that was refused last was refused for the log's capacity.
+    at_capacity: bool,
     prepared: rtrb::Consumer<LiveSegment>,
     head: Head,
     /// A group was claimed and neither committed nor dropped.
@@ -54,12 +56,12 @@ impl Appender {
         log_id: u64,
         current: LiveSegment,
         next: (usize, u64),
-        capacity_bytes: u64,
+        capacity: Capacity,
         prepared: rtrb::Consumer<LiveSegment>,
         head: Head,
     ) -> Self {
         let (offset, next_seq) = next;
-        let limit = limit(&current, capacity_end(capacity_bytes, &head));
+        let limit = limit(&current, capacity.end(&head));
         let (last_begin, published) = (offset, Cell::new(offset));
         let group_open = false;
         Self {
@@ -68,7 +70,8 @@ impl Appender {
             limit,
             next_seq,
             log_id,
-            capacity_bytes,
+            capacity,
+            at_capacity: false,
             prepared,
             head,
             group_open,
@@ -93,6 +96,17 @@ impl Appender {
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.next_seq - 1
+    }
+
+    /// Whether it was the log's capacity that refused the claim that was refused last, and not a segment that is not ready yet.
+    #[must_use]
+    pub fn is_at_capacity(&self) -> bool {
+        self.at_capacity
+    }
+
+    /// From here on the log may be as long as it gets: whoever writes it takes nothing new, and keeps what was received.
+    pub fn lift_capacity(&self) {
+        self.capacity.lift();
     }
 
     /// Appends one frame and makes it visible.
@@ -142,14 +156,15 @@ impl Appender {
         assert!(group_bytes as u64 <= Self::group_max_bytes(segment_bytes as u64), "group larger than a segment");
         let fits_here = self.offset + group_bytes + DESCRIPTOR_BYTES <= segment_bytes;
         // Retention moves it.
-        let capacity_end = capacity_end(self.capacity_bytes, &self.head);
+        let capacity_end = self.capacity.end(&self.head);
         self.limit = limit(&self.current, capacity_end);
         if self.offset + group_bytes <= self.limit {
             return Ok(());
         }
         let next_base = self.current.base + segment_bytes as u64;
         let needed = SEGMENT_HEADER_BYTES + (group_bytes + DESCRIPTOR_BYTES) as u64;
-        if fits_here || next_base + needed > capacity_end {
+        self.at_capacity = fits_here || next_base + needed > capacity_end;
+        if self.at_capacity {
             return Err(Blocked);
         }
         self.roll()
@@ -202,17 +217,12 @@ impl Appender {
         let seal = Descriptor { kind: SEAL, position: self.position(), seq: self.next_seq, ..Descriptor::default() };
         self.current.write_frame(self.offset, &seal, &[]);
         self.current.commit(self.offset, (segment_bytes - self.offset) as u32);
-        self.limit = limit(&next, capacity_end(self.capacity_bytes, &self.head));
+        self.limit = limit(&next, self.capacity.end(&self.head));
         self.current = next;
         self.offset = SEGMENT_HEADER_BYTES as usize;
         self.published.set(self.offset);
         Ok(())
     }
-}
-
-/// Position that the log may not pass now.
-fn capacity_end(capacity_bytes: u64, head: &Head) -> u64 {
-    if capacity_bytes == 0 { u64::MAX } else { head.oldest().saturating_add(capacity_bytes) }
 }
 
 /// Up to where frames go in a segment; see [`Appender`].

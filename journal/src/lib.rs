@@ -11,6 +11,7 @@
 
 mod activate;
 pub mod appender;
+mod capacity;
 mod check;
 pub mod checkpoints;
 mod course;

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::capacity::Capacity;
 use crate::disk::{Access, DiskFile};
 use crate::fault::LogFault;
 use crate::files::LogFiles;
@@ -47,8 +48,8 @@ pub struct LogKeeper {
     prepared: rtrb::Producer<LiveSegment>,
     /// Where look-ups in this process get the same segments from.
     lookups: Vec<rtrb::Producer<LiveSegment>>,
-    /// No segment begins so many bytes behind the oldest one, or further; 0 = no limit.
-    capacity_bytes: u64,
+    /// No segment begins at its end, or behind it.
+    capacity: Capacity,
     /// Position of the first byte that is kept, whether the name that was removed last is known to be gone, and where somebody says
     /// before which position nothing is needed.
     oldest: u64,
@@ -82,9 +83,10 @@ impl LogKeeper {
         marks: MarkFile,
         mark: Mark,
         oldest: u64,
+        capacity: Capacity,
         prepared: rtrb::Producer<LiveSegment>,
     ) -> Result<Self, LogFault> {
-        let (base, settings_bytes, settings_capacity) = (current.base, settings.segment_bytes, settings.capacity_bytes);
+        let (base, settings_bytes) = (current.base, settings.segment_bytes);
         let mut keeper = Self {
             settings,
             files,
@@ -93,7 +95,7 @@ impl LogKeeper {
             retired: Vec::new(),
             prepared,
             lookups: Vec::new(),
-            capacity_bytes: settings_capacity,
+            capacity,
             oldest,
             names_settled: true,
             retire: None,
@@ -142,7 +144,7 @@ impl LogKeeper {
         }
         while self.live.len() < self.settings.live_segments && self.prepared.slots() > 0 {
             let base = self.live.back().map_or(0, |segment| segment.base + size);
-            if self.capacity_bytes != 0 && base >= self.oldest.saturating_add(self.capacity_bytes) {
+            if base >= self.capacity.end(&self.head) {
                 return Ok(());
             }
             self.prepare_segment(base)?;

@@ -18,6 +18,7 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use crate::appender::Appender;
+use crate::capacity::Capacity;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::frame::{Frame, Look, look};
 use crate::head::Head;
@@ -60,7 +61,7 @@ fn appender(current: &LiveSegment, next: Option<&LiveSegment>, head: &Head) -> A
     if let Some(next) = next {
         prepared.push(next.clone()).expect("room for one");
     }
-    Appender::new(7, current.clone(), (FIRST, 1), 0, arrivals, head.clone())
+    Appender::new(7, current.clone(), (FIRST, 1), Capacity::new(0), arrivals, head.clone())
 }
 
 fn header(tag: i64) -> Descriptor {

@@ -107,6 +107,37 @@ fn at_capacity_the_log_takes_nothing_more_and_loses_nothing() {
 }
 
 #[test]
+fn whoever_ends_a_log_at_its_capacity_may_keep_what_was_received() {
+    let place = Place::new();
+    let settings = cutline_journal::recover::LogSettings { capacity_bytes: 4 * SEGMENT, ..place.settings() };
+    let (mut appender, mut keeper) = recover(settings.clone(), 1).and_then(|log| log.activate()).expect("active");
+    let mut wrote = 0;
+    loop {
+        if appender.append(header(wrote, 1), &payload(wrote, 3000)).is_ok() {
+            wrote += 1;
+        } else if appender.is_at_capacity() {
+            break;
+        } else {
+            sync(&appender, &mut keeper);
+        }
+    }
+    appender.lift_capacity();
+    for _ in 0..50 {
+        append(&mut appender, &mut keeper, wrote, 3000);
+        wrote += 1;
+    }
+    assert!(appender.position() > 5 * SEGMENT);
+    appender.publish();
+    drop(appender);
+    keeper.close().expect("closed");
+    // What is too long stays, and takes nothing more.
+    let (mut appender, mut keeper) = recover(settings, 1).and_then(|log| log.activate()).expect("active");
+    keeper.prepare().expect("prepared");
+    assert!(appender.append(header(wrote, 1), &payload(wrote, 10)).is_err() && appender.is_at_capacity());
+    assert_eq!(drain(&mut place.tail(Start::Oldest)).len() as i64, wrote);
+}
+
+#[test]
 fn followers_of_a_durable_log_never_pass_what_is_on_disk() {
     let place = Place::new();
     let mut settings = place.settings();

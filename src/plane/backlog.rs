@@ -44,8 +44,7 @@ impl Backlog {
     }
 
     /// Bytes of the log that are kept.
-    #[must_use]
-    pub fn kept_bytes(&self) -> u64 {
+    fn kept_bytes(&self) -> u64 {
         self.watermarks.visible().saturating_sub(self.watermarks.oldest())
     }
 }

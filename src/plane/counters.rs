@@ -23,6 +23,7 @@ table! {
     INPUTS_BYTES Counter "inputs_payload_bytes" "bytes" "Payload of receipts appended to the inputs log.";
     INPUTS_CLAMPED Counter "inputs_clamped" "receipts" "Receipts whose recv_ts_ms went back and were stamped with the time before (backfill).";
     INPUTS_OVER_MAX Counter "inputs_symbols_over_max" "receipts" "Receipts of symbols beyond symbols.max; they are kept and get no runs.";
+    INPUTS_HELD_BACK Gauge "inputs_held_back" "flag" "1 while receipts are held back because the inputs log is at log.capacity_bytes.";
     BUFFER_DEPTH Gauge "buffer_depth_bytes" "bytes" "Bytes of a log that are visible and not yet on disk.";
     BUFFER_AGE Gauge "buffer_age" "ns" "How long the oldest of those bytes have been waiting.";
     LOG_KEPT Gauge "log_kept_bytes" "bytes" "Bytes of a log that are kept, from the oldest segment to its end.";

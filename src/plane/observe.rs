@@ -124,6 +124,7 @@ impl ObservedSequence {
                 (&table::INPUTS_BYTES, "", |counts| counts.payload_bytes),
                 (&table::INPUTS_CLAMPED, "", |counts| counts.clamped),
                 (&table::INPUTS_OVER_MAX, "", |counts| counts.symbols_over_max),
+                (&table::INPUTS_HELD_BACK, "", |counts| counts.held_back),
             ],
         )?;
         Ok(Self { counters, by_source: SourceCounters::new(cnc) })

@@ -14,28 +14,15 @@ use super::counters as table;
 use super::fault::PlaneFault;
 use super::gate::PublishGate;
 use super::notice::Notice;
-use super::observe;
 use super::readiness::{KeeperFault, Observed, Readiness};
 use super::resume::LogPlace;
-use super::settings::to_usize;
-use super::topology::StageId;
 
 /// Where the inputs log may not go on.
 struct Capacity {
     /// `log.capacity_bytes`.
     bytes: u64,
-    /// From so many bytes on the longest receipt does not fit any more.
-    full_from_bytes: u64,
-    /// Polls in which the sequencer was held back, and how many there were at the last look.
-    blocked: (Counter, u64),
-}
-
-impl Capacity {
-    /// Whether receipts have been held back for want of room since the last look.
-    fn is_reached(&mut self, kept_bytes: u64) -> bool {
-        let before = std::mem::replace(&mut self.blocked.1, self.blocked.0.get());
-        self.blocked.1 > before && kept_bytes >= self.full_from_bytes
-    }
+    /// Where the sequencer tells that it is held back for want of room.
+    held_back: Counter,
 }
 
 /// See the module.
@@ -79,14 +66,7 @@ impl Watch {
         };
         let capacity = match place.config.log.capacity_bytes {
             None => None,
-            Some(bytes) => {
-                let frame_max = crate::ingest::draft_max_bytes(to_usize(place.config.ingest.line_max_bytes));
-                Some(Capacity {
-                    bytes,
-                    full_from_bytes: bytes.saturating_sub(frame_max as u64),
-                    blocked: (observe::stage(cnc, StageId::Sequence.as_str(), false)?.blocked, 0),
-                })
-            }
+            Some(bytes) => Some(Capacity { bytes, held_back: cnc.counter(&table::INPUTS_HELD_BACK, "")? }),
         };
         Ok(Self {
             backlogs: [watch("inputs")?, watch("runs")?, watch("outputs")?],
@@ -143,9 +123,8 @@ impl Watch {
         }
         let blocked_ns = self.gate.blocked_ns(now_ns);
         self.publish_blocked.set(blocked_ns.unsigned_abs());
-        let kept_bytes = self.backlogs[0].kept_bytes();
-        let at_capacity_bytes =
-            self.capacity.as_mut().and_then(|capacity| capacity.is_reached(kept_bytes).then_some(capacity.bytes));
+        let reached = self.capacity.as_ref().filter(|capacity| capacity.held_back.get() > 0);
+        let at_capacity_bytes = reached.map(|capacity| capacity.bytes);
         let logs_ahead_ns = self.found_ns.saturating_sub(now_ns);
         let reason = self.readiness.reason(Observed {
             logs_ahead_ns: if logs_ahead_ns > max_step_ns { logs_ahead_ns } else { 0 },

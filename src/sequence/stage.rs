@@ -46,6 +46,8 @@ pub struct SequenceCounts {
     pub clamped: u64,
     /// Receipts kept without a symbol of their own because `symbols.max` were already known.
     pub symbols_over_max: u64,
+    /// 1 while a receipt waits because the inputs log is at its capacity, 0 otherwise.
+    pub held_back: u64,
 }
 
 /// Told what the sequencer counts; called on the stage's lane, at a low rate.
@@ -170,11 +172,11 @@ impl SequenceStage {
                 (type_id, event_type, Descriptor { flags: NAME_EVENT_TYPE, event_type: receipt.event_type, ..name }),
             ];
             if !append_with_names(&mut self.inputs, &mut self.cut, &mut self.names, definitions, receipt, line) {
-                return Some(Progress::Blocked("inputs log"));
+                return Some(self.held_back());
             }
         } else {
             let Ok(written) = self.inputs.append(receipt, line) else {
-                return Some(Progress::Blocked("inputs log"));
+                return Some(self.held_back());
             };
             hand_on(&mut self.cut, written);
         }
@@ -187,6 +189,12 @@ impl SequenceStage {
         self.last_ns = ts_ns;
         self.drafts.advance();
         Some(Progress::Did(1))
+    }
+
+    #[cold]
+    fn held_back(&mut self) -> Progress {
+        self.counts.held_back = u64::from(self.inputs.is_at_capacity());
+        Progress::Blocked("inputs log")
     }
 
     /// Tells the cut stage how late it is when no receipt does.
@@ -240,6 +248,7 @@ impl Stage for SequenceStage {
 
     fn poll(&mut self, now_ns: i64) -> Progress {
         let ended = self.drafts.is_disconnected();
+        self.counts.held_back = 0;
         let mut did = 0;
         let progress = loop {
             if did == BATCH {
@@ -272,6 +281,11 @@ impl Stage for SequenceStage {
 
     fn housekeep(&mut self, _now_ns: i64) {
         self.observer.counts(&self.counts, &self.tally, &self.names);
+    }
+
+    /// What was received is kept, though it makes the log longer than it may be: nobody reads the sources any more.
+    fn stop(&mut self, _now_ns: i64) {
+        self.inputs.lift_capacity();
     }
 
     fn is_done(&self) -> bool {

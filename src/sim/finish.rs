@@ -115,14 +115,14 @@ impl World {
         self.time.pass(if waits { self.plan.interval_ms.unsigned_abs() * 50_000 } else { ROUND_NS });
     }
 
-    /// Asks the process to stop, waits, and closes the logs. Where the disk is in trouble, or the inputs log at its
-    /// capacity, a stop that does not come to its end is given up, as the command does it.
+    /// Asks the process to stop, waits, and closes the logs. Where the disk is in trouble a stop that does not come to its end is given
+    /// up, as the command does it.
     pub(super) fn stop_and_close(&mut self, must: bool) -> Result<(), Violation> {
         self.note(Step::Stop);
         if let Some(process) = &mut self.process {
             process.stop();
         }
-        let may_be_given_up = !must && (self.troubled || !self.has_room);
+        let may_be_given_up = !must && self.troubled;
         let bound = 20_000 + 20 * self.plan.lines;
         for round in 0..bound {
             if self.process.as_ref().is_none_or(Process::is_done) {

@@ -154,6 +154,35 @@ pub fn stop_on_a_slow_lane() -> Result<(), Violation> {
     Ok(())
 }
 
+/// A clean stop while the inputs log is at its capacity: what was received is kept, runs end, and the next start takes nothing more.
+pub fn stop_at_capacity() -> Result<(), Violation> {
+    let plan = Plan { capacity_segments: 4, interval_ms: 1_000, durable: true, ..Plan::plain() };
+    let mut script = Script::begin(plan, Lanes::One)?;
+    let now_ms = script.world.now_ms();
+    for _ in 0..60 {
+        script.send((0..4).map(|_| line("A", 3_000, now_ms)))?;
+        script.poll(&[0])?;
+        let keeper = [KeeperStep::Prepare, KeeperStep::Flush, KeeperStep::Flush, KeeperStep::Flush];
+        script.take(keeper.map(Step::Keeper).into_iter().chain([Step::Time(11_000_000)]))?;
+    }
+    script.poll(&[0])?;
+    script.take([Step::Time(11_000_000), Step::Tend, Step::Lane(0), Step::Tend])?;
+    assert!(script.world.has_reached(Mark::HeldBack), "it says so");
+    script.take([Step::Stop])?;
+    assert!(script.world.has_reached(Mark::StoppedClean) && !script.world.has_reached(Mark::StopAborted));
+    script.take([Step::Start(Lanes::Two, Ok(()))])?;
+    script.send([line("B", 0, now_ms)])?;
+    script.poll(&[0, 1])?;
+    script.take([Step::Time(11_000_000), Step::Look, Step::Stop])?;
+    assert!(script.end()?.receipts >= 240);
+    Ok(())
+}
+
+#[test]
+fn a_stop_at_capacity_comes_to_its_end() {
+    stop_at_capacity().unwrap_or_else(|violation| panic!("{violation}\n{}", violation.trace.join("\n")));
+}
+
 #[test]
 fn a_tick_is_whole_whenever_the_clock_steps() {
     step_while_a_tick_is_open().unwrap_or_else(|violation| panic!("{violation}\n{}", violation.trace.join("\n")));
