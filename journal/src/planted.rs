@@ -73,6 +73,8 @@ mod list {
         StepInTick "a clock step is recorded between a tick and its runs"
         BacklogTwice "a receipt behind a backlog that ends with a segment is counted twice"
         EndlessStop "a stop waits on a lane that always finds a watermark to pass on"
+        RetiredTooEarly "retention removes what the checkpoints still need"
+        LaggedTooFar "who is behind retention is told a segment too far"
         UncheckedFrame "the checksum of a frame is not looked at"
     }
 

@@ -3,6 +3,7 @@
 use crate::cuts::Cuts;
 use crate::fault::LogFault;
 use crate::layout::SEGMENT_HEADER_BYTES;
+use crate::planted;
 use crate::tail::Tail;
 
 /// Where to start following a log.
@@ -59,6 +60,7 @@ impl Tail {
     fn seek_position(&mut self, position: u64, bases: &[u64]) -> Result<(), LogFault> {
         let (oldest, newest) = (bases.first().copied().unwrap_or(0), bases.last().copied().unwrap_or(0));
         if position < oldest {
+            let oldest = if planted!(LaggedTooFar) { oldest + 2 * self.segment_bytes() } else { oldest };
             return Err(LogFault::Lagged { oldest });
         }
         let base = position - position % self.segment_bytes();

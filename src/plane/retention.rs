@@ -3,6 +3,8 @@
 //! What goes is decided by checkpoints alone, so that no output depends on it: a log keeps what lies behind the last checkpoint but one,
 //! whatever its limits say, and with that everything that a start, a run without outcome or the cut of a coming tick may need.
 
+use cutline_journal::planted;
+
 /// What `[log.retention]` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -47,7 +49,8 @@ impl Limits {
         let by_age = self.age_ms.map_or([0; 3], too_old);
         std::array::from_fn(|log| {
             let by_bytes = self.bytes[log].map_or(0, |bytes| ends[log].saturating_sub(bytes));
-            by_bytes.max(by_age[log]).min(needed.positions[log])
+            let needed = if planted!(RetiredTooEarly) { u64::MAX } else { needed.positions[log] };
+            by_bytes.max(by_age[log]).min(needed)
         })
     }
 }

@@ -1,9 +1,10 @@
-//! What the logs of a simulation hold, as the records of CONTRACTS.md: the lines of `dump`, read back as JSON, and the receipts' bytes.
+//! What the logs of a simulation hold and have held, as the records of CONTRACTS.md: the lines of `dump`, read back as JSON, and the
+//! receipts' bytes.
 
-use cutline_journal::{LogFiles, Start, Tail};
+use cutline_journal::{Descriptor, Frame};
 use serde_json::Value;
 
-use super::mirror::{RECEIPT, Receipt};
+use super::mirror::{Mirror, RECEIPT, Receipt, Record};
 use crate::model::frames::STATE;
 use crate::replay::records;
 
@@ -23,41 +24,32 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads the logs `inputs`, `runs` and `outputs`; `receipts` were read already, with the names of their `sources`.
+    /// Everything that was seen of the logs.
     ///
     /// # Errors
-    /// A log that cannot be read, or a frame that has no record.
-    pub fn read(
-        receipts: Vec<Receipt>,
-        sources: &[String],
-        [inputs, runs, outputs]: [&LogFiles; 3],
-    ) -> Result<Self, String> {
-        let mut facts = Self { receipts, ..Self::default() };
+    /// A frame that has no record.
+    pub fn read([inputs, runs, outputs]: &[Mirror; 3]) -> Result<Self, String> {
+        let mut facts = Self { receipts: inputs.receipts.clone(), ..Self::default() };
         let mut line = Vec::new();
-        let mut tail = Tail::open_files(inputs.clone(), Start::Oldest).map_err(|fault| fault.to_string())?;
-        while let Some(frame) = tail.poll().map_err(|fault| fault.to_string())? {
-            if frame.header.kind == RECEIPT {
-                let source = sources.get(frame.header.source as usize).map_or("", String::as_str);
-                line.clear();
-                records::input(&frame, source, &mut line)?;
-                facts.shown.push(value(&line)?);
-            }
-        }
-        let mut tail = Tail::open_files(runs.clone(), Start::Oldest).map_err(|fault| fault.to_string())?;
-        while let Some(frame) = tail.poll().map_err(|fault| fault.to_string())? {
+        for Receipt { seq, ts_ns, ts_ms, aux, flags, source, line: payload, .. } in &inputs.receipts {
+            let (seq, ts_ns, ts_ms, aux, flags) = (*seq, *ts_ns, *ts_ms, *aux, *flags);
+            let header = Descriptor { kind: RECEIPT, seq, ts_ns, ts_ms, aux, flags, ..Descriptor::default() };
+            let source = inputs.sources.get(*source as usize).map_or("", String::as_str);
             line.clear();
-            records::decision(&frame, &mut line)?;
+            records::input(&Frame { header, payload, more: false }, source, &mut line)?;
+            facts.shown.push(value(&line)?);
+        }
+        for Record { header, payload } in &runs.records {
+            line.clear();
+            records::decision(&Frame { header: *header, payload, more: false }, &mut line)?;
             facts.decisions.push(value(&line)?);
         }
-        let mut tail = match Tail::open_files(outputs.clone(), Start::Oldest) {
-            Err(cutline_journal::LogFault::Absent(_)) => return Ok(facts),
-            other => other.map_err(|fault| fault.to_string())?,
-        };
-        while let Some(frame) = tail.poll().map_err(|fault| fault.to_string())? {
+        for Record { header, payload } in &outputs.records {
+            let frame = Frame { header: *header, payload, more: false };
             line.clear();
             if records::event(&frame, false, &mut line)? {
                 facts.events.push(value(&line)?);
-            } else if frame.header.kind == STATE {
+            } else if header.kind == STATE {
                 records::state(&frame, &mut line)?;
                 facts.states.push(value(&line)?);
             }

@@ -3,11 +3,13 @@
 
 use std::hash::Hash as _;
 
+use cutline_journal::Start;
 use cutline_journal::sim::Faults;
 use serde_json::Value;
 
 use super::envelope;
 use super::facts::Facts;
+use super::follower::Follower;
 use super::marks::Mark;
 use super::mirror::{CLOCK_STEP, LOGS, Mirror, OUTCOME, STARTED};
 use super::oracle::{self, Excuses, Rules, Totals};
@@ -66,7 +68,7 @@ impl World {
     fn is_up_to_date(&self) -> bool {
         let Some(process) = &self.process else { return false };
         let now_ms = process.clock.now_ns().div_euclid(1_000_000);
-        let next_ms = self.mirrors[1].last_planned_ms.map(|last_ms| last_ms + self.plan.interval_ms);
+        let next_ms = self.mirrors[1].last_planned_ms().map(|last_ms| last_ms + self.plan.interval_ms);
         let all_started = self.mirrors[1].count(STARTED) == self.mirrors[2].count(OUTCOME);
         all_started && next_ms.is_some_and(|next_ms| now_ms <= next_ms + 3)
     }
@@ -89,7 +91,7 @@ impl World {
             "{what} within {bound} rounds: {waiting} lines wait to be sent, {} receipts are stored, {outcomes} of {started} \
              runs have an outcome, the last tick was planned at {:?}, now it is {} ms; {reason}",
             self.mirrors[0].receipts.len(),
-            self.mirrors[1].last_planned_ms,
+            self.mirrors[1].last_planned_ms(),
             self.time.real_ns() / 1_000_000
         )))
     }
@@ -108,6 +110,9 @@ impl World {
         process.cycle(&mut self.marks);
         for step in [KeeperStep::Prepare, KeeperStep::Flush, KeeperStep::Flush, KeeperStep::Flush] {
             self.step_keeper(step);
+        }
+        if self.plan.retires() {
+            self.step_keeper(KeeperStep::Zero);
         }
         self.tend();
         // Nobody has to wait for a tick that is still to come.
@@ -169,14 +174,13 @@ impl World {
             self.mirrors[log].reopen(files, u64::MAX).map_err(|what| self.violation(what))?;
         }
         self.compare_intake()?;
+        // Somebody who comes when all is over.
+        self.followers.push(Follower::new(Start::Oldest, 500));
         for index in 0..self.followers.len() {
             while self.follower_reads(index)? {}
             self.followers[index].compare(&self.mirrors[2].frames).map_err(|what| self.violation(what))?;
         }
-        let receipts = std::mem::take(&mut self.mirrors[0].receipts);
-        let files = self.mirrors.each_ref().map(Mirror::files);
-        let facts = Facts::read(receipts, &self.mirrors[0].sources, files);
-        let facts = facts.map_err(|what| self.violation(what))?;
+        let facts = Facts::read(&self.mirrors).map_err(|what| self.violation(what))?;
         let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0 };
         let totals = oracle::check(&self.rules(), &facts, excuses).map_err(|what| self.violation(what))?;
         self.replay()?;
@@ -198,7 +202,7 @@ impl World {
     }
 
     /// The product's own verification.
-    fn replay(&self) -> Result<(), Violation> {
+    fn replay(&mut self) -> Result<(), Violation> {
         let folder = self.folder.join("export");
         self.disk.export(&folder).map_err(|error| self.violation(format!("export: {error}")))?;
         let engines = engines(super::engine::Around::default());
@@ -206,6 +210,7 @@ impl World {
         if verified.pending > 0 {
             return Err(self.violation(format!("verify: {verified:?}")));
         }
+        self.marks.set_if(Mark::VerifiedBehind, self.bases(0).first().is_some_and(|&oldest| oldest > 0));
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! What the three logs were seen to hold, frame by frame: read from outside, while they are written and after every restart.
 //!
 //! Frames that were seen stay as they are. A process that dies takes none of them back; a machine that dies takes back none that was
-//! on disk, and where it takes back any the log is of a new generation.
+//! on disk, and where it takes back any the log is of a new generation. What retention has given up since is remembered here.
 
-use cutline_journal::{LogFault, LogFiles, Start, Tail};
+use cutline_journal::{Descriptor, LogFault, LogFiles, Start, Tail};
 
 /// Names of the logs, in flush order.
 pub const LOGS: [&str; 3] = ["inputs", "runs", "outputs"];
@@ -26,6 +26,14 @@ pub struct Seen {
 pub struct Receipt {
     /// `ingest_seq`.
     pub seq: u64,
+    /// Where its frame lies, bytes.
+    pub position: u64,
+    /// `recv_ts_ms` of an event, otherwise when it came, Unix ms.
+    pub ts_ms: i64,
+    /// Of one that is cut short its true length, bytes.
+    pub aux: i64,
+    /// What the frame says of it.
+    pub flags: u8,
     /// `ingest_ts_ns`.
     pub ts_ns: i64,
     /// Id of its source.
@@ -34,6 +42,24 @@ pub struct Receipt {
     pub line: Vec<u8>,
     /// It is a record of the binary form.
     pub is_binary: bool,
+}
+
+/// A frame of the runs or the outputs log.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its header.
+    pub header: Descriptor,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// A run that was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// Where its frame lies, bytes.
+    pub position: u64,
+    /// Where the SnapshotInputs lies that was selected, 0 if there is none.
+    pub snapshot_position: u64,
 }
 
 /// One log.
@@ -46,12 +72,14 @@ pub struct Mirror {
     pub frames: Vec<Seen>,
     /// Receipts; only of the inputs log.
     pub receipts: Vec<Receipt>,
+    /// The frames; not of the inputs log.
+    pub records: Vec<Record>,
     /// Names of sources by id; only of the inputs log.
     pub sources: Vec<String>,
     /// Frames by kind.
     kinds: [usize; 256],
-    /// Planned time of the last tick, run or skipped, ms; only of the runs log.
-    pub last_planned_ms: Option<i64>,
+    /// How far the log has ever been seen to reach, bytes.
+    pub reached: u64,
 }
 
 /// Kind of a name's frame, and its flags for a source, as `docs/formats.md` draws them.
@@ -80,6 +108,11 @@ pub struct Left {
     pub lost: usize,
 }
 
+/// A number in a payload, as `docs/formats.md` has it.
+fn number(payload: &[u8], at: usize) -> u64 {
+    payload.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
 impl Mirror {
     /// Sees nothing yet.
     #[must_use]
@@ -93,8 +126,9 @@ impl Mirror {
             frames: Vec::new(),
             receipts: Vec::new(),
             sources: Vec::new(),
+            records: Vec::new(),
             kinds: [0; 256],
-            last_planned_ms: None,
+            reached: 0,
         }
     }
 
@@ -104,11 +138,10 @@ impl Mirror {
     /// The log cannot be read, or does not go on where it was.
     pub fn follow(&mut self) -> Result<(), LogFault> {
         let Some(tail) = &mut self.tail else { return Ok(()) };
-        let (is_inputs, is_runs) = (self.files.disk_dir().ends_with(LOGS[0]), self.files.disk_dir().ends_with(LOGS[1]));
+        let is_inputs = self.files.disk_dir().ends_with(LOGS[0]);
         while let Some(frame) = tail.poll()? {
             let header = frame.header;
             match header.kind {
-                TICK | TICKS_SKIPPED if is_runs => self.last_planned_ms = Some(header.aux),
                 NAME if header.flags == NAME_SOURCE => {
                     let id = header.source as usize;
                     if self.sources.len() <= id {
@@ -118,42 +151,51 @@ impl Mirror {
                 }
                 RECEIPT if is_inputs => self.receipts.push(Receipt {
                     seq: header.seq,
+                    position: header.position,
                     ts_ns: header.ts_ns,
+                    ts_ms: header.ts_ms,
+                    aux: header.aux,
+                    flags: header.flags,
                     source: header.source,
                     line: frame.payload.to_vec(),
                     is_binary: header.flags & BINARY != 0,
                 }),
-                _ => {}
+                _ if is_inputs => {}
+                _ => self.records.push(Record { header, payload: frame.payload.to_vec() }),
             }
             self.kinds[usize::from(header.kind)] += 1;
             self.frames.push(Seen { seq: header.seq, position: header.position, kind: header.kind, crc: header.crc });
+            self.reached = self.reached.max(header.position + u64::from(header.length));
         }
         Ok(())
     }
 
     /// Reads the log anew after a restart, from files that may lie on another disk. Everything seen before must be there, as
-    /// far as it lies before the position `kept_to`.
+    /// far as retention has not given it up and it lies before the position `kept_to`.
     ///
     /// # Errors
     /// What is wrong with it, as text.
     pub fn reopen(&mut self, files: LogFiles, kept_to: u64) -> Result<Left, String> {
-        let before = std::mem::take(&mut self.frames);
         self.files = files.for_owner();
-        self.receipts.clear();
-        self.sources.clear();
-        self.last_planned_ms = None;
-        self.kinds = [0; 256];
         let tail = Tail::open_files(self.files.clone(), Start::Oldest).map_err(|fault| fault.to_string())?;
+        let oldest = tail.position() - tail.position() % tail.segment_bytes();
+        let before = self.give_up_to(oldest);
+        let given_up = self.frames.len();
         let generation = std::mem::replace(&mut self.generation, tail.generation());
         let is_another = std::mem::replace(&mut self.log_id, tail.log_id()) != tail.log_id();
         self.tail = Some(tail);
         self.follow().map_err(|fault| fault.to_string())?;
-        let kept = before.iter().zip(&self.frames).take_while(|(was, is)| was == is).count();
+        if let (Some(last), Some(next)) = (self.frames[..given_up].last(), self.frames.get(given_up))
+            && next.seq > last.seq + 1
+        {
+            return Err(format!("{}: {next:?} follows {last:?}", self.files.disk_dir().display()));
+        }
+        let kept = before.iter().zip(&self.frames[given_up..]).take_while(|(was, is)| was == is).count();
         let left = Left { kept, lost: before.len() - kept };
         if let Some(gone) = before.get(kept) {
             let name = self.files.disk_dir().display();
             if gone.position < kept_to {
-                let is = self.frames.get(kept);
+                let is = self.frames.get(given_up + kept);
                 return Err(format!("{name}: {gone:?} was kept up to position {kept_to}, now there is {is:?}"));
             }
             if self.generation <= generation && !is_another {
@@ -161,6 +203,47 @@ impl Mirror {
             }
         }
         Ok(left)
+    }
+
+    /// Remembers of the frames those before this position; the others, which can still be read.
+    fn give_up_to(&mut self, oldest: u64) -> Vec<Seen> {
+        let given_up = self.frames.partition_point(|frame| frame.position < oldest);
+        let before = self.frames.split_off(given_up);
+        self.receipts.retain(|receipt| receipt.position < oldest);
+        self.records.retain(|record| record.header.position < oldest);
+        self.kinds = [0; 256];
+        self.frames.iter().for_each(|frame| self.kinds[usize::from(frame.kind)] += 1);
+        before
+    }
+
+    fn last_of(&self, kinds: &[u8]) -> Option<&Record> {
+        self.records.iter().rev().find(|record| kinds.contains(&record.header.kind))
+    }
+
+    /// Of the runs log: planned time of the last tick, run or skipped, ms.
+    #[must_use]
+    pub fn last_planned_ms(&self) -> Option<i64> {
+        self.last_of(&[TICK, TICKS_SKIPPED]).map(|tick| tick.header.aux)
+    }
+
+    /// Of the runs log: up to which `ingest_seq` receipts belong to a cut.
+    #[must_use]
+    pub fn last_cut_end(&self) -> u64 {
+        self.last_of(&[TICK]).map_or(0, |tick| number(&tick.payload, 0))
+    }
+
+    /// Of the outputs log: sequence of the last STARTED frame whose run has ended, 0 for none.
+    #[must_use]
+    pub fn last_ended(&self) -> u64 {
+        self.last_of(&[OUTCOME]).map_or(0, |outcome| outcome.header.aux.cast_unsigned())
+    }
+
+    /// Of the runs log: runs whose STARTED frame comes after this sequence, the latest first.
+    pub fn runs_after(&self, seq: u64) -> impl Iterator<Item = Started> {
+        let later = self.records.iter().rev().take_while(move |record| record.header.seq > seq);
+        later
+            .filter(|record| record.header.kind == STARTED)
+            .map(|record| Started { position: record.header.position, snapshot_position: number(&record.payload, 64) })
     }
 
     /// The process is gone: nothing is read until [`Mirror::reopen`].

@@ -21,6 +21,7 @@ pub mod finish;
 pub mod follower;
 pub mod hostile;
 pub mod intake;
+mod kept;
 pub mod lanes;
 pub mod marks;
 pub mod mirror;

@@ -183,6 +183,10 @@ pub struct Plan {
     pub catch_up: (&'static str, u64),
     /// `log.capacity_bytes` until everything must drain, in segments; 0 is no limit.
     pub capacity_segments: u64,
+    /// `log.retention`: bytes of inputs, runs and outputs that are kept at least; 0 is all.
+    pub retention_bytes: [u64; 3],
+    /// `log.retention.age_ms`; 0 is no limit.
+    pub retention_age_ms: u64,
     /// Bytes of a segment.
     pub segment_bytes: u64,
     /// `log.live_segments`.
@@ -205,17 +209,20 @@ impl Plan {
         // The log is held back at so many segments.
         let capacity_segments =
             if troubles.disk && time == TimeSource::Clock && !many && random.one_in(16) { 4 } else { 0 };
+        // The logs are long, and little of them is kept.
+        let retires = !many && capacity_segments == 0 && random.one_in(8);
+        let is_long = retires || capacity_segments > 0;
         let symbols = if many { random.between(300, 2_000) } else { random.between(1, 6) };
         let steps = if many {
             1_500
-        } else if capacity_segments > 0 {
+        } else if is_long {
             2_500
         } else {
             random.pick(&[300, 800, 800, 2_500])
         };
         let lines = if many {
             3 * symbols
-        } else if capacity_segments > 0 {
+        } else if is_long {
             1_600
         } else {
             random.pick(&[30, 150, 150, 800])
@@ -228,13 +235,19 @@ impl Plan {
             lines,
             burst: if many {
                 400
-            } else if capacity_segments > 0 {
+            } else if is_long {
                 40
             } else {
                 random.pick(&[1, 5, 40])
             },
             steps,
-            interval_ms: if many { 2_000 } else { random.pick(&[5, 20, 100, 1_000]) },
+            interval_ms: if many {
+                2_000
+            } else if retires {
+                5
+            } else {
+                random.pick(&[5, 20, 100, 1_000])
+            },
             delay_ms: if random.one_in(3) { None } else { Some(random.pick(&[0, 1, 7, 130])) },
             keeps_state: random.one_in(2),
             durable: random.one_in(4),
@@ -258,6 +271,8 @@ impl Plan {
             blocked_max_ms: random.pick(&[1, 50]),
             shutdown_ms: random.pick(&[0, 20, 1_000]),
             binary_one_in: random.pick(&[0, 1, 2, 3]),
+            retention_bytes: [(); 3].map(|()| if retires { random.pick(&[0, 1, 1, 65_536, 200_000]) } else { 0 }),
+            retention_age_ms: if retires { random.pick(&[0, 0, 1, 50]) } else { 0 },
         }
     }
 
@@ -285,12 +300,20 @@ impl Plan {
             kept: None,
             catch_up: ("run", 1_000),
             capacity_segments: 0,
+            retention_bytes: [0; 3],
+            retention_age_ms: 0,
             segment_bytes: 65_536,
             live_segments: 3,
             links: [16_384, 4, 2, 131_072],
             blocked_max_ms: 50,
             shutdown_ms: 1_000,
         }
+    }
+
+    /// Whether anything is ever given up.
+    #[must_use]
+    pub fn retires(&self) -> bool {
+        self.retention_age_ms > 0 || self.retention_bytes.iter().any(|&bytes| bytes > 0)
     }
 
     /// The same outputs by other means: other rings and segments.
@@ -350,6 +373,9 @@ impl Plan {
         line(format!("segment_bytes = {}\nlive_segments = {}", self.segment_bytes, self.live_segments));
         let capacity_segments = if has_room { 0 } else { self.capacity_segments };
         line(format!("capacity_bytes = {}", capacity_segments * self.segment_bytes));
+        let ([inputs, runs, outputs], age_ms) = (self.retention_bytes, self.retention_age_ms);
+        line(format!("[log.retention]\ninputs_bytes = {inputs}\nruns_bytes = {runs}\noutputs_bytes = {outputs}"));
+        line(format!("age_ms = {age_ms}"));
         line(format!("[publish]\ndurability = \"{}\"", if self.durable { "durable" } else { "visible" }));
         line(format!("blocked_max_ms = {}", self.blocked_max_ms));
         line(format!("[shutdown]\ntimeout_ms = {}", self.shutdown_ms));

@@ -14,7 +14,7 @@ use cutline_journal::sim::{Faults, SimDisk};
 use super::digest::Digest;
 use super::engine::Around;
 use super::feed::Feed;
-use super::follower::Follower;
+use super::follower::{Follower, Told};
 use super::marks::{Mark, Marks};
 use super::mirror::{LOGS, Mirror};
 use super::plan::{Lanes, Plan};
@@ -167,7 +167,10 @@ impl World {
     pub fn take(&mut self, step: Step) -> Result<(), Violation> {
         match step {
             Step::Lane(lane) => self.step_lane(lane),
-            Step::Keeper(step) => self.step_keeper(step),
+            Step::Keeper(step) => {
+                self.step_keeper(step);
+                return if step == KeeperStep::Zero { self.check_kept() } else { Ok(()) };
+            }
             Step::Time(ns) => {
                 self.time.pass(ns);
                 self.note(Step::Time(ns));
@@ -216,6 +219,9 @@ impl World {
     }
 
     pub(super) fn step_keeper(&mut self, step: KeeperStep) {
+        // What goes must have been seen; where the disk does not show it nothing is removed.
+        let removes = step == KeeperStep::Zero && self.plan.retires();
+        let step = if removes && !self.has_seen_all() { KeeperStep::Prepare } else { step };
         let Some(process) = &mut self.process else { return };
         if !process.step_keeper(step) {
             self.happened.disk_faults += 1;
@@ -227,7 +233,7 @@ impl World {
 
     pub(super) fn send_lines(&mut self, feed: usize, lines: u64) {
         let now_ms = self.time.real_ns().div_euclid(1_000_000);
-        let moment = self.plan.moment(now_ms, self.mirrors[1].last_planned_ms);
+        let moment = self.plan.moment(now_ms, self.mirrors[1].last_planned_ms());
         for _ in 0..lines {
             self.feeds[feed].send(&self.plan, moment);
         }
@@ -241,7 +247,9 @@ impl World {
     pub(super) fn follower_reads(&mut self, index: usize) -> Result<bool, Violation> {
         let files = self.files(LOGS[2]);
         let durable = self.process.as_ref().filter(|_| self.plan.durable).map(|process| process.durable()[2]);
-        match self.followers[index].step(&files, durable, &mut self.marks) {
+        let oldest = self.bases(2).first().copied().unwrap_or(0);
+        let told = Told { durable, oldest, segment_bytes: self.plan.segment_bytes };
+        match self.followers[index].step(&files, told, &mut self.marks) {
             Ok(moved) => Ok(moved),
             Err(_) if self.troubled => {
                 self.followers[index].die();
@@ -280,6 +288,10 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn has_seen_all(&mut self) -> bool {
+        self.has_looked && self.mirrors.iter_mut().all(|mirror| mirror.follow().is_ok())
     }
 
     pub(super) fn set_faults(&mut self, faults: Faults) {

@@ -58,6 +58,24 @@ fn binary_feeds_are_taken_whatever_is_among_their_records() {
 }
 
 #[test]
+fn where_little_is_kept_nobody_misses_what_is_not_told() {
+    let (steps, lines, retention_bytes) = (2_500, 1_600, [1; 3]);
+    let little =
+        Plan { symbols: 8, feeds: 2, lines, burst: 40, steps, interval_ms: 5, retention_bytes, ..Plan::plain() };
+    let folder = TempDir::new_in("/dev/shm").expect("a folder in memory");
+    let mut reached = Report::default();
+    for seed in seeds(1..=4) {
+        let plan =
+            Plan { troubles: Troubles::ALL, durable: seed % 2 == 0, keeps_state: seed % 3 == 0, ..little.clone() };
+        let report = run_plan(plan, None, Random::new(seed), folder.path());
+        reached.add(&report.unwrap_or_else(|violation| panic!("{seed}: {violation}\n{}", violation.trace.join("\n"))));
+    }
+    let marks = [Mark::Retired, Mark::StartedBehind, Mark::Lagged, Mark::AttachedBehind, Mark::VerifiedBehind];
+    let missing: Vec<Mark> = reached.marks.missing().filter(|mark| marks.contains(mark)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn everything_holds_under_each_topology_when_nothing_goes_wrong() {
     for seed in seeds(1..=2) {
         for lanes in Lanes::ALL {
