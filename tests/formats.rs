@@ -15,7 +15,7 @@ use cutline::model::frames::{self, RunHeader, TickBody};
 use cutline::model::receipt;
 use cutline_journal::checkpoints::CheckpointFile;
 use cutline_journal::descriptor::Descriptor;
-use cutline_journal::layout::{self, HeadIdentity, Mark, SegmentHeader};
+use cutline_journal::layout::{self, HeadIdentity, Mark, MarkKept, SegmentHeader};
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::counters::{CounterDef, Kind};
 use cutline_shm::layout as cnc;
@@ -87,7 +87,7 @@ fn every_table_is_without_gap_and_bound_by_a_test() {
         assert_eq!(end, table.size, "{name}: the rows do not add up to the title");
     }
     let bound = [
-        ["SegmentHeader", "Descriptor", "Mark", "HeadIdentity", "TickBody", "RunHeader"].as_slice(),
+        ["SegmentHeader", "Descriptor", "Mark", "MarkKept", "HeadIdentity", "TickBody", "RunHeader"].as_slice(),
         &["CheckpointFile", "CheckpointHead", "CutRecord", "CountRecord", "StateRecord"],
         &["Head file", "Ring slot", "Binary record, version 1"],
         &[
@@ -164,6 +164,7 @@ fn public_layouts_are_the_pages_field_by_field() {
     assert_layout!(StateRecord { symbol, state_len });
     assert_layout!(SegmentHeader { magic, log_id, base, first_seq, segment_bytes, reserved, crc });
     assert_layout!(Mark { magic, log_id, counter, position, generation, cuts, state, crc });
+    assert_layout!(MarkKept { oldest, reserved, crc });
     assert_layout!(HeadIdentity { magic, log_id, generation, boot_id, segment_bytes, reserved, durable_mode });
     assert_layout!(TickBody { cut_end, runs, skipped_empty });
     assert_layout!(RunHeader {

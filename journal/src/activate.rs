@@ -147,7 +147,7 @@ impl Recovered {
         }
         let state = if self.rewound { MARK_CUTTING } else { MARK_RUNNING };
         let mark = Mark { log_id: self.log_id, position, generation, cuts, state, ..Mark::default() };
-        let mut marks = MarkFile::open(self.files.clone(), before.counter)?;
+        let mut marks = MarkFile::open(self.files.clone(), before.counter, self.marks.oldest.unwrap_or(self.oldest))?;
         marks.write_both(mark)?;
         self.files.disk().settle_names(self.files.disk_dir())?;
         Ok((marks, mark))

@@ -2,7 +2,7 @@
 
 use crate::fault::{Corruption, LogFault};
 use crate::layout::{MARK_STOPPED, Mark, SEGMENT_HEADER_BYTES, to_usize};
-use crate::marks::read_marks;
+use crate::marks::{Marks, read_marks};
 use crate::segment::SegmentBytes;
 use crate::source::Source;
 use crate::tail::Tail;
@@ -20,10 +20,25 @@ impl Tail {
             return Err(LogFault::Corrupt(damage));
         }
         match marks.newest {
-            Some(mark) => self.check_reach(&mark)?,
+            Some(mark) => {
+                self.check_beginning(&marks)?;
+                self.check_reach(&mark)?;
+            }
             None => self.check_unmarked()?,
         }
         self.check_nothing_behind()
+    }
+
+    /// Checks that the log begins where its mark says that it is kept from, or before it: a name that retention has removed may be there
+    /// again after a power loss.
+    pub(crate) fn check_beginning(&self, marks: &Marks) -> Result<(), LogFault> {
+        let found = self.files.all_bases()?.first().copied().unwrap_or(0);
+        let Some(oldest) = marks.oldest.filter(|&oldest| oldest < found) else { return Ok(()) };
+        let what = format!(
+            "segment is missing: nothing has given up what lies from position {oldest} on, and the log begins at {found}"
+        );
+        let path = self.files.disk_segment(oldest);
+        Err(LogFault::Corrupt(Corruption { path, offset: 0, position: oldest, seq: 0, what }))
     }
 
     /// Checks that a log without a mark holds nothing: the first mark is on disk before the first frame is taken.

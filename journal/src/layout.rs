@@ -7,7 +7,7 @@
 //!
 //! frame: descriptor (64) ‖ payload ‖ zeros up to a multiple of 64
 //!
-//! mark file (disk): two 512-byte slots, written in turn; the one with the higher counter counts
+//! mark file (disk): two 512-byte slots, written in turn; the one with the higher counter counts. Mark ‖ MarkKept ‖ zeros
 //!
 //! head file (live directory), one page; every line has one writer
 //! 0    identity: magic, log id, generation, boot id,        (recovery)
@@ -108,6 +108,18 @@ pub struct Mark {
     pub crc: u32,
 }
 
+/// From where on a log is kept; lies directly behind the [`Mark`] in its slot. A mark of an earlier version has zeros there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MarkKept {
+    /// Position of the oldest segment that retention has not given up: it is on disk.
+    pub oldest: u64,
+    /// Zero, kept for additions.
+    pub reserved: u32,
+    /// CRC32C of the mark and the bytes before it.
+    pub crc: u32,
+}
+
 /// Identity of a log in its head file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -133,6 +145,7 @@ const _: () = {
     assert!(core::mem::offset_of!(SegmentHeader, crc) == 60);
     assert!(size_of::<Mark>() == 304 && size_of::<Mark>() <= MARK_SLOT_BYTES);
     assert!(core::mem::offset_of!(Mark, crc) == 300);
+    assert!(size_of::<MarkKept>() == 16 && size_of::<Mark>() + size_of::<MarkKept>() <= MARK_SLOT_BYTES);
     assert!(size_of::<HeadIdentity>() == 64);
     assert!(core::mem::offset_of!(HeadIdentity, magic) == 0);
     assert!(core::mem::offset_of!(HeadIdentity, generation) == 16);
@@ -166,13 +179,18 @@ impl SegmentHeader {
 }
 
 impl Mark {
-    /// A slot's bytes.
+    /// A slot's bytes, which say that the log is kept from `oldest` on; `None` says nothing of that.
     #[must_use]
-    pub fn seal(mut self) -> [u8; MARK_SLOT_BYTES] {
+    pub fn seal(mut self, oldest: Option<u64>) -> [u8; MARK_SLOT_BYTES] {
         self.magic = MARK_MAGIC;
         self.crc = crc::of(&bytemuck::bytes_of(&self)[..300]);
         let mut slot = [0; MARK_SLOT_BYTES];
         slot[..size_of::<Self>()].copy_from_slice(bytemuck::bytes_of(&self));
+        if let Some(oldest) = oldest {
+            slot[KEPT_AT..KEPT_AT + 8].copy_from_slice(bytemuck::bytes_of(&oldest));
+            let crc = crc::of(&slot[..KEPT_END - 4]);
+            slot[KEPT_END - 4..KEPT_END].copy_from_slice(bytemuck::bytes_of(&crc));
+        }
         slot
     }
 
@@ -182,15 +200,26 @@ impl Mark {
         (self.state == MARK_CUTTING).then_some(self.position)
     }
 
-    /// Reads a slot; `None` if it was never written, does not match its checksum, or has something behind the mark.
+    /// Reads a slot, and what it says of retention; `None` if it was never written, does not match its checksums, or has something
+    /// behind them.
     #[must_use]
-    pub fn read(slot: &[u8]) -> Option<Self> {
-        let (bytes, unused) = slot.split_at_checked(size_of::<Self>())?;
+    pub fn read(slot: &[u8]) -> Option<(Self, Option<u64>)> {
+        let (bytes, behind) = slot.split_at_checked(size_of::<Self>())?;
+        let (kept, unused) = behind.split_at_checked(size_of::<MarkKept>())?;
         let mark: Self = bytemuck::pod_read_unaligned(bytes);
-        let whole = mark.magic == MARK_MAGIC && mark.crc == crc::of(&bytes[..300]);
-        (whole && unused.iter().all(|&byte| byte == 0)).then_some(mark)
+        let said: MarkKept = bytemuck::pod_read_unaligned(kept);
+        let is_said = kept.iter().any(|&byte| byte != 0);
+        let whole = mark.magic == MARK_MAGIC
+            && mark.crc == crc::of(&bytes[..300])
+            && (!is_said || said.reserved == 0 && said.crc == crc::of(&slot[..KEPT_END - 4]))
+            && unused.iter().all(|&byte| byte == 0);
+        whole.then_some((mark, is_said.then_some(said.oldest)))
     }
 }
+
+/// Where [`MarkKept`] lies in a slot.
+const KEPT_AT: usize = size_of::<Mark>();
+const KEPT_END: usize = KEPT_AT + size_of::<MarkKept>();
 
 /// An offset or length within a segment, which is at most [`SEGMENT_MAX_BYTES`], as the size that slices take.
 pub(crate) fn to_usize(bytes: u64) -> usize {

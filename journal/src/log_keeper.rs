@@ -211,7 +211,11 @@ impl LogKeeper {
                 break;
             }
             let path = self.files.disk_segment(self.oldest);
-            // Before it goes: who misses it finds out why.
+            // Before it goes: who misses it finds out why, and whoever starts next does not miss it. Any mark that is found then says so.
+            if self.marks.oldest < end {
+                self.marks.oldest = end;
+                self.marks.write_both(self.mark).inspect_err(|_| self.marks.oldest = self.oldest)?;
+            }
             self.head.set_oldest(end);
             self.files.disk().forget(&path)?;
             (self.oldest, self.names_settled) = (end, false);

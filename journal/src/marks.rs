@@ -19,6 +19,8 @@ const SLOTS_BYTES: u64 = 2 * MARK_SLOT_BYTES as u64;
 pub struct Marks {
     /// The newest mark that matches its checksum.
     pub newest: Option<Mark>,
+    /// From which position on it says the log is kept; `None` in a mark of an earlier version.
+    pub oldest: Option<u64>,
     /// Offset of a slot that was written but does not match its checksum, or of bytes that are too many or too few.
     pub damaged: Option<u64>,
 }
@@ -83,7 +85,9 @@ pub fn read_marks(files: &LogFiles) -> Result<Marks, LogFault> {
     }
     for (index, slot) in bytes.chunks(MARK_SLOT_BYTES).take(2).enumerate() {
         match Mark::read(slot) {
-            Some(mark) if marks.newest.is_none_or(|newest| mark.counter > newest.counter) => marks.newest = Some(mark),
+            Some((mark, oldest)) if marks.newest.is_none_or(|newest| mark.counter > newest.counter) => {
+                (marks.newest, marks.oldest) = (Some(mark), oldest);
+            }
             Some(_) => {}
             None if slot.iter().any(|&byte| byte != 0) => marks.damaged = Some((index * MARK_SLOT_BYTES) as u64),
             None => {}
@@ -107,18 +111,20 @@ pub(crate) struct MarkFile {
     /// `None` after a fault: it is opened anew, in case the disk was taken away and has come back.
     file: Option<Box<dyn DiskFile>>,
     counter: u64,
+    /// From which position on the log is kept: in every mark that is written from here on.
+    pub oldest: u64,
 }
 
 impl MarkFile {
-    /// Opens or creates the mark file; `counter` is that of the newest mark in it.
+    /// Opens or creates the mark file of a log that is kept from `oldest` on; `counter` is that of the newest mark in it.
     ///
     /// # Errors
     /// [`LogFault::Io`].
-    pub fn open(files: LogFiles, counter: u64) -> Result<Self, LogFault> {
+    pub fn open(files: LogFiles, counter: u64, oldest: u64) -> Result<Self, LogFault> {
         let path = files.mark();
         let file = files.disk().open(&path, Access::Create).map_err(LogFault::io("create", &path))?;
         file.set_len(SLOTS_BYTES).map_err(LogFault::io("size", &path))?;
-        Ok(Self { files, file: Some(file), counter })
+        Ok(Self { files, file: Some(file), counter, oldest })
     }
 
     /// Writes the next mark. It is on disk with the next [`MarkFile::sync`]; until then the one before counts, which is
@@ -128,7 +134,7 @@ impl MarkFile {
     /// [`LogFault::Io`].
     pub fn write(&mut self, mark: Mark) -> Result<(), LogFault> {
         let counter = self.counter.wrapping_add(1);
-        let slot = Mark { counter, ..mark }.seal();
+        let slot = Mark { counter, ..mark }.seal(Some(self.oldest));
         let offset = (counter % 2) * MARK_SLOT_BYTES as u64;
         self.on_file("write", |file| file.write_all_at(&slot, offset))?;
         self.counter = counter;

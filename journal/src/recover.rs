@@ -223,6 +223,7 @@ impl Recovered {
     /// Checks that the log reaches as far as it must.
     fn check_walk(&self, tail: &Tail, open_group: Option<u64>, head: Option<&Head>) -> Result<(), LogFault> {
         let Some(mark) = self.marks.newest else { return tail.check_unmarked() };
+        tail.check_beginning(&self.marks)?;
         tail.check_reach(&mark)?;
         if mark.state == MARK_STOPPED {
             return tail.check_nothing_behind();

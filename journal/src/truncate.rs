@@ -40,11 +40,13 @@ pub fn truncate(files: &LogFiles, end: NewEnd) -> Result<(), LogFault> {
     disk.zero_from(&files.disk_segment(end.base()), end.position - end.base(), end.segment_bytes)?;
     disk.settle_names(files.disk_dir())?;
 
-    let before = read_marks(files)?.newest.unwrap_or_default();
+    let marks = read_marks(files)?;
+    let (before, first) = (marks.newest.unwrap_or_default(), files.disk_bases()?.first().copied());
+    let oldest = marks.oldest.or(first).unwrap_or(0);
     let generation = before.generation.max(1) + 1;
     let mut mark = Mark { log_id: end.log_id, position: end.position, generation, state: MARK_STOPPED, ..before };
     mark.cuts.note(generation, end.position);
-    MarkFile::open(files.clone(), before.counter)?.write_both(mark)?;
+    MarkFile::open(files.clone(), before.counter, oldest)?.write_both(mark)?;
     // There may have been none.
     disk.settle_names(files.disk_dir())
 }

@@ -166,7 +166,8 @@ fn put_checksums_right(path: &Path, bytes: &mut [u8]) {
     if path.ends_with("mark") {
         for slot in bytes.chunks_mut(512).filter(|slot| slot.len() == 512) {
             let mark: Mark = bytemuck::pod_read_unaligned(&slot[..size_of::<Mark>()]);
-            slot.copy_from_slice(&mark.seal());
+            let oldest = u64::from_le_bytes(slot[304..312].try_into().expect("eight bytes"));
+            slot.copy_from_slice(&mark.seal(Some(oldest)));
         }
     } else if path.extension().is_some() {
         let header: SegmentHeader = bytemuck::pod_read_unaligned(&bytes[..64]);

@@ -166,3 +166,47 @@ fn a_log_at_its_capacity_takes_more_once_retention_has_made_room() {
     assert!(oldest > 0 && more > full && more <= oldest + 4 * SEGMENT, "{more} from {oldest}");
     assert!(more > oldest + 4 * SEGMENT - 2_000);
 }
+
+#[test]
+fn a_first_segment_that_is_missing_is_named_and_one_that_was_given_up_is_not() {
+    let place = Place::new();
+    let (mut log, mut keeper) = place.start();
+    let mut told = keeper.retirement();
+    let mut wrote = Vec::new();
+    write_to(9 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    told.push(2 * SEGMENT).unwrap();
+    retire_all(&mut keeper);
+    drop(log);
+    keeper.close().expect("closed");
+    let end = place.recover().end();
+    let files = place.disk();
+    let missing = files.disk_segment(2 * SEGMENT);
+    let bytes = std::fs::read(&missing).expect("there");
+    std::fs::remove_file(&missing).expect("removed");
+    let named = |fault: LogFault| match fault {
+        LogFault::Corrupt(bad) => (bad.path, bad.position, bad.what),
+        other => panic!("{other}"),
+    };
+    let (path, position, what) = named(recover(place.settings(), 1).err().expect("refused"));
+    assert_eq!((path, position), (missing.clone(), 2 * SEGMENT), "{what}");
+    assert!(what.contains("segment is missing"), "{what}");
+    let from = Start::Position(4 * SEGMENT);
+    let (path, ..) = named(recover_from(place.settings(), 1, from).err().expect("refused, though it is not read"));
+    assert_eq!(path, missing);
+    let mut tail = place.tail(Start::Oldest);
+    drain(&mut tail);
+    assert_eq!(named(tail.check_end().expect_err("said")).0, missing);
+    // Put back it is as it was; and what comes back from the dead is no harm.
+    std::fs::write(&missing, &bytes).expect("written");
+    assert_eq!(place.recover().end(), end);
+    std::fs::write(files.disk_segment(SEGMENT), zeroless(&bytes, SEGMENT)).expect("written");
+    assert_eq!(recover_from(place.settings(), 1, Start::Position(2 * SEGMENT)).expect("fine").end(), end);
+}
+
+/// The bytes of a segment as one that lies elsewhere.
+fn zeroless(bytes: &[u8], base: u64) -> Vec<u8> {
+    use cutline_journal::layout::SegmentHeader;
+    let header: SegmentHeader = bytemuck::pod_read_unaligned(&bytes[..64]);
+    let header = SegmentHeader::new(header.log_id, base, 1, header.segment_bytes);
+    [bytemuck::bytes_of(&header), &bytes[64..]].concat()
+}

@@ -309,8 +309,8 @@ fn a_restart_behind_a_seal_with_nothing_after_it() {
         generation: 1,
         ..Default::default()
     };
-    let mut slots = mark.seal().to_vec();
-    slots.extend(cutline_journal::layout::Mark { counter: 91, ..mark }.seal());
+    let mut slots = mark.seal(None).to_vec();
+    slots.extend(cutline_journal::layout::Mark { counter: 91, ..mark }.seal(None));
     std::fs::write(place.disk().mark(), slots).expect("written");
     wrote.pop();
 
