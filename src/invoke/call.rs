@@ -21,6 +21,17 @@ pub struct AnswerLimits {
     pub state_max_bytes: usize,
 }
 
+impl AnswerLimits {
+    /// The fault of an answer beyond a limit; `what` is `output` or `state`.
+    #[must_use]
+    pub fn exceeded(what: &str, len: usize, max: usize) -> EngineFault {
+        EngineFault::new(
+            EngineFaultKind::EngineOutputInvalid,
+            format!("{what} of {len} bytes exceeds engine.{what}_max_bytes = {max}"),
+        )
+    }
+}
+
 /// What an engine answered, in buffers that are used again.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -162,13 +173,7 @@ fn unreadable() -> EngineFault {
 }
 
 fn within(len: usize, max: usize, what: &str) -> Result<(), EngineFault> {
-    if len <= max {
-        return Ok(());
-    }
-    Err(EngineFault::new(
-        EngineFaultKind::EngineOutputInvalid,
-        format!("{what} of {len} bytes exceeds engine.{what}_max_bytes = {max}"),
-    ))
+    if len <= max { Ok(()) } else { Err(AnswerLimits::exceeded(what, len, max)) }
 }
 
 /// The run's failure for an engine's fault.

@@ -52,6 +52,8 @@ enum Source<'a> {
     Normalized(&'a [u8]),
     /// A receipt that holds it: its frame's flags and payload.
     Receipt(u8, &'a [u8]),
+    /// Nothing: the fields came without it.
+    Fields,
 }
 
 impl<'a> Snapshot<'a> {
@@ -82,6 +84,13 @@ impl<'a> Snapshot<'a> {
         Self::of(symbol, timestamp_ms, Source::Receipt(flags, payload))
     }
 
+    /// A snapshot of these fields, in the order of [`Section::ALL`] and [`Section::fields`]: for an engine that is handed nothing else.
+    /// Its event is not to be had ([`Snapshot::normalized`]).
+    #[must_use]
+    pub fn of_fields(symbol: &'a str, timestamp_ms: i64, fields: [Field<'a>; FIELDS]) -> Self {
+        Self { symbol, timestamp_ms, source: Source::Fields, fields: OnceCell::from(Ok(fields)) }
+    }
+
     const fn of(symbol: &'a str, timestamp_ms: i64, source: Source<'a>) -> Self {
         Self { symbol, timestamp_ms, source, fields: OnceCell::new() }
     }
@@ -97,7 +106,8 @@ impl<'a> Snapshot<'a> {
     /// by the same rules ([`Snapshot::from_normalized`]).
     ///
     /// # Errors
-    /// A [`Fault`] if the receipt cannot be read, which cannot happen to one that was stored.
+    /// A [`Fault`] if the receipt cannot be read, which cannot happen to one that was stored, or if there is none
+    /// ([`Snapshot::of_fields`]).
     pub fn normalized(&self) -> Result<&'a str, Fault> {
         self.source.normalized()
     }
@@ -191,6 +201,7 @@ impl<'a> Source<'a> {
             Self::Normalized(bytes) => json::text(bytes),
             Self::Receipt(flags, record) if flags & BINARY != 0 => binary::normalized_of(record),
             Self::Receipt(_, line) => envelope::normalized_of(line),
+            Self::Fields => Err(Fault { what: "a snapshot of fields has no event", at: 0 }),
         }
     }
 

@@ -81,11 +81,11 @@ pub const DATA_PLANE: &[Rule] = &[
     },
 ];
 
-/// What no file outside ring, shm and journal may say.
+/// What no file outside ring, shm, journal and the C ABI may say.
 pub const OUTSIDE_UNSAFE: &[Rule] = &[Rule {
     name: "unsafe",
     names: &["unsafe"],
-    instead: "put what needs it into ring, shm or journal, behind a safe function with its reasons",
+    instead: "put what needs it into ring, shm, journal or host, behind a safe function with its reasons",
 }];
 
 /// What these files say against `rules`, but for what is allowed.

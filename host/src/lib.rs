@@ -1,0 +1,3 @@
+//! Where engines run besides the lane itself.
+
+pub mod library;
