@@ -48,6 +48,9 @@ pub enum Command {
     Stat(Stat),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
+    /// For who writes an engine.
+    #[command(subcommand)]
+    Engine(EngineCommand),
     /// Simulate the pipeline with everything that can go wrong, and check every promise.
     Sim(Sim),
     /// Measure how fast the data plane is on this machine.
@@ -371,6 +374,34 @@ pub struct Generate {
     /// Send at the feed's own pace instead of as fast as possible.
     #[arg(long)]
     pub paced: bool,
+}
+
+#[derive(Subcommand)]
+pub enum EngineCommand {
+    /// Write a minimal engine that works, with what to type to build it, into a new folder.
+    New(EngineNew),
+}
+
+/// What an engine is written in.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// A Rust crate that gives a shared library.
+    Rust,
+    /// A C file that gives a shared library.
+    C,
+}
+
+#[derive(Args)]
+pub struct EngineNew {
+    /// The folder to make; its name becomes the engine's.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// What to write it in.
+    #[arg(long)]
+    pub lang: Language,
+    /// rust: where Cutline's source lies; where this binary was built from, if it is left out.
+    #[arg(long, value_name = "DIR")]
+    pub cutline: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]

@@ -5,6 +5,7 @@ pub mod capture;
 mod check;
 mod demo;
 mod dump;
+mod engine;
 mod explain;
 pub mod generate;
 mod live;
@@ -85,6 +86,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Check(args) => check::check(&args),
         Command::Stat(args) => stat::stat(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Engine(command) => engine::engine(&command),
         Command::Sim(args) => sim::sim(&args),
         Command::Bench(args) => crate::bench::bench(&args),
         Command::BenchPeer(role) => crate::bench::play(&role),

@@ -1,5 +1,6 @@
 //! Why a library gives no engine: what, where, and what to do.
 
+use core::error::Error;
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -50,8 +51,8 @@ impl fmt::Display for Why {
         match self {
             Self::File(error) => write!(f, "cannot be read: {error}: give the path of the built library"),
             Self::Load(error) => {
-                // What the system says names the file and what is missing in it.
-                let said: &dyn fmt::Display = error;
+                // What the system says names the file and what it lacks; the error itself only says which function failed.
+                let said = error.source().map_or_else(|| error.to_string(), ToString::to_string);
                 write!(
                     f,
                     "cannot be loaded: {said}: is it a shared library for this machine, and is all there that it needs (`ldd` tells)?"
@@ -85,4 +86,4 @@ impl fmt::Display for Why {
     }
 }
 
-impl core::error::Error for LoadFault {}
+impl Error for LoadFault {}

@@ -1,0 +1,75 @@
+//! `cutline engine new`: what it writes builds with the very line that its README gives, without a warning, and is an engine.
+
+mod common;
+#[path = "../../host/tests/conformance/mod.rs"]
+mod conformance;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Place, fails, succeed};
+use cutline_host::library::Library;
+
+/// The engine that a README says was built does what any engine must.
+fn is_an_engine(library: &Path, name: &str) {
+    let load = || Library::load(library, "{}", conformance::LIMITS).unwrap();
+    assert_eq!(load().name(), name);
+    conformance::any_engine(&mut || Box::new(load()));
+    let refused = Library::load(library, "{\"a\":1}", conformance::LIMITS).err().unwrap().to_string();
+    assert!(refused.contains("configure"), "{refused}");
+}
+
+#[test]
+fn an_engine_in_c_builds_and_is_one() {
+    let place = Place::new();
+    let folder = PathBuf::from(place.path("my-engine"));
+    assert!(succeed(&["engine", "new", "--lang", "c", folder.to_str().unwrap()]).contains("README.md"));
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let line = readme.lines().find_map(|line| line.strip_prefix("    cc ")).unwrap();
+    let built =
+        Command::new("sh").args(["-e", "-c", &format!("cc {line} -Werror")]).current_dir(&folder).output().unwrap();
+    assert!(built.status.success(), "{line}: {}", String::from_utf8_lossy(&built.stderr));
+    is_an_engine(&folder.join("engine.so"), "my-engine");
+}
+
+#[test]
+fn an_engine_in_rust_builds_and_is_one() {
+    // Always in the same place, so that there is one build of it and not one for each time.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("my-engine");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    succeed(&["engine", "new", "--lang", "rust", folder.to_str().unwrap()]);
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    assert!(readme.contains("\n    cargo build --release\n") && readme.contains("libmy_engine.so"), "{readme}");
+    // Not as a release, and with this workspace's profile, so that what others wrote is built already.
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let profile = ["debug=\"line-tables-only\"", "package.\"*\".debug=false", "package.sha2.opt-level=3"];
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--target-dir", target.to_str().unwrap()])
+        .args(profile.iter().flat_map(|key| ["--config".to_owned(), format!("profile.dev.{key}")]))
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success() && !said.contains("warning"), "{said}");
+    is_an_engine(&target.join("debug/libmy_engine.so"), "my-engine");
+}
+
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let place = Place::new();
+    let folder = place.path("engine");
+    succeed(&["engine", "new", "--lang", "c", &folder]);
+    assert!(fails(2, &["engine", "new", "--lang", "c", &folder]).contains("name one that is not there yet"));
+    for name in ["Engine", "1engine", "my engine", "\u{e9}", "..", &"e".repeat(64)] {
+        let said = fails(2, &["engine", "new", "--lang", "c", &place.path(name)]);
+        assert!(said.contains("the folder's name becomes the engine's"), "{said}");
+    }
+    assert!(fails(2, &["engine", "new", "--lang", "c", &place.path("none/engine")]).contains("is not there"));
+    let elsewhere = place.path("");
+    let said = fails(2, &["engine", "new", "--lang", "rust", "--cutline", &elsewhere, &place.path("other")]);
+    assert!(said.contains("--cutline DIR says where it lies"), "{said}");
+    assert!(!Path::new(&place.path("other")).exists());
+}
