@@ -18,6 +18,7 @@ use cutline_journal::descriptor::Descriptor;
 use cutline_journal::layout::{self, HeadIdentity, Mark, MarkKept, SegmentHeader};
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::counters::{CounterDef, Kind};
+use cutline_shm::exchange::{self, AnswerHead, EngineLine, ExchangeHead, LaneLine, RequestHead};
 use cutline_shm::layout as cnc;
 use cutline_shm::owner::boot_id;
 use cutline_shm::status::State;
@@ -90,6 +91,7 @@ fn every_table_is_without_gap_and_bound_by_a_test() {
         ["SegmentHeader", "Descriptor", "Mark", "MarkKept", "HeadIdentity", "TickBody", "RunHeader"].as_slice(),
         &["CheckpointFile", "CheckpointHead", "CutRecord", "CountRecord", "StateRecord"],
         &["Head file", "Ring slot", "Binary record, version 1"],
+        &["Exchange", "ExchangeHead", "LaneLine", "EngineLine", "RequestHead", "AnswerHead"],
         &[
             "Cnc file",
             "Cnc header",
@@ -210,6 +212,41 @@ fn head_file_and_ring_slot_are_at_the_public_constants() {
         let magic = section.lines().find(|line| line.contains("| magic |")).unwrap();
         assert!(magic.contains(str::from_utf8(at).unwrap()), "{name}: {magic}");
     }
+}
+
+#[test]
+fn an_exchange_is_drawn_as_it_is_defined() {
+    assert_layout!(ExchangeHead {
+        magic,
+        version,
+        slots,
+        request_bytes,
+        answer_bytes,
+        mode,
+        output_max,
+        state_max,
+        config_len,
+        zero
+    });
+    assert_layout!(LaneLine { stop, zero });
+    assert_layout!(EngineLine { state, hello_len, begun, zero });
+    assert_layout!(RequestHead { stamp, timestamp_ms, symbol_len, normalized_len, state_len, zero });
+    assert_layout!(AnswerHead { stamp, status, output_len, state_len, zero });
+    let table = &tables()["Exchange"];
+    let places = [
+        ("head", 0, size_of::<ExchangeHead>()),
+        ("lane", exchange::LANE_AT, size_of::<LaneLine>()),
+        ("engine", exchange::ENGINE_AT, size_of::<EngineLine>()),
+        ("hello", exchange::HELLO_AT, exchange::HELLO_MAX_BYTES),
+        ("config", exchange::CONFIG_AT, exchange::CONFIG_MAX_BYTES),
+    ];
+    for (field, at, size) in places {
+        assert_eq!(table.place(field), (at, size), "{field}");
+    }
+    assert_eq!(table.size, exchange::REQUESTS_AT);
+    let magic = format!("| magic | `{}` |", str::from_utf8(&exchange::MAGIC).unwrap());
+    assert!(PAGE.contains(&magic) && PAGE.contains(&format!("variable `{}`", exchange::DESCRIPTOR_ENV)));
+    assert!(PAGE.contains(&format!("as `{}` says", exchange::IDLE_ENV)));
 }
 
 #[test]

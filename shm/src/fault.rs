@@ -23,6 +23,8 @@ pub enum RegionStep {
     Stat,
     /// Mapping it.
     Map,
+    /// Sealing it against growing and shrinking.
+    Seal,
     /// Touching its pages ahead of use.
     Populate,
 }
@@ -36,6 +38,7 @@ impl RegionStep {
             Self::Open => "open the file",
             Self::Stat => "ask for the file's length",
             Self::Map => "map the file",
+            Self::Seal => "seal the file's length",
             Self::Populate => "touch the file's pages",
         }
     }

@@ -8,6 +8,7 @@
 //! | [`cnc`] | the one writer of a cnc file |
 //! | [`reader`] | any number of readers of a cnc file, of a live or a dead process |
 //! | [`background`] | a thread that gives way to all others |
+//! | [`exchange`] | memory between a lane and an engine in another process |
 //! | [`counters`], [`histograms`], [`errors`], [`heartbeat`], [`status`] | what lies in it, one concept each |
 //!
 //! Nothing here reads a clock: times are arguments. Nothing here panics on what a file contains.
@@ -16,6 +17,7 @@ pub mod background;
 pub mod cnc;
 pub mod counters;
 pub mod errors;
+pub mod exchange;
 mod fault;
 pub mod heartbeat;
 pub mod histograms;

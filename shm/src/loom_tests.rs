@@ -22,6 +22,9 @@ use crate::layout::{
 use crate::region::Region;
 use crate::status::{self, State};
 
+#[path = "exchange/loom_tests.rs"]
+mod exchange;
+
 /// A region of which loom checks these words.
 fn region(words_32: &[usize], words_64: &[usize]) -> Region {
     let dir = tempfile::tempdir_in("/dev/shm").expect("shared memory");

@@ -8,6 +8,7 @@
 //! Plain slices are `unsafe` to take, because only the caller can know that nobody writes there any more.
 
 mod make;
+mod memfd;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub struct Region {
     path: PathBuf,
     backing: Backing,
     #[cfg(loom)]
-    model: crate::model::Model,
+    model: Arc<crate::model::Model>,
 }
 
 /// What lies behind a region.
@@ -209,7 +210,7 @@ impl Region {
     #[cfg(loom)]
     #[must_use]
     pub fn modelled(mut self, words_32: &[usize], words_64: &[usize], plain: std::ops::Range<usize>) -> Self {
-        self.model = crate::model::Model::new(words_32, words_64, plain);
+        self.model = Arc::new(crate::model::Model::new(words_32, words_64, plain));
         self
     }
 

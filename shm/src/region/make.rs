@@ -5,7 +5,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -40,12 +40,12 @@ impl Region {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(REGION_MODE)))
             .map_err(|errno| RegionFault::errno(path, RegionStep::Create, errno))?;
-        allocate(&file, path, len_bytes as u64).and_then(|()| Self::map(&file, path, len_bytes, true)).inspect_err(
-            |_| {
+        allocate(&file, path, len_bytes as u64)
+            .and_then(|()| Self::map(file.as_fd(), path, len_bytes, true))
+            .inspect_err(|_| {
                 // Best effort: the fault that is returned matters more than a failure to tidy up after it.
                 let _ = rustix::fs::unlink(path);
-            },
-        )
+            })
     }
 
     /// Maps an existing file for reading, all of it, if it has at least `expect_len` bytes (0 is refused in any case).
@@ -82,7 +82,17 @@ impl Region {
         let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
             .map_err(|errno| RegionFault::errno(path, RegionStep::Open, errno))?;
-        let stat = rustix::fs::fstat(&file).map_err(|errno| RegionFault::errno(path, RegionStep::Stat, errno))?;
+        Self::map_existing(file.as_fd(), path, expect_len, writable)
+    }
+
+    /// Maps all of an open file, if it is one and has at least `expect_len` bytes.
+    pub(super) fn map_existing(
+        file: BorrowedFd<'_>,
+        path: &Path,
+        expect_len: usize,
+        writable: bool,
+    ) -> Result<Self, RegionFault> {
+        let stat = rustix::fs::fstat(file).map_err(|errno| RegionFault::errno(path, RegionStep::Stat, errno))?;
         let fault = |cause| Err(RegionFault::new(path, RegionStep::Open, cause));
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return fault(RegionCause::NotAFile);
@@ -95,10 +105,10 @@ impl Region {
         if len < expect_len {
             return fault(RegionCause::TooShort { found_bytes: len as u64, expected_bytes: expect_len as u64 });
         }
-        Self::map(&file, path, len, writable)
+        Self::map(file, path, len, writable)
     }
 
-    fn map(file: &OwnedFd, path: &Path, len: usize, writable: bool) -> Result<Self, RegionFault> {
+    pub(super) fn map(file: BorrowedFd<'_>, path: &Path, len: usize, writable: bool) -> Result<Self, RegionFault> {
         let prot = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a null hint without MAP_FIXED lets the kernel choose a range that nothing else uses, so no memory of
         // this program changes. The descriptor may be closed afterwards; the mapping keeps the file.
@@ -114,7 +124,7 @@ impl Region {
             path: path.to_path_buf(),
             backing: Backing::File,
             #[cfg(loom)]
-            model: crate::model::Model::default(),
+            model: Arc::default(),
         })
     }
 
@@ -140,7 +150,7 @@ impl Region {
             path: name.to_path_buf(),
             backing: Backing::Process,
             #[cfg(loom)]
-            model: crate::model::Model::default(),
+            model: Arc::default(),
         })
     }
 
@@ -154,7 +164,7 @@ impl Region {
             path: this.path.clone(),
             backing: Backing::Lent { _by: Arc::clone(this) },
             #[cfg(loom)]
-            model: crate::model::Model::default(),
+            model: Arc::clone(&this.model),
         }
     }
 }
