@@ -133,7 +133,9 @@ fn start(end: &EngineEnd) -> Result<Start, String> {
         0 => EngineMode::Truth,
         1 => EngineMode::Hysteresis,
         other => {
-            return Err(format!("engine mode {other} is none that this program knows: use the one of the same release"));
+            return Err(format!(
+                "engine mode {other} is none that this program knows: use the one of the same release"
+            ));
         }
     };
     let config_json =

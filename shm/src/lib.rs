@@ -2,12 +2,13 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`region`] | a file mapped shared: the only `mmap` and the only `unsafe` of this crate |
+//! | [`region`] | a file mapped shared: the only `mmap`, and nearly all `unsafe` of this crate |
 //! | [`owner`] | exclusive ownership of a directory that ends with the process; the boot id |
 //! | [`layout`] | the cnc file drawn, sized and asserted |
 //! | [`cnc`] | the one writer of a cnc file |
 //! | [`reader`] | any number of readers of a cnc file, of a live or a dead process |
 //! | [`background`] | a thread that gives way to all others |
+//! | [`descriptors`] | what of its open files a process hands to a program that it becomes |
 //! | [`exchange`] | memory between a lane and an engine in another process |
 //! | [`counters`], [`histograms`], [`errors`], [`heartbeat`], [`status`] | what lies in it, one concept each |
 //!
@@ -16,6 +17,7 @@
 pub mod background;
 pub mod cnc;
 pub mod counters;
+pub mod descriptors;
 pub mod errors;
 pub mod exchange;
 mod fault;

@@ -1,0 +1,141 @@
+//! When an engine that died is started again, and when calls fail at once instead of waiting for that. Pure: times are arguments.
+//!
+//! ```text
+//! closed ── deaths_max deaths without an answer between them ──► open ── open_ns ──► half open: one process, one call
+//!    ▲                                                            ▲                        │            │
+//!    └─────────────────────── answered ───────────────────────────┼────────────────────────┘            │
+//!                                                                 └────────────── died ─────────────────┘
+//! ```
+
+/// When to start again; see `[engine.process.restart]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// Wait after the first death, ns; doubles from there.
+    pub min_delay_ns: i64,
+    /// Longest wait, ns.
+    pub max_delay_ns: i64,
+    /// Deaths in a row, without an answer between them, that open the breaker.
+    pub deaths_max: u32,
+    /// How long it is open, ns.
+    pub open_ns: i64,
+}
+
+/// What may be done with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It is put to an engine.
+    Call,
+    /// It is put to an engine, alone, and tells whether the breaker closes.
+    Try,
+    /// Another one is being tried.
+    Wait,
+    /// It fails; the breaker is open for so long yet, ns.
+    Fail(i64),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    restart: Restart,
+    deaths_in_row: u32,
+    /// Until when it is open; half open from then on.
+    open_until_ns: Option<i64>,
+    trying: bool,
+}
+
+impl Breaker {
+    pub(super) fn new(restart: Restart) -> Self {
+        Self { restart, deaths_in_row: 0, open_until_ns: None, trying: false }
+    }
+
+    /// Deaths since the last answer.
+    pub(super) fn deaths_in_row(&self) -> u32 {
+        self.deaths_in_row
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open_until_ns.is_some()
+    }
+
+    /// A process died, or did not come up. Returns when its successor is due.
+    pub(super) fn died(&mut self, now_ns: i64) -> i64 {
+        self.deaths_in_row = self.deaths_in_row.saturating_add(1);
+        self.trying = false;
+        if self.deaths_in_row >= self.restart.deaths_max {
+            let until_ns = now_ns.saturating_add(self.restart.open_ns);
+            self.open_until_ns = Some(until_ns);
+            return until_ns;
+        }
+        let doublings = (self.deaths_in_row - 1).min(62);
+        let delay_ns = i128::from(self.restart.min_delay_ns) << doublings;
+        let delay_ns = i64::try_from(delay_ns).unwrap_or(i64::MAX).min(self.restart.max_delay_ns);
+        now_ns.saturating_add(delay_ns)
+    }
+
+    /// A process answered a call, by whatever answer.
+    pub(super) fn answered(&mut self) {
+        *self = Self::new(self.restart);
+    }
+
+    /// Whether one more process may be started; `alone`: none is there or being started.
+    pub(super) fn may_start(&self, alone: bool, now_ns: i64) -> bool {
+        self.open_until_ns.is_none_or(|until_ns| alone && now_ns >= until_ns)
+    }
+
+    /// What may be done with a call now.
+    pub(super) fn admits(&self, now_ns: i64) -> Admission {
+        match self.open_until_ns {
+            None => Admission::Call,
+            Some(until_ns) if now_ns < until_ns => Admission::Fail(until_ns - now_ns),
+            Some(_) if self.trying => Admission::Wait,
+            Some(_) => Admission::Try,
+        }
+    }
+
+    /// The call that was to be tried is in flight.
+    pub(super) fn tries(&mut self) {
+        self.trying = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESTART: Restart = Restart { min_delay_ns: 100, max_delay_ns: 350, deaths_max: 5, open_ns: 1_000 };
+
+    #[test]
+    fn delays_double_to_their_limit_and_begin_again_after_an_answer() {
+        let mut breaker = Breaker::new(RESTART);
+        let delays: Vec<i64> = (0..4).map(|_| breaker.died(7) - 7).collect();
+        assert_eq!(delays, [100, 200, 350, 350]);
+        breaker.answered();
+        assert_eq!((breaker.died(0), breaker.deaths_in_row()), (100, 1));
+        let patient = Restart { min_delay_ns: 1, max_delay_ns: i64::MAX, deaths_max: u32::MAX, open_ns: 1 };
+        let mut breaker = Breaker::new(patient);
+        let delays: Vec<i64> = (0..100).map(|_| breaker.died(0)).collect();
+        assert!(delays.is_sorted() && delays[61] == 1 << 61 && delays[99] == 1 << 62, "no overflow: {delays:?}");
+    }
+
+    #[test]
+    fn it_opens_half_opens_for_one_call_and_closes_by_an_answer() {
+        let mut breaker = Breaker::new(RESTART);
+        for now in 0..4 {
+            breaker.died(now);
+            assert_eq!((breaker.admits(now), breaker.is_open()), (Admission::Call, false));
+        }
+        assert_eq!(breaker.died(10), 1_010);
+        assert!(breaker.is_open() && !breaker.may_start(true, 1_009) && !breaker.may_start(false, 1_010));
+        assert_eq!((breaker.admits(10), breaker.admits(1_009)), (Admission::Fail(1_000), Admission::Fail(1)));
+        assert!(breaker.may_start(true, 1_010));
+        assert_eq!(breaker.admits(1_010), Admission::Try);
+        breaker.tries();
+        assert_eq!(breaker.admits(1_010), Admission::Wait);
+        assert_eq!(breaker.died(2_000), 3_000, "open again");
+        assert_eq!(breaker.admits(2_999), Admission::Fail(1));
+        assert_eq!(breaker.admits(3_000), Admission::Try, "the one that died is tried no more");
+        breaker.tries();
+        breaker.answered();
+        assert_eq!((breaker.admits(3_000), breaker.is_open()), (Admission::Call, false));
+    }
+}

@@ -1,0 +1,130 @@
+//! One engine process as the kernel has it: started through the launcher in a process group of its own, with its exchange as standard
+//! input, its output in pipes, and a descriptor by which its death is noticed. Used by the warden's thread alone.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::log::{Allowance, Event, Lines, Stream};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: std::process::Child,
+    pid: Pid,
+    pidfd: OwnedFd,
+    out: Lines<ChildStdout>,
+    err: Lines<ChildStderr>,
+    pub allowance: Allowance,
+    /// A stream had more than is read in one go.
+    pub floods: bool,
+}
+
+impl Child {
+    /// Starts the command, which gets the exchange's memory as its standard input.
+    pub(super) fn start(mut command: Command, memory: OwnedFd, lines_per_s: u32) -> io::Result<Self> {
+        command.stdin(Stdio::from(memory)).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut process = command.spawn()?;
+        match Self::watch(&mut process) {
+            Ok((pid, pidfd, out, err)) => {
+                let (out, err) = (Lines::new(out, Stream::Out), Lines::new(err, Stream::Err));
+                let allowance = Allowance::new(lines_per_s, Instant::now());
+                Ok(Self { process, pid, pidfd, out, err, allowance, floods: false })
+            }
+            Err(fault) => {
+                // It has done nothing yet; that it cannot be watched is what matters.
+                let _ = process.kill();
+                let _ = process.wait();
+                Err(fault)
+            }
+        }
+    }
+
+    fn watch(process: &mut std::process::Child) -> io::Result<(Pid, OwnedFd, ChildStdout, ChildStderr)> {
+        let pid = Pid::from_child(process);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let (Some(out), Some(err)) = (process.stdout.take(), process.stderr.take()) else {
+            return Err(io::Error::other("its output is not in pipes"));
+        };
+        rustix::io::ioctl_fionbio(&out, true)?;
+        rustix::io::ioctl_fionbio(&err, true)?;
+        Ok((pid, pidfd, out, err))
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Kills it and all that it has started.
+    pub(super) fn kill(&self) {
+        // That there is nobody left to kill is no fault.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+    }
+
+    /// Becomes readable when it is dead.
+    pub(super) fn death(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Its streams that have not ended.
+    pub(super) fn streams(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let out = (!self.out.has_ended()).then(|| self.out.source().as_fd());
+        out.into_iter().chain((!self.err.has_ended()).then(|| self.err.source().as_fd()))
+    }
+
+    /// Hands on what it has printed.
+    pub(super) fn read(&mut self, listener: &mut dyn FnMut(Event<'_>)) {
+        let out = self.out.read(&mut self.allowance, listener);
+        let err = self.err.read(&mut self.allowance, listener);
+        self.floods = out || err;
+    }
+
+    /// It is dead: ends its descendants, hands on the last that it printed, and says how it ended.
+    pub(super) fn bury(mut self, listener: &mut dyn FnMut(Event<'_>)) -> io::Result<ExitStatus> {
+        // Before it is waited for, so that the group's number is nobody else's yet.
+        self.kill();
+        let status = self.process.wait();
+        self.read(listener);
+        self.out.finish(&mut self.allowance, listener);
+        self.err.finish(&mut self.allowance, listener);
+        if let Some(dropped) = self.allowance.over(Instant::now(), true) {
+            listener(Event::Dropped(dropped));
+        }
+        status
+    }
+}
+
+/// How a process ended, for people.
+pub(super) fn text_of(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => match name_of(signal) {
+            Some(name) => format!("signal {signal} ({name})"),
+            None => format!("signal {signal}"),
+        },
+        (None, None) => "for no reason that the system tells".to_owned(),
+    }
+}
+
+/// The signals by which engines die.
+fn name_of(signal: i32) -> Option<&'static str> {
+    const NAMES: [(Signal, &str); 12] = [
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::INT, "SIGINT"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::PIPE, "SIGPIPE"),
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::SYS, "SIGSYS: a system call that engines have no right to"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::XCPU, "SIGXCPU: engine.process.cpu_max_s is used up"),
+        (Signal::HUP, "SIGHUP"),
+    ];
+    NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
+}

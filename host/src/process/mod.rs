@@ -1,0 +1,210 @@
+//! An engine in processes of its own: each dies alone, is started again, and is asked over shared memory.
+//!
+//! ```text
+//! lane ── Dispatch ──► exchange (memory) ◄── engine process ─┐
+//!            │  ▲                                            │ death, output
+//!      orders│  │reports                                     ▼
+//!            └──┴───────────────── warden (thread) ── launcher ── starts, watches, kills
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `settings` | what it is made from |
+//! | `dispatch`, `seat`, `breaker` | the lane's side: which process, how a call ended, when to start again |
+//! | `orders` | what passes between lane and warden |
+//! | `warden`, `child`, `hello`, `log` | the cold thread that does with the kernel what a lane must not |
+//! | [`launch`] | the step between fork and the engine's program |
+
+mod breaker;
+mod child;
+mod dispatch;
+mod hello;
+pub mod launch;
+mod log;
+mod orders;
+mod seat;
+mod settings;
+mod warden;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cutline::config::EngineProcess;
+use cutline::invoke::call::Answer;
+use cutline::invoke::host::{Ask, Begun, Ended, Host, HostHealth};
+use cutline::model::run_id::EngineMode;
+use cutline_shm::exchange::{IDLE_ENV, LaneEnd, Shape};
+
+pub use log::{Event, Listener, Stream};
+pub use settings::{Launcher, ProcessSettings, Program, StartFault};
+
+use crate::sandbox::{Sandbox, find_program};
+use breaker::Restart;
+use dispatch::{Dispatch, Terms};
+use launch::Launch;
+use warden::{Plan, Warden};
+
+/// Environment variables that every engine process sees, if we have them.
+const ENV: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"];
+
+/// An engine in processes; see the module.
+///
+/// It tends to its processes whenever it is asked anything: its owner asks [`Host::ended`] in each pass, also while no call is in flight.
+pub struct ProcessHost {
+    /// Before the warden: with it the warden's orders end.
+    dispatch: Option<Dispatch>,
+    warden: Option<JoinHandle<()>>,
+}
+
+impl ProcessHost {
+    /// Starts the processes and waits until they are ready. `listener` is told what happens to them and what they print.
+    ///
+    /// # Errors
+    /// [`StartFault`]; nothing is left running.
+    pub fn start(settings: &ProcessSettings, listener: Listener) -> Result<Self, StartFault> {
+        let place = &settings.place.process;
+        let request_max = settings.request_max_bytes.saturating_add(settings.limits.state_max_bytes);
+        let mode = u32::from(settings.mode == EngineMode::Hysteresis);
+        let (output_max, state_max) = (settings.limits.output_max_bytes, settings.limits.state_max_bytes);
+        let calls_max = place.in_flight as usize;
+        let shape = Shape::new(calls_max, request_max, mode, output_max, state_max).map_err(StartFault::Exchange)?;
+        let (plan, count) = (plan(settings, shape)?, place.count as usize);
+
+        let (order, orders) = rtrb::RingBuffer::new(count * orders::OUTSTANDING_MAX);
+        let (report, reports) = rtrb::RingBuffer::new(count * orders::OUTSTANDING_MAX);
+        let (started, starting) = mpsc::channel();
+        let warden = std::thread::Builder::new().name("engine-warden".to_owned()).spawn(move || {
+            let mut warden = Warden::new(plan, count, listener);
+            let up = warden.start_all();
+            if up.is_err() {
+                warden.end_all();
+            }
+            let goes_on = up.is_ok();
+            let told = started.send(up.map(|ends| (ends, warden.digest().unwrap_or_default())));
+            if goes_on && told.is_ok() {
+                warden.serve(orders, report);
+            }
+        });
+        let warden = warden.map_err(|fault| StartFault::Spawn(fault.to_string()))?;
+        let (ends, digest): (Vec<LaneEnd>, [u8; 32]) = starting
+            .recv()
+            .map_err(|_| StartFault::Spawn("the warden died".to_owned()))?
+            .map_err(|(reason, printed)| StartFault::Engine(reason, printed))?;
+        let terms = Terms {
+            digest,
+            mode: settings.mode,
+            calls_max,
+            answer_max_bytes: shape.answer_max_bytes(),
+            timeout_ns: ns_of(settings.place.timeout_ms),
+            restart: restart(place),
+        };
+        Ok(Self { dispatch: Some(Dispatch::new(terms, ends, order, reports)), warden: Some(warden) })
+    }
+
+    fn dispatch(&mut self) -> &mut Dispatch {
+        self.dispatch.as_mut().expect("it is there until the host is dropped")
+    }
+}
+
+/// What the warden needs: guards looked up, directory made, the launcher's command line written.
+fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
+    let ProcessSettings { program, launcher, directory, place, .. } = settings;
+    let path = find_program(&program.path).map_err(StartFault::Spawn)?;
+    let (sandbox, unguarded) = Sandbox::of(&place.process, program, &path).map_err(StartFault::Spawn)?;
+    if place.require_sandbox && !unguarded.is_empty() {
+        return Err(StartFault::Unguarded(unguarded));
+    }
+    make_directory(directory)?;
+    let launch = Launch {
+        program: path,
+        arguments: program.arguments.clone(),
+        directory: directory.clone(),
+        parent: std::process::id(),
+        sandbox,
+    };
+    let launch = serde_json::to_string(&launch).map_err(|fault| StartFault::Spawn(fault.to_string()))?;
+    let (launcher, env) = (launcher.clone(), env(&place.process, program));
+    let command = move || {
+        let mut command = Command::new(&launcher.path);
+        command.args(&launcher.arguments).arg(&launch).env_clear().envs(env.iter().cloned());
+        command
+    };
+    Ok(Plan {
+        name: settings.name.clone(),
+        shape,
+        config_json: settings.config_json.clone(),
+        command: Box::new(command),
+        unguarded,
+        digest: settings.digest,
+        start_timeout: Duration::from_millis(place.process.start_timeout_ms),
+        lines_per_s: place.process.log_lines_per_s,
+    })
+}
+
+/// A directory that nobody but us writes to. What lies in it already an engine finds there.
+fn make_directory(directory: &Path) -> Result<(), StartFault> {
+    std::fs::create_dir_all(directory)
+        .map_err(|fault| StartFault::Spawn(format!("its directory {}: {fault}", directory.display())))
+}
+
+/// The environment of engine processes: of ours, what is named.
+fn env(place: &EngineProcess, program: &Program) -> Vec<(String, String)> {
+    let named = ENV.into_iter().chain(place.env.iter().map(String::as_str));
+    let ours = named.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+    let idle = (IDLE_ENV.to_owned(), place.idle.name().to_owned());
+    ours.chain([idle]).chain(program.env.iter().cloned()).collect()
+}
+
+fn restart(place: &EngineProcess) -> Restart {
+    let restart = &place.restart;
+    Restart {
+        min_delay_ns: ns_of(restart.min_delay_ms),
+        max_delay_ns: ns_of(restart.max_delay_ms),
+        deaths_max: restart.deaths_max,
+        open_ns: ns_of(restart.open_ms),
+    }
+}
+
+fn ns_of(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}
+
+impl Host for ProcessHost {
+    fn digest(&self) -> [u8; 32] {
+        self.dispatch.as_ref().map_or([0; 32], Host::digest)
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.dispatch.as_ref().map_or(1, Host::in_flight_max)
+    }
+
+    fn call(&mut self, ticket: u32, ask: Ask<'_, '_>, answer: &mut Answer, now_ns: i64) -> Begun {
+        self.dispatch().call(ticket, ask, answer, now_ns)
+    }
+
+    fn ended(&mut self, now_ns: i64) -> Option<(u32, Ended)> {
+        self.dispatch().ended(now_ns)
+    }
+
+    fn take(&mut self, ticket: u32, mode: EngineMode, answer: &mut Answer) {
+        self.dispatch().take(ticket, mode, answer);
+    }
+
+    fn health(&self) -> HostHealth {
+        self.dispatch.as_ref().map_or_else(HostHealth::default, Host::health)
+    }
+}
+
+impl Drop for ProcessHost {
+    /// Asks the processes to end and waits until they have, a moment at most.
+    fn drop(&mut self) {
+        drop(self.dispatch.take());
+        if let Some(warden) = self.warden.take() {
+            // A warden that panicked has told so by itself; its processes die with its thread.
+            let _ = warden.join();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The system calls of an engine process, by seccomp: everything that computing needs, and nothing that reaches others.
+//!
+//! What is refused fails with EPERM, so that an engine shows a fault of its own and does not hang. New threads are allowed, new processes are
+//! not. `execve` is allowed, because the launcher itself needs it; which programs, landlock says.
+
+use std::collections::BTreeMap;
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter,
+};
+
+/// Refused whatever their arguments.
+const REFUSED: &[c_long] = &[
+    // The network, and sockets of every other kind; io_uring can make them too.
+    libc::SYS_socket,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    // Memory and queues that other processes could have as well.
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+    // Leaving the process group by which it is killed.
+    libc::SYS_setsid,
+    libc::SYS_setpgid,
+    // Other processes: their memory, descriptors, priority and scheduling.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    // Pages of the exchange could be taken away, to be faulted in on a lane.
+    libc::SYS_fallocate,
+    // The system as a whole.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_fsopen,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_personality,
+];
+
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: &[c_long] =
+    &[libc::SYS_fork, libc::SYS_vfork, libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_HERE: &[c_long] = &[];
+
+/// Why there is no seccomp here.
+pub(super) fn unavailable() -> Option<String> {
+    if let Err(fault) = programs(1) {
+        return Some(fault);
+    }
+    // Since 4.14 the kernel says what it can do; before that we do without.
+    let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail");
+    match actions {
+        Ok(actions) if actions.split_whitespace().any(|action| action == "errno") => None,
+        Ok(_) => Some("the kernel cannot refuse system calls".to_owned()),
+        Err(fault) => Some(format!("/proc/sys/kernel/seccomp/actions_avail: {fault}")),
+    }
+}
+
+/// From here on this thread, and what it becomes, makes no other calls.
+pub(super) fn restrict() -> Result<(), String> {
+    for program in programs(std::process::id())? {
+        apply_filter(&program).map_err(|fault| fault.to_string())?;
+    }
+    Ok(())
+}
+
+/// The filters, of which each has its own answer to what it refuses. `own` is the process, which keeps its number when it is executed.
+fn programs(own: u32) -> Result<[BpfProgram; 2], String> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|fault| fault.to_string())?;
+    let compile = |rules, errno: i32| {
+        let refusal = SeccompAction::Errno(errno.cast_unsigned());
+        let filter =
+            SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch).map_err(|fault| fault.to_string())?;
+        filter.try_into().map_err(|fault: seccompiler::BackendError| fault.to_string())
+    };
+    let refused = compile(refused(own).map_err(|fault| fault.to_string())?, libc::EPERM)?;
+    // Its flags lie in memory, where no filter sees them: libraries then use `clone`.
+    let unknown = compile(BTreeMap::from([(libc::SYS_clone3, vec![])]), libc::ENOSYS)?;
+    Ok([refused, unknown])
+}
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+fn refused(own: u32) -> Result<Rules, seccompiler::BackendError> {
+    use SeccompCmpArgLen::{Dword, Qword};
+    let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, vec![])).collect();
+    let mut when = |call: c_long, conditions: Vec<SeccompCondition>| -> Result<(), seccompiler::BackendError> {
+        rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
+        Ok(())
+    };
+    let thread = libc::CLONE_THREAD as u64;
+    when(libc::SYS_clone, vec![SeccompCondition::new(0, Qword, SeccompCmpOp::MaskedEq(thread), 0)?])?;
+    // Signals and limits for itself only.
+    let own = u64::from(own);
+    for call in [libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill] {
+        when(call, vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, own)?])?;
+    }
+    for call in [libc::SYS_prlimit64, libc::SYS_sched_setaffinity] {
+        let not_itself = SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, own)?;
+        when(call, vec![not_itself, SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, 0)?])?;
+    }
+    let remove = libc::MADV_REMOVE as u64;
+    when(libc::SYS_madvise, vec![SeccompCondition::new(2, Dword, SeccompCmpOp::Eq, remove)?])?;
+    Ok(rules)
+}

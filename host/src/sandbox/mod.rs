@@ -1,0 +1,144 @@
+//! What an engine process may do: nothing that an engine needs not.
+//!
+//! | guard | what it keeps an engine from | by |
+//! |---|---|---|
+//! | `files` | reading what is not its own, writing anything, executing another program | landlock ([`files`]) |
+//! | `system calls` | the network, new processes, signals to others, other processes' memory, changing the system | seccomp ([`calls`]) |
+//! | `limits` | more memory, processor time, files or processes than it was given | rlimits |
+//! | `user` | what our user may do | `setuid`, where we are root and a user is configured |
+//!
+//! Capabilities are given up in any case, nothing that it executes gives it more (`no_new_privs`), its environment holds a few named
+//! variables, and it leaves no core file. A [`Sandbox`] is made by the warden's side, which finds out what this system has; the launcher
+//! enters it, and refuses to go on without any part of it.
+
+use std::path::Path;
+
+use cutline::config::EngineProcess;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, Gid, Uid};
+use serde::{Deserialize, Serialize};
+
+use crate::process::Program;
+use crate::process::launch::LaunchFault;
+
+mod calls;
+mod files;
+mod user;
+
+pub(crate) use files::find_program;
+
+use files::Files;
+use user::User;
+
+/// What is done to an engine process before it becomes its program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sandbox {
+    cores: Vec<usize>,
+    memory_max_bytes: Option<u64>,
+    cpu_max_s: Option<u64>,
+    files_max: u64,
+    /// In force only for a user of its own: the kernel counts by user.
+    processes_max: Option<u64>,
+    user: Option<User>,
+    files: Option<Files>,
+    system_calls: bool,
+}
+
+impl Sandbox {
+    /// The sandbox that is configured for this program, as far as this system has one, and the guards that it has not.
+    ///
+    /// # Errors
+    /// There is no such program or user, or we are not root and cannot become another one.
+    pub fn of(place: &EngineProcess, program: &Program, path: &Path) -> Result<(Self, Vec<String>), String> {
+        let mut missing = Vec::new();
+        let user = place.user.as_deref().map(user::find).transpose()?;
+        let files = match files::unavailable() {
+            None => Some(Files::of(path, program.read.iter().chain(&place.read))?),
+            Some(why) => {
+                missing.push(format!("guard `files` (landlock: {why})"));
+                None
+            }
+        };
+        let system_calls =
+            calls::unavailable().map(|why| missing.push(format!("guard `system calls` (seccomp: {why})")));
+        let sandbox = Self {
+            cores: place.cores.clone(),
+            memory_max_bytes: place.memory_max_bytes,
+            cpu_max_s: place.cpu_max_s,
+            files_max: place.files_max,
+            processes_max: user.is_some().then_some(place.processes_max),
+            user,
+            files,
+            system_calls: system_calls.is_none(),
+        };
+        Ok((sandbox, missing))
+    }
+
+    /// Becomes the engine's user, if it has one of its own, and gives up what root may do besides.
+    pub(crate) fn give_up_user(&self) -> Result<(), LaunchFault> {
+        if let Some(user) = &self.user {
+            user.become_it().map_err(|fault| LaunchFault::new("become the engine's user", fault))?;
+        }
+        for number in 0..=CAPABILITY_MAX {
+            // One that the kernel does not know, or that we may not give up, is given up below.
+            let _ = rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number));
+        }
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        rustix::thread::set_capabilities(None, sets).map_err(|fault| LaunchFault::new("give up capabilities", fault))
+    }
+
+    /// Enters everything else, for good.
+    pub(crate) fn enter(&self) -> Result<(), LaunchFault> {
+        self.pin().map_err(|fault| LaunchFault::new("pin it to engine.process.cores", fault))?;
+        self.limit()?;
+        rustix::thread::set_no_new_privs(true).map_err(|fault| LaunchFault::new("set no_new_privs", fault))?;
+        if let Some(files) = &self.files {
+            files.restrict().map_err(|fault| LaunchFault::new("restrict it to its files", fault))?;
+        }
+        if self.system_calls {
+            calls::restrict().map_err(|fault| LaunchFault::new("restrict its system calls", fault))?;
+        }
+        Ok(())
+    }
+
+    fn pin(&self) -> rustix::io::Result<()> {
+        if self.cores.is_empty() {
+            return Ok(());
+        }
+        let mut cores = CpuSet::new();
+        for core in self.cores.iter().filter(|core| **core < CpuSet::MAX_CPU) {
+            cores.set(*core);
+        }
+        rustix::thread::sched_setaffinity(None, &cores)
+    }
+
+    fn limit(&self) -> Result<(), LaunchFault> {
+        let limits = [
+            (Resource::Core, "core files", Some(0)),
+            (Resource::Nofile, "open files", Some(self.files_max)),
+            (Resource::As, "memory", self.memory_max_bytes),
+            (Resource::Cpu, "processor time", self.cpu_max_s),
+            (Resource::Nproc, "processes", self.processes_max),
+        ];
+        for (resource, what, most) in
+            limits.into_iter().filter_map(|(resource, what, most)| Some((resource, what, most?)))
+        {
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+                .map_err(|fault| LaunchFault::new(format!("limit its {what} to {most}"), fault))?;
+        }
+        Ok(())
+    }
+}
+
+/// More than any kernel has.
+const CAPABILITY_MAX: u32 = 63;
+
+impl User {
+    fn become_it(&self) -> rustix::io::Result<()> {
+        let (user, group) = (Uid::from_raw(self.user), Gid::from_raw(self.group));
+        rustix::thread::set_thread_groups(&[])?;
+        rustix::thread::set_thread_res_gid(group, group, group)?;
+        rustix::thread::set_thread_res_uid(user, user, user)
+    }
+}

@@ -1,0 +1,28 @@
+//! Engines in processes of their own, with real processes that behave in every way an engine should not.
+//!
+//! This binary is all three: the tests, the launcher ([`launcher_process`]) and the engine's program ([`engine_process`], whose manners
+//! are in `engine.rs`). The last two do nothing when they are run as tests.
+
+mod death;
+mod engine;
+mod isolation;
+mod output;
+mod rig;
+mod start;
+
+/// The launcher, if a launch stands last on the command line.
+#[test]
+fn launcher_process() {
+    let Some(launch) = std::env::args().next_back().filter(|last| last.starts_with('{')) else { return };
+    let fault = cutline_host::process::launch::launch(&launch).expect_err("it does not return");
+    eprintln!("{fault}");
+    std::process::exit(126);
+}
+
+/// The engine's program, if there is an exchange.
+#[test]
+fn engine_process() {
+    if std::env::var_os(cutline_shm::exchange::DESCRIPTOR_ENV).is_some() {
+        engine::main();
+    }
+}
