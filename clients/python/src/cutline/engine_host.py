@@ -27,6 +27,8 @@ READY, REFUSED = 1, 2
 REFUSAL_MAX = 300
 #: Containers, more made than freed, after which a collection is worth its while between two requests, and when it is due all the same.
 GARBAGE_SOME, GARBAGE_MAX = 700, 100_000
+#: Who started this; an orphan ends.
+PARENT = os.getppid()
 
 
 def main(arguments):
@@ -74,14 +76,13 @@ def serve(exchange, call):
     """Answers requests in their order until the lane asks for the end."""
     following, answer = exchange.next, exchange.answer
     output_max, state_max = exchange.output_max_bytes, exchange.state_max_bytes
-    parent = os.getppid()
     while True:
         request = following(False)
         if request is None:
             _collect(GARBAGE_SOME)
             request = following(True)
             if request is None:
-                if exchange.stopped or os.getppid() != parent:
+                if exchange.stopped or os.getppid() != PARENT:
                     return
                 continue
         try:
