@@ -16,9 +16,6 @@
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x03090000
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <Python.h>
 #include <sched.h>
 #include <stdint.h>

@@ -74,17 +74,24 @@ def start(exchange, spec):
 
 def serve(exchange, call):
     """Answers requests in their order until the lane asks for the end."""
+    step = stepper(exchange, call)
+    while True:
+        if not step(False):
+            _collect(GARBAGE_SOME)
+            if not step(True) and (exchange.stopped or os.getppid() != PARENT):
+                return
+        _collect(GARBAGE_MAX)
+
+
+def stepper(exchange, call):
+    """A function that answers the next request, if there is one, and tells whether there was; `wait` as in Exchange.next."""
     following, answer = exchange.next, exchange.answer
     output_max, state_max = exchange.output_max_bytes, exchange.state_max_bytes
-    while True:
-        request = following(False)
+
+    def step(wait):
+        request = following(wait)
         if request is None:
-            _collect(GARBAGE_SOME)
-            request = following(True)
-            if request is None:
-                if exchange.stopped or os.getppid() != PARENT:
-                    return
-                continue
+            return False
         try:
             output, state = call(*request)
             if len(output) > output_max or len(state) > state_max:
@@ -93,7 +100,9 @@ def serve(exchange, call):
             answer(fault.status, fault.detail(), b"")
         else:
             answer(0, output, state)
-        _collect(GARBAGE_MAX)
+        return True
+
+    return step
 
 
 def _collect(garbage):

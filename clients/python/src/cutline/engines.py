@@ -28,10 +28,10 @@ def load(spec, mode, config):
     imported = _import(module)
     if colon:
         return _plain(_function(imported, function), mode, config)
-    build = Builder(_contracts(imported)).build
+    build = Builder(contracts_of(imported)).build
     if mode == TRUTH:
         return _module_truth(_function(imported, "run"), build)
-    return _ModuleHysteresis(imported, build, config).call
+    return ModuleHysteresis(imported, build, config).call
 
 
 # Plain functions.
@@ -87,12 +87,12 @@ def _module_truth(run, build):
     return truth
 
 
-class _ModuleHysteresis:
+class ModuleHysteresis:
     """`run_with_hysteresis(snapshot, store, config)`, the store carried by value: made from the state of before for each call, so that no call
     sees what another one did to it. Whether a store is changed in place or returned anew makes no difference."""
 
     def __init__(self, module, build, config):
-        self._build = build
+        self.build = build
         self._run = _function(module, "run_with_hysteresis")
         _check_signature(self._run, "(snapshot, store, config)", 3)
         self._truth = getattr(getattr(module, "run", None), "__code__", None)
@@ -101,16 +101,16 @@ class _ModuleHysteresis:
             raise Refused(f"{module.__name__} has run_with_hysteresis, but no {hysteresis.STORE} is to be found in its package")
         self._empty = hysteresis.store_maker(store)
         self._config = hysteresis.make_config(module, config)
-        self._codec = Codec(module.__name__.partition(".")[0], _contracts(module).MISSING)
+        self._codec = Codec(module.__name__.partition(".")[0], contracts_of(module).MISSING)
         try:
             self._codec.read(self._codec.write(self._empty()))
         except StateError as error:
             raise Refused(f"a {store.__module__}.{store.__qualname__} cannot be carried by value: {error}") from None
 
     def call(self, timestamp_ms, symbol, normalized, state):
-        store, last_ms = self._read(state)
+        store, last_ms = self.read(state)
         try:
-            answer = self._run(self._build(symbol, timestamp_ms, normalized), store, self._config)
+            answer = self._run(self.build(symbol, timestamp_ms, normalized), store, self._config)
         except BaseException as error:
             may_be_state = not _passed_through(error, self._truth)
             raise _failure(error, may_be_state, is_late=last_ms is not None and timestamp_ms <= last_ms) from None
@@ -123,7 +123,7 @@ class _ModuleHysteresis:
         except StateError as error:
             raise Fault(STATE_FAILURE, str(error)) from None
 
-    def _read(self, state):
+    def read(self, state):
         """The store, and the timestamp of the run that left it so."""
         if not state:
             return self._empty(), None
@@ -136,7 +136,7 @@ class _ModuleHysteresis:
             raise Fault(STATE_FAILURE, text_of(error)) from None
 
 
-def _contracts(module):
+def contracts_of(module):
     """The module that has the snapshots' dataclasses: contracts.snapshots in the engine's package, or in one around it."""
     package, needed = module.__name__, ("RegimeInputSnapshot", "MarketSnapshot", "DerivativesSnapshot", "FlowSnapshot", "ContextSnapshot", "MISSING")
     while package := package.rpartition(".")[0]:

@@ -22,7 +22,7 @@ Answer = collections.namedtuple("Answer", "status output state")
 class Lane:
     """An exchange and its calls. `Lane(...).serve_with(SPEC)` starts a host for it."""
 
-    def __init__(self, mode=0, config=b"", slots=4, request_bytes=16384, answer_bytes=16384, output_max=4096, state_max=8192):
+    def __init__(self, mode=0, config=b"", slots=4, request_bytes=16384, answer_bytes=16384, output_max=4096, state_max=8192, idle_sleep_s=0.0001):
         length = _REQUESTS + slots * (request_bytes + answer_bytes)
         self.fd = os.memfd_create("exchange")
         os.ftruncate(self.fd, length)
@@ -32,6 +32,8 @@ class Lane:
         self.memory = Exchange(self.fd)
         self._slots, self._request_bytes, self._answer_bytes = slots, request_bytes, answer_bytes
         self._asked = self._taken = 0
+        #: Between two looks for an answer; 0 spins.
+        self._idle_sleep_s = idle_sleep_s
         self.process = None
 
     def serve_with(self, spec, python=sys.executable, cwd=None, env=(), stderr=None):
@@ -104,11 +106,15 @@ class Lane:
         os.close(self.fd)
 
     def _await(self, condition, within_s, what):
+        if found := condition():
+            return found
         until = time.monotonic() + within_s
         while not (found := condition()):
+            if not self._idle_sleep_s and time.monotonic() < until:
+                continue
             if self.process and self.process.poll() is not None and not condition():
                 raise ChildProcessError(f"the engine's process ended with {self.process.returncode} without {what}")
             if time.monotonic() > until:
                 raise TimeoutError(f"no {what} within {within_s} s")
-            time.sleep(0.0001)
+            time.sleep(self._idle_sleep_s)
         return found
