@@ -21,17 +21,27 @@ import math
 import sys
 import threading
 
-from cutline.output import canonical
+_ITEMS = {"tuple": tuple, "set": set, "frozenset": frozenset}
+_LOCKS = {"lock": threading.Lock, "rlock": threading.RLock}
+#: Kinds of values that JSON has: what is one of them and yet of a class of its own is not carried.
+_PLAIN = (int, float, str, bytes, list, dict, tuple, set, frozenset)
 
-_SCALARS = frozenset((type(None), bool, int, str))
-_ORDERED = {"tuple": tuple, "deque": collections.deque}
-_SETS = {"set": set, "frozenset": frozenset}
-_LOCKS = {type(threading.Lock()): "lock", type(threading.RLock()): "rlock"}
-_NEW_LOCKS = {"lock": threading.Lock, "rlock": threading.RLock}
+_quoted = json.encoder.encode_basestring_ascii
 
 
 class StateError(Exception):
     """A state that cannot be written or read; the text says why."""
+
+
+class _Writers(dict):
+    """How values of a class are written, for each class seen."""
+
+    def __init__(self, make):
+        self._make = make
+
+    def __missing__(self, cls):
+        write = self[cls] = self._make(cls)
+        return write
 
 
 class Codec:
@@ -41,16 +51,21 @@ class Codec:
         """`package` is the engine's top-level package, `missing` its MISSING."""
         self._package = package
         self._missing = missing
-        #: How values of a class are written, for each class seen.
-        self._writers = {}
-        #: Class and its dataclass fields for each tag seen.
-        self._classes = {}
+        self._writers = _Writers(self._writer)
+        self._readers = {
+            "dict": lambda found: {key: item for key, item in found["items"]},
+            "missing": lambda found: missing,
+            "float": lambda found: float(found["is"]),
+            "deque": lambda found: collections.deque(found["items"], found["maxlen"]),
+            **{name: lambda found, make=make: make(found["items"]) for name, make in _ITEMS.items()},
+            **{name: lambda found, make=make: make() for name, make in _LOCKS.items()},
+        }
         self._decode = json.JSONDecoder(object_hook=self._read_object).decode
 
     def write(self, value):
         """Canonical JSON of the value, bytes."""
         try:
-            return canonical(self._written(value))
+            return self._writers[type(value)](value).encode("ascii")
         except RecursionError:
             raise StateError("the state is nested too deeply or contains itself") from None
 
@@ -63,107 +78,114 @@ class Codec:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StateError(f"the state is not one that was written here: {type(error).__name__}: {error}") from None
 
-    def _written(self, value):
-        if value is self._missing:
-            return {"$": "missing"}
-        cls = type(value)
-        if cls in _SCALARS:
-            return value
-        write = self._writers.get(cls)
-        if write is None:
-            write = self._writers[cls] = self._writer(cls)
-        return write(value)
+    # Writing. A writer gives a value's JSON as text.
 
     def _writer(self, cls):
-        if cls is float:
-            return _write_float
-        if cls is list:
-            return lambda value: [self._written(item) for item in value]
-        if cls is dict:
-            return self._write_dict
-        if cls in _ORDERED.values():
-            return self._write_ordered
-        if cls in _SETS.values():
-            return self._write_set
-        if cls in _LOCKS:
-            return lambda value: {"$": _LOCKS[cls]}
-        tag = f"{cls.__module__}:{cls.__qualname__}"
-        if self._class(tag)[0] is not cls:
-            raise StateError(f"the state holds a {tag}, which is not what that name means")
-        if issubclass(cls, enum.Enum):
-            return lambda value: {"$": tag, "name": value.name}
-        if issubclass(cls, (int, float, str, bytes, list, dict, tuple, set, frozenset)):
-            raise StateError(f"the state holds a {tag}, a kind of {cls.__mro__[-2].__name__}: only plain ones can be carried by value")
-        return self._object_writer(tag, _slots(cls))
+        if cls is type(self._missing):
+            return self._missing_or_other
+        return self._writer_of_builtin(cls) or self._writer_of_instance(cls)
 
-    def _object_writer(self, tag, slots):
-        written = self._written
+    def _missing_or_other(self, value):
+        if value is self._missing:
+            return '{"$":"missing"}'
+        cls = type(value)
+        return (self._writer_of_builtin(cls) or self._writer_of_instance(cls))(value)
+
+    def _writer_of_builtin(self, cls):
+        writers = self._writers
+
+        def items(values):
+            return ",".join([writers[type(value)](value) for value in values])
+
+        def sorted_items(values):
+            return ",".join(sorted([writers[type(value)](value) for value in values]))
+
+        return {
+            type(None): lambda value: "null",
+            bool: lambda value: "true" if value else "false",
+            int: int.__repr__,
+            float: _float,
+            str: _quoted,
+            list: lambda value: f"[{items(value)}]",
+            dict: self._dict,
+            tuple: lambda value: f'{{"$":"tuple","items":[{items(value)}]}}',
+            collections.deque: lambda value: f'{{"$":"deque","items":[{items(value)}],"maxlen":{json.dumps(value.maxlen)}}}',
+            set: lambda value: f'{{"$":"set","items":[{sorted_items(value)}]}}',
+            frozenset: lambda value: f'{{"$":"frozenset","items":[{sorted_items(value)}]}}',
+            **{type(make()): lambda value, name=name: f'{{"$":"{name}"}}' for name, make in _LOCKS.items()},
+        }.get(cls)
+
+    def _dict(self, value):
+        writers, keys = self._writers, list(value)
+        if set(map(type, keys)) <= {str} and "$" not in value and keys == sorted(keys):
+            members = [f"{_quoted(key)}:{writers[type(item)](item)}" for key, item in value.items()]
+            return f"{{{','.join(members)}}}"
+        pairs = [f"[{writers[type(key)](key)},{writers[type(item)](item)}]" for key, item in value.items()]
+        return f'{{"$":"dict","items":[{",".join(pairs)}]}}'
+
+    def _writer_of_instance(self, cls):
+        tag = f"{cls.__module__}:{cls.__qualname__}"
+        if self._class(tag) is not cls:
+            raise StateError(f"the state holds a {tag}, which is not what that name means")
+        head = f'{{"$":{_quoted(tag)}'
+        if issubclass(cls, enum.Enum):
+            return lambda value: f'{head},"name":{self._writers[type(value.name)](value.name)}}}'
+        if issubclass(cls, _PLAIN):
+            raise StateError(f"the state holds a {tag}, a kind of {cls.__mro__[-2].__name__}: only plain ones can be carried by value")
+        slots, writers, orders = _slots(cls), self._writers, {}
 
         def write(value):
-            fields = {"$": tag}
-            for name, field in getattr(value, "__dict__", {}).items():
-                fields[name] = written(field)
-            for name in slots:
-                if hasattr(value, name):
-                    fields[name] = written(getattr(value, name))
-            return fields
+            fields = getattr(value, "__dict__", {})
+            if slots:
+                fields = {**fields, **{name: getattr(value, name) for name in slots if hasattr(value, name)}}
+            names = tuple(fields)
+            order = orders.get(names)
+            if order is None:
+                # `$` is before any letter.
+                order = orders[names] = [(f",{_quoted(name)}:", name) for name in sorted(names)]
+            text = head
+            for key, name in order:
+                field = fields[name]
+                text += key + writers[type(field)](field)
+            return text + "}"
 
         return write
 
-    def _write_dict(self, value):
-        keys = list(value)
-        if all(type(key) is str for key in keys) and "$" not in value and keys == sorted(keys):
-            return {key: self._written(item) for key, item in value.items()}
-        return {"$": "dict", "items": [[self._written(key), self._written(item)] for key, item in value.items()]}
-
-    def _write_ordered(self, value):
-        tagged = {"$": type(value).__name__, "items": [self._written(item) for item in value]}
-        if type(value) is collections.deque:
-            tagged["maxlen"] = value.maxlen
-        return tagged
-
-    def _write_set(self, value):
-        return {"$": type(value).__name__, "items": sorted((self._written(item) for item in value), key=canonical)}
+    # Reading.
 
     def _read_object(self, found):
         """Called for each object of the text, those inside first."""
         tag = found.pop("$", None)
         if tag is None:
             return found
-        if ":" in tag:
-            return self._read_instance(tag, found)
-        if tag == "dict":
-            return {key: item for key, item in found["items"]}
-        if tag == "missing":
-            return self._missing
-        if tag == "float":
-            return float(found["is"])
-        if tag == "deque":
-            return collections.deque(found["items"], found["maxlen"])
-        if tag in _NEW_LOCKS:
-            return _NEW_LOCKS[tag]()
-        return (_ORDERED.get(tag) or _SETS[tag])(found["items"])
+        read = self._readers.get(tag)
+        if read is None:
+            read = self._readers[tag] = self._reader(tag)
+        return read(found)
 
-    def _read_instance(self, tag, found):
-        cls, fields = self._class(tag)
+    def _reader(self, tag):
+        cls = self._class(tag)
         if issubclass(cls, enum.Enum):
-            return cls[found["name"]]
-        if not fields <= found.keys():
-            raise StateError(f"the state's {tag} has no {', '.join(sorted(fields - found.keys()))}: it was written by another version")
-        instance = cls.__new__(cls)
-        for name, value in found.items():
-            object.__setattr__(instance, name, value)
-        return instance
+            return lambda found: cls[found["name"]]
+        fields = {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+        has_slots, make, put = bool(_slots(cls)), cls.__new__, object.__setattr__
+
+        def read(found):
+            if not fields <= found.keys():
+                raise StateError(f"the state's {tag} has no {', '.join(sorted(fields - found.keys()))}: it was written by another version")
+            instance = make(cls)
+            if has_slots:
+                for name, value in found.items():
+                    put(instance, name, value)
+            else:
+                put(instance, "__dict__", found)
+            return instance
+
+        return read
 
     def _class(self, tag):
-        known = self._classes.get(tag)
-        if known is None:
-            known = self._classes[tag] = self._find(tag)
-        return known
-
-    def _find(self, tag):
-        module, _, path = tag.partition(":")
-        found = sys.modules.get(module)
+        module, colon, path = tag.partition(":")
+        found = sys.modules.get(module) if colon else None
         for name in path.split("."):
             found = getattr(found, name, None)
         is_data = isinstance(found, type) and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum))
@@ -173,12 +195,11 @@ class Codec:
                 f"the state holds a {tag}, which cannot be carried by value: use JSON's types, tuples, sets, enums, dataclasses and classes "
                 "of the engine's package"
             )
-        fields = {field.name for field in dataclasses.fields(found)} if dataclasses.is_dataclass(found) else set()
-        return found, fields
+        return found
 
 
-def _write_float(value):
-    return value if math.isfinite(value) else {"$": "float", "is": repr(value)}
+def _float(value):
+    return float.__repr__(value) if math.isfinite(value) else f'{{"$":"float","is":"{value}"}}'
 
 
 def _slots(cls):
