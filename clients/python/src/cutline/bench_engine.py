@@ -4,7 +4,7 @@ Every round makes one call in each of these ways, one after another, with the sa
 engine in it; medians of all rounds are shown:
 
     function    the engine's function, called with a snapshot, and a store, that is there already
-    loads       json.loads of the snapshot's text
+    loads       json.loads of the snapshot's text, and of the state's
     host        everything that the host does for a request: takes it, reads it, calls the function, writes the answer, gives it back
     exchange    the same through the memory and a second process that spins, as this process sees it
     pipe        the same bytes through two pipes to a second process that sends back as many as an answer has
@@ -45,7 +45,7 @@ def main():
     answer = here.answer(FIRST_MS, text, state)
     ways = {
         "function": direct(arguments.spec, mode, text, state),
-        "loads": lambda: timed(lambda: json.loads(text)),
+        "loads": lambda: timed(lambda: (json.loads(text), state and json.loads(state))),
         "host": lambda: here.timed(text, state),
         "exchange": Elsewhere(arguments.spec, mode, text, state).timed,
         "pipe": Pipe(len(text) + len(state), len(answer.output) + len(answer.state)).timed,

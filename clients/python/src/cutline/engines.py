@@ -119,7 +119,7 @@ class ModuleHysteresis:
             store = store if returned is None else returned
         decision = written(answer, "the decision")
         try:
-            return decision, self._codec.write({"store": store, "timestamp": timestamp_ms, "type": STATE_TYPE})
+            return decision, b'{"store":%b,"timestamp":%d,"type":"%b"}' % (self._codec.write(store), timestamp_ms, STATE_TYPE.encode())
         except StateError as error:
             raise Fault(STATE_FAILURE, str(error)) from None
 

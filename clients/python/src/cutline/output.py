@@ -47,11 +47,14 @@ def _reader(cls):
     if issubclass(cls, enum.Enum):
         return operator.attrgetter("value")
     if dataclasses.is_dataclass(cls):
-        names = tuple(field.name for field in dataclasses.fields(cls))
-        if len(names) < 2:
-            return lambda value: {name: getattr(value, name) for name in names}
-        values = operator.attrgetter(*names)
-        return lambda value: dict(zip(names, values(value)))
+        names = dict.fromkeys(field.name for field in dataclasses.fields(cls)).keys()
+
+        def fields(value):
+            # As a rule an instance's own dict is just that.
+            own = getattr(value, "__dict__", None)
+            return own if own is not None and own.keys() == names else {name: getattr(value, name) for name in names}
+
+        return fields
     if issubclass(cls, Mapping):
         return dict
     raise TypeError(f"a {cls.__module__}.{cls.__qualname__} has no form in JSON: return a dict, a dataclass, or what they are made of")

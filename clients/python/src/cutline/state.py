@@ -106,7 +106,7 @@ class Codec:
             int: int.__repr__,
             float: _float,
             str: _quoted,
-            list: lambda value: f"[{items(value)}]",
+            list: lambda value: f"[{items(value)}]" if value else "[]",
             dict: self._dict,
             tuple: lambda value: f'{{"$":"tuple","items":[{items(value)}]}}',
             collections.deque: lambda value: f'{{"$":"deque","items":[{items(value)}],"maxlen":{json.dumps(value.maxlen)}}}',
@@ -116,8 +116,8 @@ class Codec:
         }.get(cls)
 
     def _dict(self, value):
-        writers, keys = self._writers, list(value)
-        if set(map(type, keys)) <= {str} and "$" not in value and keys == sorted(keys):
+        writers = self._writers
+        if "$" not in value and all([type(key) is str for key in value]) and (len(value) < 2 or list(value) == sorted(value)):
             members = [f"{_quoted(key)}:{writers[type(item)](item)}" for key, item in value.items()]
             return f"{{{','.join(members)}}}"
         pairs = [f"[{writers[type(key)](key)},{writers[type(item)](item)}]" for key, item in value.items()]
