@@ -12,7 +12,7 @@ use cutline::sim::process::engines;
 use cutline::sim::random::Random;
 
 use crate::capture::Capture;
-use crate::pipeline_place::{Folder, backfill, plan, rules};
+use crate::pipeline_place::{Folder, backfill, plan};
 
 /// Bytes of an input that say in which order stages get their turns.
 const SCHEDULE_BYTES: usize = 16;
@@ -34,7 +34,7 @@ pub fn check(data: &[u8]) {
         assert_eq!(facts.receipts.len(), capture.lines, "every line is a receipt");
         check_replay(folder, &facts);
         if capture.is_plain {
-            oracle::check(&rules(&plan), &facts, Excuses::default()).unwrap_or_else(|what| panic!("{what}"));
+            oracle::check(&plan.rules(), &facts, Excuses::default()).unwrap_or_else(|what| panic!("{what}"));
         }
         if how & 4 != 0 {
             let mut plan = plan.clone();

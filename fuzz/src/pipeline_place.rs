@@ -13,7 +13,6 @@ use cutline::sim::engine::Around;
 use cutline::sim::facts::Facts;
 use cutline::sim::marks::Marks;
 use cutline::sim::mirror::{LOGS, Mirror};
-use cutline::sim::oracle::Rules;
 use cutline::sim::plan::{Lanes, Plan, Troubles};
 use cutline::sim::process::{KeeperStep, Process};
 use cutline::sim::random::Random;
@@ -61,17 +60,6 @@ pub(crate) fn plan(seed: u8) -> Plan {
     plan.symbols = 4;
     plan.symbols_max = if seed.is_multiple_of(8) && !plan.listed { 2 } else { 4096 };
     plan
-}
-
-/// What the plain oracle has to know of a plan.
-pub(crate) fn rules(plan: &Plan) -> Rules {
-    Rules {
-        interval_ms: plan.interval_ms,
-        delay_ms: plan.delay_ms,
-        keeps_state: plan.keeps_state,
-        listed: plan.listed.then(|| (0..3).map(|index| plan.symbol(index)).collect()),
-        symbols_max: usize::try_from(plan.symbols_max).unwrap_or(usize::MAX),
-    }
 }
 
 /// Starts a pipeline that reads `capture`, in the folder as it is.

@@ -76,6 +76,18 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// What was cut for a run: of all lines about runs the same keys, which follow each other in their order.
+    fn cut(&mut self, frame: &RunFrame<'_>) -> Result<&mut Self, NoLine> {
+        let run = &frame.run;
+        Ok(self
+            .json("counts_by_event_type", frame.counts)?
+            .seq("cut_end_ingest_seq", run.cut_end)
+            .text("cut_kind", cut_kind_name(run))
+            .seq("cut_start_ingest_seq", run.cut_start)
+            .optional_text("engine_mode", mode_name(run))
+            .number("engine_timestamp_ms", run.engine_timestamp_ms))
+    }
+
     fn end(self) {
         self.out.push(b'}');
     }
@@ -130,13 +142,8 @@ pub fn event(frame: &Frame<'_>, raw: bool, out: &mut Vec<u8>) -> Result<bool, No
     let mut object = Object::new(out);
     object
         .number("attempt", i64::from(run.run.attempts))
-        .json("counts_by_event_type", run.counts)
+        .cut(&run)
         .map_err(|what| unread(&what))?
-        .seq("cut_end_ingest_seq", run.run.cut_end)
-        .text("cut_kind", cut_kind_name(&run.run))
-        .seq("cut_start_ingest_seq", run.run.cut_start)
-        .optional_text("engine_mode", mode_name(&run.run))
-        .number("engine_timestamp_ms", run.run.engine_timestamp_ms)
         .text("event_type", event_type);
     payload(frame.header.kind, &run, raw, object.key("payload"))?;
     object
@@ -249,13 +256,8 @@ pub fn decision(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), NoLine> {
         STARTED => {
             let run = RunFrame::read(frame.payload).map_err(unread)?;
             object
-                .json("counts_by_event_type", run.counts)
+                .cut(&run)
                 .map_err(|what| unread(&what))?
-                .seq("cut_end_ingest_seq", run.run.cut_end)
-                .text("cut_kind", cut_kind_name(&run.run))
-                .seq("cut_start_ingest_seq", run.run.cut_start)
-                .optional_text("engine_mode", mode_name(&run.run))
-                .number("engine_timestamp_ms", run.run.engine_timestamp_ms)
                 .text("frame", "started")
                 .number("planned_ts_ms", run.run.planned_ts_ms)
                 .text("run_id", &RunId(run.run.run_id).to_string())

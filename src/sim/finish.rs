@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::follower::Follower;
 use super::marks::Mark;
 use super::mirror::{CLOCK_STEP, LOGS, Mirror, OUTCOME, STARTED};
-use super::oracle::{self, Excuses, Rules, Totals};
+use super::oracle::{self, Excuses, Totals};
 use super::process::{KeeperStep, Process, engines};
 use super::step::{Crash, Step, Violation};
 use super::world::{Ended, World};
@@ -182,23 +182,12 @@ impl World {
         }
         let facts = Facts::read(&self.mirrors).map_err(|what| self.violation(what))?;
         let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0 };
-        let totals = oracle::check(&self.rules(), &facts, excuses).map_err(|what| self.violation(what))?;
+        let totals = oracle::check(&self.plan.rules(), &facts, excuses).map_err(|what| self.violation(what))?;
         self.replay()?;
         self.mark_facts(&facts, totals);
         self.happened.simulated_ns = self.time.monotonic_ns();
         self.mirrors.iter().for_each(|mirror| mirror.frames.hash(&mut self.digest));
         Ok((totals, facts))
-    }
-
-    fn rules(&self) -> Rules {
-        let plan = &self.plan;
-        Rules {
-            interval_ms: plan.interval_ms,
-            delay_ms: plan.delay_ms,
-            keeps_state: plan.keeps_state,
-            listed: plan.listed.then(|| (0..3).map(|index| plan.symbol(index)).collect()),
-            symbols_max: usize::try_from(plan.symbols_max).unwrap_or(usize::MAX),
-        }
     }
 
     /// The product's own verification.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::feed::Moment;
+use super::oracle::Rules;
 use super::random::Random;
 use crate::config::Config;
 use crate::plane::topology::StageId;
@@ -200,6 +201,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What the oracle has to know of it.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            interval_ms: self.interval_ms,
+            delay_ms: self.delay_ms,
+            keeps_state: self.keeps_state,
+            listed: self.listed.then(|| (0..3).map(|index| self.symbol(index)).collect()),
+            symbols_max: usize::try_from(self.symbols_max).unwrap_or(usize::MAX),
+        }
+    }
+
     /// What the seed behind `random` chooses.
     pub fn draw(random: &mut Random, troubles: Troubles) -> Self {
         let time = if random.one_in(4) { TimeSource::Receipts } else { TimeSource::Clock };
