@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cutline::config::EngineSpec;
 use cutline::sim::changes::Changes;
 use cutline::sim::plan::{Topologies, Troubles};
 
@@ -380,6 +381,19 @@ pub struct Generate {
 pub enum EngineCommand {
     /// Write a minimal engine that works, with what to type to build it, into a new folder.
     New(EngineNew),
+    /// Serve an engine over the exchange that the environment names: what an engine process runs.
+    #[command(hide = true)]
+    Serve {
+        /// The engine.
+        #[arg(value_parser = EngineSpec::parse)]
+        spec: EngineSpec,
+    },
+    /// Become an engine process: what is started for each.
+    #[command(hide = true)]
+    Launch {
+        /// What to become, and what it may do, as JSON.
+        launch: String,
+    },
 }
 
 /// What an engine is written in.

@@ -5,6 +5,7 @@
 mod bench;
 mod cli;
 mod commands;
+mod engines;
 mod generate;
 
 use clap::Parser;

@@ -103,9 +103,9 @@ impl Engine for Library {
         let max = self.limits.output_max_bytes;
         let mut to = sink(output, max);
         let mut error = Sink::new(&mut self.error);
+        let (instance, snapshot) = (self.instance.as_ptr(), abi::Snapshot::of(snapshot));
         // SAFETY: the instance is of this table, `&mut self` keeps every other call away, and everything handed over outlives the call.
-        let code =
-            unsafe { (self.functions.run)(self.instance.as_ptr(), &abi::Snapshot::of(snapshot), &mut to, &mut error) };
+        let code = unsafe { (self.functions.run)(instance, &snapshot, &mut to, &mut error) };
         let offered = to.offered();
         outcome(code, error.offered(), &self.error)?;
         take(output, offered, max, "output")

@@ -9,7 +9,7 @@ pub fn check(args: &ConfigArgs) -> Outcome {
     let topology = config
         .topology()
         .map_err(|faults| Failure::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    super::engines(&config.output.engine).map_err(Failure::usage)?;
+    crate::engines::host(&config).map_err(Failure::usage)?;
     if let Err(text) = room::check(&config) {
         note(format_args!("warning: {text}"));
     }

@@ -1,13 +1,19 @@
-//! `cutline engine`: for who writes an engine.
+//! `cutline engine`: for who writes an engine, and for engine processes.
 
 mod new;
+mod serve;
 
-use super::Outcome;
+use super::{Failure, Outcome};
 use crate::cli::EngineCommand;
 
 /// `cutline engine`
 pub fn engine(command: &EngineCommand) -> Outcome {
     match command {
         EngineCommand::New(args) => new::new(args),
+        EngineCommand::Serve { spec } => serve::serve(spec),
+        EngineCommand::Launch { launch } => match cutline_host::process::launch::launch(launch) {
+            Ok(never) => match never {},
+            Err(fault) => Err(Failure::machine(fault)),
+        },
     }
 }

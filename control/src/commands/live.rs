@@ -8,13 +8,13 @@ use cutline::config::{Config, Endpoint, FeedFormat};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::plane::clock::Clock;
 use cutline::plane::fault::PlaneFault;
-use cutline::plane::pipeline::{Pipeline, Surroundings, on_the_lane};
+use cutline::plane::pipeline::{Pipeline, Surroundings};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
 use cutline_shm::cnc::CncWriter;
 
 use super::signals::StopRequest;
-use super::{Failure, Outcome, engines, load_config, log_ids, note, room};
+use super::{Failure, Outcome, load_config, log_ids, note, room};
 use crate::cli::ConfigArgs;
 
 /// Time between two looks at a running pipeline.
@@ -45,7 +45,7 @@ pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Resu
         time,
         clock: Clock::start(),
         log_ids: log_ids(),
-        hosts: &on_the_lane(engines),
+        hosts: &crate::engines::host,
         cnc: &CncWriter::create,
         disk: os_disk(),
     };

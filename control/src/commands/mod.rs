@@ -27,10 +27,10 @@ use std::io::{self, ErrorKind, Write};
 
 use clap::CommandFactory;
 use cutline::config::Config;
-use cutline::invoke::engine::Engine;
 use cutline_journal::LogFault;
 
 use crate::cli::{Cli, Command, ConfigArgs};
+pub use crate::engines::replayed as engines;
 
 /// Why a command did not succeed: what to say, and the exit code.
 pub struct Failure {
@@ -106,12 +106,6 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
         note(format_args!("warning: {warning}"));
     }
     Ok(config)
-}
-
-/// The engines that this binary has.
-pub fn engines(config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
-    cutline_engines::build(&config.spec.to_string(), &config.hysteresis_json)
-        .map_err(|error| format!("engine: {error}"))
 }
 
 /// Identities for new logs.

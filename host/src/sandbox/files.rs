@@ -144,7 +144,7 @@ fn loader(file: &mut File, head: &[u8]) -> io::Result<Option<PathBuf>> {
 }
 
 /// A program by its path, or by its name as a shell would find it.
-pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {
+pub fn find_program(program: &Path) -> Result<PathBuf, String> {
     let fault = |why: &dyn std::fmt::Display| format!("{}: {why}; check the engine's program", program.display());
     if program.components().count() > 1 {
         return program.canonicalize().map_err(|why| fault(&why));

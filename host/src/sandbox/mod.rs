@@ -25,7 +25,7 @@ mod calls;
 mod files;
 mod user;
 
-pub(crate) use files::find_program;
+pub use files::find_program;
 
 use files::Files;
 use user::User;

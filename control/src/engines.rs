@@ -1,0 +1,221 @@
+//! The engines that this program can start, and where they work: built in or from a library, on the lane or in processes of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cutline::config::{self, Config, EngineHost, EnginePlace, EngineSpec};
+use cutline::invoke::engine::Engine;
+use cutline::invoke::host::{Host, InProcess};
+use cutline::model::run_id::EngineMode;
+use cutline::plane::settings::limits_of;
+use cutline_host::blocking::Blocking;
+use cutline_host::library::Library;
+use cutline_host::process::{Event, Launcher, Listener, ProcessHost, ProcessSettings, Program};
+use sha2::{Digest, Sha256};
+
+use crate::commands::note;
+
+/// Asks a Python where it and its packages lie.
+const PYTHON_PLACES: &str = "import sys, sysconfig; print(sys.executable); print(sys.prefix + '/pyvenv.cfg'); \
+     [print(path) for path in sys.path + list(sysconfig.get_paths().values()) if path]; \
+     sysconfig.get_config_var('Py_ENABLE_SHARED') and print(sysconfig.get_config_var('LIBDIR'))";
+
+/// Where engines work when nobody has said otherwise.
+#[must_use]
+pub fn default_place(spec: &EngineSpec) -> EngineHost {
+    let mut place = Config::embedded_default().engine_host;
+    if spec.needs_process() {
+        place.host = EnginePlace::Process;
+    }
+    place
+}
+
+/// The engine of a replay, which may wait for it.
+///
+/// # Errors
+/// Why there is none.
+pub fn replayed(config: &config::Engine) -> Result<Box<dyn Engine>, String> {
+    engine_at(config, &default_place(&config.spec), request_max_bytes(&Config::embedded_default()))
+}
+
+/// An engine at this place, for whoever may wait for it.
+///
+/// # Errors
+/// Why there is none.
+pub fn engine_at(
+    config: &config::Engine,
+    place: &EngineHost,
+    request_max_bytes: usize,
+) -> Result<Box<dyn Engine>, String> {
+    match place.host {
+        EnginePlace::Lane => on_lane(config),
+        EnginePlace::Process => Ok(Box::new(Blocking::new(Box::new(in_processes(config, place, request_max_bytes)?)))),
+    }
+}
+
+/// The engine host of an invoke stage.
+///
+/// # Errors
+/// Why there is none.
+pub fn host(config: &Config) -> Result<Box<dyn Host>, String> {
+    let engine = &config.output.engine;
+    match config.engine_host.host {
+        EnginePlace::Lane => Ok(Box::new(InProcess::new(on_lane(engine)?))),
+        EnginePlace::Process => Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config))?)),
+    }
+}
+
+/// Most bytes of a call's symbol and event.
+fn request_max_bytes(config: &Config) -> usize {
+    let line = usize::try_from(config.ingest.line_max_bytes).unwrap_or(usize::MAX);
+    line.saturating_add(cutline::model::receipt::NAME_MAX_BYTES)
+}
+
+/// An engine in this process.
+///
+/// # Errors
+/// Why there is none.
+pub fn on_lane(config: &config::Engine) -> Result<Box<dyn Engine>, String> {
+    match &config.spec {
+        EngineSpec::BuiltIn(name) => {
+            cutline_engines::build(name.as_str(), &config.hysteresis_json).map_err(|error| format!("engine: {error}"))
+        }
+        EngineSpec::Library(path) => {
+            let library = Library::load(path, &config.hysteresis_json, limits_of(config));
+            Ok(Box::new(library.map_err(|fault| fault.to_string())?))
+        }
+        EngineSpec::Python(_) | EngineSpec::Program(_) => {
+            Err(format!("engine {}: it works in a process of its own alone", config.spec))
+        }
+    }
+}
+
+fn in_processes(config: &config::Engine, place: &EngineHost, request_max_bytes: usize) -> Result<ProcessHost, String> {
+    let name = config.spec.to_string();
+    let fault = |what: String| format!("engine {name}: {what}");
+    let (program, digest) = program(config, place).map_err(fault)?;
+    let settings = ProcessSettings {
+        name: name.clone(),
+        program,
+        launcher: Launcher { path: this_program()?, arguments: words(&["engine", "launch"]) },
+        digest,
+        mode: match config.mode {
+            config::EngineMode::Truth => EngineMode::Truth,
+            config::EngineMode::Hysteresis => EngineMode::Hysteresis,
+        },
+        config_json: config.hysteresis_json.clone(),
+        limits: limits_of(config),
+        request_max_bytes,
+        directory: empty_directory().map_err(fault)?,
+        place: place.clone(),
+    };
+    ProcessHost::start(&settings, listener(name.clone())).map_err(|why| fault(why.to_string()))
+}
+
+/// What is started for an engine, and its identity where it is not the engine itself that says it.
+fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Option<[u8; 32]>), String> {
+    let served = |read: Vec<PathBuf>| -> Result<Program, String> {
+        let arguments = words(&["engine", "serve", &config.spec.to_string()]);
+        Ok(Program { path: this_program()?, arguments, env: Vec::new(), read })
+    };
+    match &config.spec {
+        EngineSpec::BuiltIn(_) => Ok((served(Vec::new())?, None)),
+        EngineSpec::Library(path) => {
+            let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+            let mut program = served(vec![path.clone()])?;
+            program.arguments = words(&["engine", "serve", &EngineSpec::Library(path).to_string()]);
+            Ok((program, None))
+        }
+        EngineSpec::Python(module) => Ok((python(module, place)?, None)),
+        EngineSpec::Program(command) => {
+            let (path, arguments) = command.split_first().ok_or("no program is named")?;
+            let path = cutline_host::sandbox::find_program(Path::new(path))?;
+            let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let mut digest = Sha256::new();
+            digest.update(b"cutline-engine/command\n");
+            digest.update(Sha256::digest(bytes));
+            for part in arguments.iter().chain([&config.hysteresis_json]) {
+                digest.update((part.len() as u64).to_le_bytes());
+                digest.update(part);
+            }
+            let program = Program { path, arguments: arguments.to_vec(), env: Vec::new(), read: Vec::new() };
+            Ok((program, Some(digest.finalize().into())))
+        }
+    }
+}
+
+/// The Python of the virtual environment, or of `PATH`, with Cutline's package in it.
+fn python(module: &str, place: &EngineHost) -> Result<Program, String> {
+    let path = match &place.process.venv {
+        Some(venv) => venv.join("bin/python3"),
+        None => cutline_host::sandbox::find_program(Path::new("python3"))?,
+    };
+    let mut env = vec![("PYTHONHASHSEED".to_owned(), "0".to_owned())];
+    if let Some(own) = std::env::var_os("PYTHONPATH") {
+        let own = std::env::split_paths(&own).filter_map(|path| std::path::absolute(path).ok());
+        let own = std::env::join_paths(own).map_err(|error| format!("PYTHONPATH: {error}"))?;
+        env.push(("PYTHONPATH".to_owned(), own.to_string_lossy().into_owned()));
+    }
+    let asked = Command::new(&path).args(["-c", PYTHON_PLACES]).envs(env.iter().cloned()).current_dir("/").output();
+    let asked = asked.map_err(|error| format!("{}: {error}", path.display()))?;
+    if !asked.status.success() {
+        let said = String::from_utf8_lossy(&asked.stderr);
+        return Err(format!("{} does not say where its packages lie: {}", path.display(), said.trim()));
+    }
+    let places = String::from_utf8_lossy(&asked.stdout);
+    // The interpreter itself, where `path` is but a script that finds it. Not resolved: by the link in its folder it knows its environment.
+    let path = places.lines().next().map(PathBuf::from).ok_or("Python does not say where it is")?;
+    let mut read: Vec<PathBuf> = places.lines().map(PathBuf::from).filter(|place| place.exists()).collect();
+    read.sort();
+    read.dedup();
+    let arguments = words(&["-m", "cutline.engine_host", module]);
+    Ok(Program { path, arguments, env, read })
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn this_program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("this program cannot find itself: {error}"))
+}
+
+/// A folder in memory that is empty and ours, for processes that need none.
+fn empty_directory() -> Result<PathBuf, String> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    let user = rustix::process::geteuid().as_raw();
+    let path = PathBuf::from(format!("/dev/shm/cutline-engines-{user}"));
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+    let looked = made.and_then(|()| std::fs::symlink_metadata(&path));
+    let found = looked.map_err(|error| format!("{}: {error}", path.display()))?;
+    if !found.is_dir() || found.uid() != user || found.mode() & 0o022 != 0 {
+        return Err(format!("{} is not a folder of our own: remove it", path.display()));
+    }
+    Ok(path)
+}
+
+/// Says what happens to engine processes, with a number for each host of this program.
+fn listener(name: String) -> Listener {
+    static HOSTS: AtomicU64 = AtomicU64::new(0);
+    let host = HOSTS.fetch_add(1, Ordering::Relaxed);
+    Box::new(move |index, pid, event| {
+        let who =
+            if (host, index) == (0, 0) { format!("engine {name}") } else { format!("engine {name} {host}.{index}") };
+        match event {
+            Event::Started => {}
+            Event::Ready(hello) => note(format_args!("{who}, process {pid}: ready {hello}")),
+            Event::Unguarded(guard) => {
+                note(format_args!("warning: {who}: this system has no {guard}: it runs without"))
+            }
+            Event::Printed { text, cut, .. } => {
+                note(format_args!("{who}, process {pid}: {text}{}", if cut { " ..." } else { "" }));
+            }
+            Event::Dropped(lines) => note(format_args!(
+                "{who}, process {pid}: printed {lines} lines more than engine.process.log_lines_per_s"
+            )),
+            Event::Ended(reason) => note(format_args!("{who}, process {pid}: {reason}")),
+        }
+    })
+}
