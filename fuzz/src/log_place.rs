@@ -78,7 +78,7 @@ impl Place {
             .iter()
             .filter(|file| file.path.ends_with("mark"))
             .flat_map(|file| file.bytes.chunks(MARK_SLOT_BYTES));
-        place.promised = slots.map(|slot| Mark::read(slot).expect("a mark").position).min().expect("two slots");
+        place.promised = slots.map(|slot| Mark::read(slot).expect("a mark").0.position).min().expect("two slots");
         place
     }
 

@@ -125,7 +125,9 @@ pub(crate) fn backfill(folder: &Folder, plan: &Plan, lanes: Lanes, schedule: &[u
 
 /// What the logs of `data` hold, as `dump` shows it.
 pub(crate) fn facts(data: &Path) -> Result<Facts, String> {
-    let [mut inputs, runs, outputs] = LOGS.map(|name| Mirror::new(LogFiles::find(data, name)));
-    inputs.reopen(LogFiles::find(data, LOGS[0]), u64::MAX)?;
-    Facts::read(std::mem::take(&mut inputs.receipts), runs.files(), outputs.files())
+    let mut mirrors = LOGS.map(|name| Mirror::new(LogFiles::find(data, name)));
+    for (mirror, name) in mirrors.iter_mut().zip(LOGS) {
+        mirror.reopen(LogFiles::find(data, name), u64::MAX)?;
+    }
+    Facts::read(&mirrors)
 }

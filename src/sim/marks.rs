@@ -48,6 +48,7 @@ marks! {
     HeldBack "receipts are held back, the inputs log is at its capacity"
     RotNamed "a start finds what the disk forgot or misplaced, and says where"
     RotHarmless "a start needs nothing of what the disk forgot or misplaced"
+    FirstSegmentMissed "a start finds that a log's first segment is missing, and says where"
     OtherTopology "a restart with another topology"
     FromCheckpoint "a start begins with a checkpoint"
     Retired "retention removes a segment"

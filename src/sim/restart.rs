@@ -113,6 +113,10 @@ impl World {
         {
             return self.take(Step::Rot(rot));
         }
+        if self.plan.troubles.disk && self.random.one_in(16) && self.is_let() {
+            let log = self.random.index(LOGS.len());
+            self.lose_first_segment(log)?;
+        }
         let dies = self.happened.starts > 0 && self.plan.troubles.crash && self.random.one_in(5) && self.is_let();
         if dies {
             let steps = self.disk.steps() + self.random.below(60);

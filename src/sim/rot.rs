@@ -1,8 +1,10 @@
 //! What a disk forgets or misplaces while nobody looks: a bit, or a sector that was written over another. A start must either not need
 //! it or be refused with the place; and nothing of it is ever served.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use cutline_journal::disk::{Access, Disk};
 use cutline_journal::{LogFault, Start, Tail};
 
 use super::marks::Mark;
@@ -38,6 +40,34 @@ pub enum Rot {
 }
 
 impl World {
+    /// The first segment of a log is gone, and retention has not taken it: a start must say so. Then it is put back, as from a backup.
+    pub(super) fn lose_first_segment(&mut self, log: usize) -> Result<(), Violation> {
+        let bases = self.bases(log);
+        // Those that may be in memory as well are found there.
+        let is_on_disk_alone = bases.len() as u64 > self.plan.live_segments + 1;
+        let (Some(first), true) = (bases.first(), self.process.is_none() && is_on_disk_alone) else { return Ok(()) };
+        self.note(Step::LoseFirstSegment(log));
+        let path = self.files(LOGS[log]).disk_segment(*first);
+        let bytes = self.disk.bytes(&path, 0, self.plan.segment_bytes);
+        let disk: &dyn Disk = &self.disk.clone();
+        let put_back = |fault: io::Error| format!("{} cannot be taken away and put back: {fault}", path.display());
+        let dir = self.data().join(LOGS[log]);
+        let gone = disk.remove(&path).and_then(|()| disk.sync_dir(&dir));
+        gone.map_err(put_back).map_err(|what| self.violation(what))?;
+        let lanes = self.any_lanes();
+        let refused = match self.open(lanes)? {
+            Ok(_) => Err("a start goes on".to_owned()),
+            Err(PlaneFault::Log(LogFault::Corrupt(bad))) if bad.path == path => Ok(()),
+            Err(fault) => Err(format!("a start says: {fault}")),
+        };
+        refused.map_err(|what| self.violation(format!("{} is gone, and {what}", path.display())))?;
+        self.marks.set(Mark::FirstSegmentMissed);
+        let file = disk.open(&path, Access::Create);
+        let written = file.and_then(|file| file.write_all_at(&bytes, 0).and_then(|()| file.sync_data()));
+        let back = written.and_then(|()| disk.sync_dir(&dir));
+        back.map_err(put_back).map_err(|what| self.violation(what))
+    }
+
     /// Draws something that rots. `None` if there is no file yet.
     pub(super) fn any_rot(&mut self) -> Option<Rot> {
         let files: Vec<(PathBuf, u64)> = self.disk.lens();

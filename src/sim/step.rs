@@ -46,6 +46,8 @@ pub enum Step {
     Disk(Faults),
     /// The disk forgot or misplaced something.
     Rot(Rot),
+    /// The first segment of a log is gone from the disk.
+    LoseFirstSegment(usize),
     /// The inputs log may grow again.
     Room,
     /// An end.

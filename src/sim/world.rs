@@ -186,6 +186,7 @@ impl World {
             Step::Engine(is_down) => self.set_engine(is_down),
             Step::Disk(faults) => self.set_faults(faults),
             Step::Rot(rot) => return self.rot(rot),
+            Step::LoseFirstSegment(log) => return self.lose_first_segment(log),
             Step::Room => return self.make_room(),
             Step::Crash(crash) => return self.crash(crash),
             Step::Start(lanes, _) => return self.start(lanes),
