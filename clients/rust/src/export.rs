@@ -22,7 +22,7 @@ macro_rules! export {
         );
 
         const _: () = {
-            unsafe extern "C" fn cutline_create(
+            extern "C" fn cutline_create(
                 config_json: $crate::abi::Text<'_>,
                 error: &mut $crate::abi::Sink<'_>,
             ) -> *mut ::core::ffi::c_void {

@@ -1,0 +1,110 @@
+//! `engine.library` from the command line: a pipeline with its engine in a shared library publishes what was recorded, its logs prove it,
+//! and what is wrong with a library is said at the start.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{Place, capture, fails, succeed};
+use serde_json::Value;
+
+/// The built-in engines as a library: cargo put it beside this test.
+fn library() -> String {
+    let test = std::env::current_exe().unwrap();
+    test.with_file_name("libcutline_engines_library.so").to_str().unwrap().to_owned()
+}
+
+/// A configuration with this engine, which lasts for a capture of a few thousand receipts.
+fn config(place: &Place, name: &str, scheduler: &str, engine: &str) -> String {
+    let live = place.path(&format!("live-{name}"));
+    let text = format!(
+        "[scheduler]\nmode = \"boundary\"\n{scheduler}\n[log]\nlive_dir = \"{live}\"\nsegment_bytes = 1048576\n[engine]\n{engine}\n"
+    );
+    place.file(&format!("{name}.toml"), &text)
+}
+
+fn backfill(place: &Place, name: &str, config: &str, input: &str) -> String {
+    let data = place.path(&format!("data-{name}"));
+    succeed(&["backfill", "--config", config, "--input", input, "--data", &data]);
+    data
+}
+
+/// Events without what a recording by somebody else cannot have the same.
+fn events(lines: &str) -> Vec<Value> {
+    let masked = |line| {
+        let mut event: Value = serde_json::from_str(line).unwrap();
+        let members = event.as_object_mut().unwrap();
+        for key in ["published_ts_ms", "counts_by_event_type"] {
+            members.remove(key);
+        }
+        event
+    };
+    lines.lines().map(masked).collect()
+}
+
+#[test]
+fn the_golden_hysteresis_case_comes_out_of_a_library() {
+    let shared = std::env::var_os("CUTLINE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let case = shared.join("golden/v1_boundary_hysteresis_nogap_scripted");
+    if !case.is_dir() {
+        println!("skipped: the golden hysteresis case is not at {}; set CUTLINE_SHARED", case.display());
+        return;
+    }
+    let recorded = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
+    let golden: Value = serde_json::from_str(&recorded("config.json")).unwrap();
+    let (cadence, hysteresis) = (&golden["scheduler"], golden["hysteresis_config"].as_object().unwrap());
+    let scheduler =
+        format!("interval_ms = {}\ndelay_ms = {}", cadence["boundary_interval_ms"], cadence["boundary_delay_ms"]);
+    let keys: Vec<_> = hysteresis.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let engine = format!(
+        "library = {:?}\nmode = \"hysteresis\"\n[engine.hysteresis]\nengine = \"scripted\"\n{}",
+        library(),
+        keys.join("\n")
+    );
+    let place = Place::new();
+    let config = config(&place, "golden", &scheduler, &engine);
+    let data = backfill(&place, "golden", &config, case.join("raw_market_events.jsonl").to_str().unwrap());
+    let (ours, theirs) =
+        (events(&succeed(&["dump", &data, "outputs"])), events(&recorded("orchestrator_events.jsonl")));
+    assert!(theirs.len() > 900);
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs);
+    }
+    assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
+}
+
+#[test]
+fn a_library_and_the_same_engine_built_in_publish_the_same_bytes() {
+    let place = Place::new();
+    let input = capture(&place, 4000, 10);
+    let scheduler = "interval_ms = 500\ndelay_ms = 100";
+    let dumps = [
+        ("built-in", "use = \"scripted\"", ""),
+        ("library", &*format!("library = {:?}", library()), "engine = \"scripted\""),
+    ]
+    .map(|(name, engine, key)| {
+        let engine = format!("{engine}\nmode = \"hysteresis\"\n[engine.hysteresis]\n{key}");
+        let data = backfill(&place, name, &config(&place, name, scheduler, &engine), &input);
+        assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
+        succeed(&["dump", &data, "outputs", "--raw"])
+    });
+    assert!(dumps[0].lines().count() > 20);
+    assert_eq!(dumps[0], dumps[1]);
+}
+
+#[test]
+fn what_is_wrong_with_a_library_is_said_at_the_start() {
+    let place = Place::new();
+    let input = capture(&place, 100, 0);
+    let said = |engine: &str| {
+        let config = config(&place, "wrong", "interval_ms = 500\ndelay_ms = 100", engine);
+        fails(2, &["backfill", "--config", &config, "--input", &input, "--data", &place.path("data-wrong")])
+    };
+    let none = place.path("none.so");
+    assert!(said(&format!("library = {none:?}")).contains(&format!("engine library {none}: cannot be read: ")));
+    let refused =
+        said(&format!("library = {:?}\nmode = \"hysteresis\"\n[engine.hysteresis]\ndecay_factor = 7", library()));
+    assert!(refused.contains("refuses to make an engine: hysteresis config: decay_factor is 7"), "{refused}");
+}
