@@ -101,11 +101,10 @@ impl Engine for Library {
 
     fn run(&mut self, snapshot: &Snapshot<'_>, output: &mut Vec<u8>) -> Result<(), EngineFault> {
         let max = self.limits.output_max_bytes;
-        let mut to = sink(output, max);
+        let (input, mut to) = (abi::Snapshot::of(snapshot), sink(output, max));
         let mut error = Sink::new(&mut self.error);
-        let (instance, snapshot) = (self.instance.as_ptr(), abi::Snapshot::of(snapshot));
         // SAFETY: the instance is of this table, `&mut self` keeps every other call away, and everything handed over outlives the call.
-        let code = unsafe { (self.functions.run)(instance, &snapshot, &mut to, &mut error) };
+        let code = unsafe { (self.functions.run)(self.instance.as_ptr(), &input, &mut to, &mut error) };
         let offered = to.offered();
         outcome(code, error.offered(), &self.error)?;
         take(output, offered, max, "output")
