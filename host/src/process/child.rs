@@ -128,3 +128,39 @@ fn name_of(signal: i32) -> Option<&'static str> {
     ];
     NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the sandbox's guard against new processes is missing, this is what ends them.
+    #[test]
+    fn what_a_process_has_started_dies_with_it() {
+        let (_, memory) = cutline_shm::region::Region::create_sealed("cutline-test", 4096).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $!; read nothing < /dev/full; wait"]);
+        let mut child = Child::start(command, memory, 10).unwrap();
+        let mut printed = Vec::new();
+        while printed.is_empty() {
+            child.read(&mut |event| {
+                if let Event::Printed { text, stream: Stream::Out, .. } = event {
+                    printed.push(text.to_owned());
+                }
+            });
+            std::thread::yield_now();
+        }
+        let grandchild: i32 = printed[0].parse().expect("a process");
+        let grandchild = Pid::from_raw(grandchild).expect("a process");
+        rustix::process::test_kill_process(grandchild).expect("it lives");
+        child.kill();
+        let status = child.bury(&mut |_| ()).unwrap();
+        assert_eq!(text_of(status), "signal 9 (SIGKILL)");
+        let lives = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", grandchild.as_raw_nonzero()));
+            status.is_ok_and(|status| !status.contains("State:\tZ"))
+        };
+        while lives() {
+            std::thread::yield_now();
+        }
+    }
+}

@@ -143,15 +143,34 @@ fn loader(file: &mut File, head: &[u8]) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// A program by its path, or by its name as a shell would find it.
+/// A program by its path, or by its name as a shell would find it: absolute, and with its symbolic links, by which Python knows its
+/// virtual environment.
 pub fn find_program(program: &Path) -> Result<PathBuf, String> {
     let fault = |why: &dyn std::fmt::Display| format!("{}: {why}; check the engine's program", program.display());
     if program.components().count() > 1 {
-        return program.canonicalize().map_err(|why| fault(&why));
+        let path = std::path::absolute(program).map_err(|why| fault(&why))?;
+        return std::fs::metadata(&path).map(|_| path).map_err(|why| fault(&why));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|folder| folder.join(program)).filter(|path| path.is_file());
     found.next().ok_or_else(|| fault(&"not found in PATH"))
+}
+
+/// What a Python interpreter reads of its own: the virtual environment, if it is one's, and the installation that it is from.
+///
+/// # Errors
+/// There is no such interpreter.
+pub fn python_files(interpreter: &Path) -> Result<Vec<PathBuf>, String> {
+    let fault = |why: &dyn std::fmt::Display| format!("{}: {why}; check engine.process.venv", interpreter.display());
+    let mut found = Vec::new();
+    let folder = interpreter.parent().and_then(Path::parent);
+    found.extend(folder.filter(|folder| folder.join("pyvenv.cfg").is_file()).map(Path::to_path_buf));
+    let installed = interpreter.canonicalize().map_err(|why| fault(&why))?;
+    let prefix = installed.parent().and_then(Path::parent).ok_or_else(|| fault(&"it has no prefix"))?;
+    // Of /usr only what every program may read; of one of its own, all.
+    let is_own = !SYSTEM.iter().any(|path| Path::new(path).starts_with(prefix));
+    found.extend(is_own.then(|| prefix.to_path_buf()));
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod files;
 mod user;
 
 pub use files::find_program;
+pub use files::python_files;
 
 use files::Files;
 use user::User;
@@ -114,17 +115,20 @@ impl Sandbox {
     }
 
     fn limit(&self) -> Result<(), LaunchFault> {
+        // Of memory last: the launcher has all it needs by then.
         let limits = [
             (Resource::Core, "core files", Some(0)),
             (Resource::Nofile, "open files", Some(self.files_max)),
-            (Resource::As, "memory", self.memory_max_bytes),
             (Resource::Cpu, "processor time", self.cpu_max_s),
             (Resource::Nproc, "processes", self.processes_max),
+            (Resource::As, "memory", self.memory_max_bytes),
         ];
         for (resource, what, most) in
             limits.into_iter().filter_map(|(resource, what, most)| Some((resource, what, most?)))
         {
-            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+            // At the first limit of time the kernel says why it kills, at the second it does not.
+            let never = if resource == Resource::Cpu { most.saturating_add(1) } else { most };
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(never) })
                 .map_err(|fault| LaunchFault::new(format!("limit its {what} to {most}"), fault))?;
         }
         Ok(())

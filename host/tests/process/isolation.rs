@@ -1,6 +1,202 @@
-//! What an engine process cannot do: each attempt is refused, and told as a fault.
+//! What an engine process cannot do: each attempt is refused, and shows as a fault and not as a hang.
 
-/// What an engine tries, told as text.
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use cutline::invoke::engine::Engine;
+use cutline::invoke::engine::EngineFaultKind::{EngineFailure, EngineUnavailable};
+use cutline::model::snapshot::Snapshot;
+use cutline_host::blocking::Blocking;
+use cutline_host::process::{ProcessHost, StartFault};
+
+use crate::rig::{Rig, Wish, in_process};
+
+const EPERM: i32 = 1;
+const EACCES: i32 = 13;
+const EMFILE: i32 = 24;
+
+/// What an engine tries, told as text: `allowed`, or the number of the error.
 pub fn attempt(what: &str) -> String {
-    format!("nothing to try: {what}")
+    let tried: io::Result<()> = match what {
+        "try-read" => std::fs::read("/etc/passwd").map(drop),
+        "try-list" => std::fs::read_dir("/").map(drop),
+        "try-write" => std::fs::write("written", "").and_then(|()| std::fs::remove_file("written")),
+        "try-write-shared" => std::fs::write("/dev/shm/cutline-test-written", ""),
+        "try-null" => std::fs::write("/dev/null", "something"),
+        "try-tcp" => std::net::TcpStream::connect("127.0.0.1:9").map(drop),
+        "try-udp" => std::net::UdpSocket::bind("127.0.0.1:0").map(drop),
+        "try-unix" => std::os::unix::net::UnixStream::connect("/tmp/none").map(drop),
+        "try-fork" => Command::new(std::env::current_exe().expect("itself")).spawn().map(drop),
+        "try-exec" => Err(Command::new("/bin/sh").exec()),
+        "try-thread" => std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().expect("it ends")),
+        "try-signal" => signal_parent(),
+        "try-session" => rustix::process::setsid().map(drop).map_err(io::Error::from),
+        "try-priority" => rustix::process::setpriority_process(None, 19).map_err(io::Error::from),
+        "try-files" => open_until_refused(),
+        "try-allocate" => Vec::<u8>::new().try_reserve_exact(4 << 30).map_err(|_| io::Error::from_raw_os_error(12)),
+        "try-allocate-all" => fill_memory(),
+        "try-spin" => loop {
+            std::hint::spin_loop();
+        },
+        other => panic!("nothing to try: {other}"),
+    };
+    match tried {
+        Ok(()) => "allowed".to_owned(),
+        Err(fault) => fault.raw_os_error().map_or_else(|| fault.to_string(), |number| number.to_string()),
+    }
+}
+
+fn signal_parent() -> io::Result<()> {
+    let parent = rustix::process::getppid().expect("the pipeline");
+    rustix::process::test_kill_process(parent).map_err(io::Error::from)
+}
+
+fn open_until_refused() -> io::Result<()> {
+    let mut open = Vec::new();
+    for _ in 0..10_000 {
+        open.push(std::fs::File::open("/dev/null")?);
+    }
+    Ok(())
+}
+
+fn fill_memory() -> io::Result<()> {
+    let mut kept = Vec::new();
+    for _ in 0..64 {
+        kept.push(vec![1_u8; 64 << 20]);
+    }
+    assert!(kept.iter().all(|bytes| bytes[1] == 1));
+    Ok(())
+}
+
+/// True if this machine has every guard; else the tests here show only that what is missing is named.
+fn is_guarded(rig: &Rig) -> bool {
+    let unguarded: Vec<_> = rig.told().into_iter().filter(|told| told.starts_with("unguarded")).collect();
+    if !unguarded.is_empty() {
+        println!("skipped: {unguarded:?}");
+    }
+    unguarded.is_empty()
+}
+
+#[test]
+fn what_reaches_beyond_the_engine_is_refused() {
+    let mut rig = Rig::of("");
+    if !is_guarded(&rig) {
+        return;
+    }
+    for (attempt, expected) in [
+        ("try-read", EACCES),
+        ("try-list", EACCES),
+        ("try-write", EACCES),
+        ("try-write-shared", EACCES),
+        ("try-tcp", EPERM),
+        ("try-udp", EPERM),
+        ("try-unix", EPERM),
+        ("try-fork", EPERM),
+        ("try-exec", EACCES),
+        ("try-signal", EPERM),
+        ("try-session", EPERM),
+        ("try-priority", EPERM),
+        ("try-files", EMFILE),
+    ] {
+        assert_eq!(rig.fault(attempt), (EngineFailure, expected.to_string()), "{attempt}");
+    }
+    for attempt in ["try-thread", "try-null", "try-allocate"] {
+        assert_eq!(rig.fault(attempt), (EngineFailure, "allowed".to_owned()), "{attempt}");
+    }
+    assert_eq!(rig.health().deaths, 0, "all of it by one process");
+    assert_eq!(rig.call("a"), in_process("a", 0));
+}
+
+#[test]
+fn an_engine_that_wants_more_than_its_limits_fails_or_dies_of_it() {
+    let mut wish = Wish::new("");
+    wish.place.process.memory_max_bytes = Some(1 << 30);
+    wish.place.process.cpu_max_s = Some(1);
+    let mut rig = Rig::start(&wish).unwrap();
+    assert_eq!(rig.fault("try-allocate"), (EngineFailure, "12".to_owned()));
+    let (kind, detail) = rig.fault("try-allocate-all");
+    assert_eq!((kind, detail.as_str()), (EngineUnavailable, "engine process died: signal 6 (SIGABRT)"));
+    assert!(rig.told().iter().any(|told| told.contains("memory allocation of")), "it says so: {:?}", rig.told());
+    let (kind, detail) = rig.fault("try-spin");
+    assert_eq!(kind, EngineUnavailable);
+    assert!(detail.contains("cpu_max_s"), "{detail}");
+    assert_eq!(rig.call("a"), in_process("a", 0));
+}
+
+#[test]
+fn a_required_sandbox_is_there_or_the_engine_is_not() {
+    let mut wish = Wish::new("");
+    wish.place.require_sandbox = true;
+    match Rig::start(&wish) {
+        Ok(rig) => assert!(is_guarded(&rig)),
+        Err(StartFault::Unguarded(missing)) => assert!(missing.iter().all(|guard| guard.starts_with("guard `"))),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_process_is_pinned_and_has_no_rights_of_ours() {
+    let mut wish = Wish::new("");
+    let core = rustix::thread::sched_getaffinity(None).map(|cores| (0..64).find(|core| cores.is_set(*core))).unwrap();
+    wish.place.process.cores = vec![core.expect("a core")];
+    let is_root = rustix::process::geteuid().is_root();
+    wish.place.process.user = is_root.then(|| "nobody".to_owned());
+    let rig = Rig::start(&wish).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", rig.started()[0])).unwrap();
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    assert_eq!(line("Cpus_allowed_list:"), core.unwrap().to_string());
+    assert_eq!((line("CapPrm:"), line("CapEff:"), line("NoNewPrivs:")), ("0000000000000000", "0000000000000000", "1"));
+    if is_root {
+        assert_eq!((line("Uid:"), line("Groups:")), ("65534\t65534\t65534\t65534", ""));
+    }
+    let mut wish = Wish::new("");
+    wish.place.process.user = Some("no such user".to_owned());
+    assert!(Rig::start(&wish).err().expect("no such user").to_string().contains("engine.process.user"));
+}
+
+/// CPython with a virtual environment lives in the sandbox, and is as confined.
+#[test]
+fn a_python_engine_runs_in_the_sandbox() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let venv = dir.path().join("venv");
+    let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&venv).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: there is no python3 with venv");
+        return;
+    }
+    let script = dir.path().join("engine.py");
+    std::fs::write(&script, include_str!("engine.py")).unwrap();
+    let mut settings = Wish::new("").settings();
+    settings.program.path = venv.join("bin/python");
+    settings.program.arguments = vec![script.display().to_string()];
+    settings.program.read = cutline_host::sandbox::python_files(&settings.program.path).unwrap();
+    settings.program.read.push(script);
+    let guarded = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let seen = std::sync::Arc::clone(&guarded);
+    let listener = move |_, _, event: cutline_host::process::Event<'_>| {
+        if matches!(event, cutline_host::process::Event::Unguarded(_)) {
+            seen.store(false, std::sync::atomic::Ordering::Relaxed);
+        }
+    };
+    let host = ProcessHost::start(&settings, Box::new(listener)).unwrap_or_else(|fault| panic!("{fault}"));
+    let mut engine = Blocking::new(Box::new(host));
+    assert_eq!(engine.digest(), [0xab; 32]);
+    let mut call = |symbol: &str| {
+        let mut output = Vec::new();
+        let snapshot = Snapshot::from_normalized(symbol, 60_000, br#"{"market":{"price":1.5}}"#).unwrap();
+        engine.run(&snapshot, &mut output).map(|()| String::from_utf8(output).unwrap())
+    };
+    let answer: serde_json::Value = serde_json::from_str(&call("BTCUSDT").unwrap()).unwrap();
+    assert_eq!((answer["timestamp"].as_i64(), answer["price"].as_f64()), (Some(60_000), Some(1.5)));
+    assert_eq!(answer["prefix"].as_str().map(Path::new), Some(venv.as_path()));
+    if guarded.load(std::sync::atomic::Ordering::Relaxed) {
+        let tried = |what: &str| answer["tried"][what].as_str().unwrap_or_default().to_owned();
+        assert_eq!([tried("read"), tried("write")], ["Permission denied", "Permission denied"]);
+        assert_eq!([tried("socket"), tried("fork")], ["Operation not permitted", "Operation not permitted"]);
+    }
+    assert_eq!(call("raise").unwrap_err().detail(), "ValueError: boom");
+    assert_eq!(call("exit").unwrap_err().detail(), "engine process died: exit status 9");
+    assert!(call("BTCUSDT").is_ok(), "started again");
 }
