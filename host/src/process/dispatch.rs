@@ -13,6 +13,9 @@ use super::breaker::{Admission, Breaker, Restart};
 use super::orders::{Order, Report};
 use super::seat::{Cause, InFlight, Next, Presence, Seat};
 
+#[cfg(test)]
+mod tests;
+
 /// What the lane has to know of its processes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
