@@ -20,6 +20,8 @@ use cutline_shm::region::{Region, RegionFault};
 
 /// Most bytes of the reason why there is no engine: six times as many, escaped, have room in hello.
 const REASON_MAX_BYTES: usize = 600;
+/// Longest sleep while there is no call, ns: how late one may be seen. The kernel adds its timer slack, about as much.
+const PARK_MAX_NS: u64 = 50_000;
 /// Most bytes of a name and of a version, for the same reason.
 const NAME_MAX_BYTES: usize = 250;
 
@@ -112,7 +114,7 @@ pub fn serve_over(
     };
     end.ready(&hello(engine.digest(), &name, &version));
     let Ok(Start { mode, limits, .. }) = start else { return Ok(()) };
-    let (mut received, mut answer, mut idler) = (end.room(), Answer::new(limits), Idler::new(idle));
+    let (mut received, mut answer, mut idler) = (end.room(), Answer::new(limits), Idler::parking(idle, PARK_MAX_NS));
     while !end.is_stopped() {
         let called = end.next(&mut received).map_err(ServeFault::Exchange)?;
         if called {

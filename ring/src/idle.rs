@@ -100,13 +100,21 @@ pub struct Idler {
     passes: u32,
     /// Length of the next park of [`Idle::Backoff`].
     park_ns: u64,
+    /// Longest park.
+    park_max_ns: u64,
 }
 
 impl Idler {
     /// An idler that starts as if there had just been work.
     #[must_use]
     pub const fn new(strategy: Idle) -> Idler {
-        Idler { strategy, passes: 0, park_ns: BACKOFF_PARK_MIN_NS }
+        Idler::parking(strategy, PARK_MAX_NS)
+    }
+
+    /// The same, but no park is longer than `park_max_ns`: for who must see work sooner than a lane.
+    #[must_use]
+    pub const fn parking(strategy: Idle, park_max_ns: u64) -> Idler {
+        Idler { strategy, passes: 0, park_ns: BACKOFF_PARK_MIN_NS, park_max_ns }
     }
 
     /// The strategy it was made with.
@@ -136,7 +144,7 @@ impl Idler {
         match self.strategy {
             Idle::Spin => Wait::Spin,
             Idle::Yield => Wait::Yield,
-            Idle::Park => Wait::Park { ns: PARK_MAX_NS },
+            Idle::Park => Wait::Park { ns: self.park_max_ns },
             Idle::Backoff => self.back_off(),
         }
     }
@@ -149,8 +157,8 @@ impl Idler {
             self.passes += 1;
             Wait::Yield
         } else {
-            let ns = self.park_ns;
-            self.park_ns = (ns * 2).min(PARK_MAX_NS);
+            let ns = self.park_ns.min(self.park_max_ns);
+            self.park_ns = ns.saturating_mul(2).min(self.park_max_ns);
             Wait::Park { ns }
         }
     }
@@ -200,6 +208,16 @@ mod tests {
             assert_eq!(parks, expected);
             assert_eq!(idler.next_wait(true), Wait::None, "work starts it over");
         }
+    }
+
+    #[test]
+    fn parks_end_at_the_limit_that_was_given() {
+        let mut idler = Idler::parking(Idle::Backoff, 50_000);
+        let waits = (0..BACKOFF_SPINS + BACKOFF_YIELDS + 9).map(|_| idler.next_wait(false));
+        let parks: Vec<Wait> = waits.skip((BACKOFF_SPINS + BACKOFF_YIELDS) as usize).collect();
+        let expected = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 50_000, 50_000, 50_000];
+        assert_eq!(parks, expected.map(|ns| Wait::Park { ns }));
+        assert_eq!(Idler::parking(Idle::Park, 50_000).next_wait(false), Wait::Park { ns: 50_000 });
     }
 
     #[test]

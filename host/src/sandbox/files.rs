@@ -91,13 +91,20 @@ impl Files {
     }
 }
 
-/// Why there is no landlock here.
-pub(super) fn unavailable() -> Option<String> {
-    let probe = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(ABI::V1))
-        .and_then(Ruleset::create);
-    probe.err().map(|fault| fault.to_string())
+/// What of landlock is not there: all of it, or what later kernels added.
+pub(super) fn unavailable() -> (bool, Vec<String>) {
+    let probe = |version| {
+        let access = AccessFs::from_all(version);
+        Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(access)
+            .and_then(Ruleset::create)
+    };
+    if let Err(fault) = probe(ABI::V1) {
+        return (true, vec![format!("guard `files` (landlock: {fault})")]);
+    }
+    let older = probe(ABI::V3).err().map(|_| "guard `files` against truncation (landlock of Linux 6.2)".to_owned());
+    (false, older.into_iter().collect())
 }
 
 /// The programs that the kernel, or `env`, executes in order to execute this one.

@@ -51,17 +51,12 @@ impl Sandbox {
     /// # Errors
     /// There is no such program or user, or we are not root and cannot become another one.
     pub fn of(place: &EngineProcess, program: &Program, path: &Path) -> Result<(Self, Vec<String>), String> {
-        let mut missing = Vec::new();
         let user = place.user.as_deref().map(user::find).transpose()?;
-        let files = match files::unavailable() {
-            None => Some(Files::of(path, program.read.iter().chain(&place.read))?),
-            Some(why) => {
-                missing.push(format!("guard `files` (landlock: {why})"));
-                None
-            }
-        };
-        let system_calls =
-            calls::unavailable().map(|why| missing.push(format!("guard `system calls` (seccomp: {why})")));
+        let (no_files, mut missing) = files::unavailable();
+        let files = Files::of(path, program.read.iter().chain(&place.read))?;
+        let no_calls = calls::unavailable();
+        let system_calls = no_calls.is_none();
+        missing.extend(no_calls.map(|why| format!("guard `system calls` (seccomp: {why})")));
         let sandbox = Self {
             cores: place.cores.clone(),
             memory_max_bytes: place.memory_max_bytes,
@@ -69,8 +64,8 @@ impl Sandbox {
             files_max: place.files_max,
             processes_max: user.is_some().then_some(place.processes_max),
             user,
-            files,
-            system_calls: system_calls.is_none(),
+            files: (!no_files).then_some(files),
+            system_calls,
         };
         Ok((sandbox, missing))
     }

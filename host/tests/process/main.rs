@@ -26,3 +26,11 @@ fn engine_process() {
         engine::main();
     }
 }
+
+/// A pipeline that has an engine and is killed: says which process its engine is, and waits.
+#[test]
+fn pipeline_process() {
+    if std::env::var_os(start::PIPELINE).is_some() {
+        start::pipeline();
+    }
+}

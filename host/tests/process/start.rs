@@ -1,6 +1,8 @@
 //! How processes come up, or do not, and how they end with their host.
 
-use std::time::Instant;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cutline::invoke::engine::Engine;
 use cutline::invoke::host::Host;
@@ -132,4 +134,31 @@ fn the_environment_is_scrubbed() {
 
 pub fn pid(id: u32) -> rustix::process::Pid {
     rustix::process::Pid::from_raw(id.cast_signed()).expect("a process")
+}
+
+/// The variable by which this binary is a pipeline.
+pub const PIPELINE: &str = "CUTLINE_TEST_PIPELINE";
+
+pub fn pipeline() -> ! {
+    let rig = Rig::of("");
+    println!("\nengine {}", rig.started()[0]);
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn an_engine_does_not_outlive_a_pipeline_that_was_killed() {
+    let mut pipeline = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "pipeline_process", "--nocapture", "--test-threads=1"])
+        .env(PIPELINE, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let printed = BufReader::new(pipeline.stdout.take().unwrap()).lines();
+    let engine = printed.map(Result::unwrap).find_map(|line| line.strip_prefix("engine ")?.parse().ok()).unwrap();
+    assert!(lives(engine));
+    pipeline.kill().unwrap();
+    pipeline.wait().unwrap();
+    await_death(engine);
 }

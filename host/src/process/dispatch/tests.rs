@@ -308,6 +308,10 @@ impl World {
         let ended = match ended {
             Ended::Answered => {
                 self.model.told_at = Some(place);
+                if asked.number.is_multiple_of(3) {
+                    // An answer waits while further calls are made.
+                    self.call();
+                }
                 let mut answer = Answer::default();
                 self.dispatch.take(ticket, EngineMode::Truth, &mut answer);
                 self.model.told_at = None;
