@@ -5,6 +5,7 @@
 //! | [`blocking`] | an engine over any of these hosts, for whoever may wait |
 //! | [`library`] | engines behind the C interface, from shared libraries |
 //! | [`process`] | an engine in processes of its own: started, watched, killed and started again |
+//! | [`python`] | the program that serves a Python engine |
 //! | [`sandbox`] | what such a process may do |
 //! | [`serve`] | the child's side of a process: any engine over an exchange |
 
@@ -14,5 +15,6 @@ pub mod blocking;
 #[allow(unsafe_code)] // calls what somebody else compiled
 pub mod library;
 pub mod process;
+pub mod python;
 pub mod sandbox;
 pub mod serve;
