@@ -3,6 +3,9 @@
 //!
 //! Skipped, with the reason, where Python or what its package is built with is missing (clients/python/tests/install.py).
 
+mod conformance;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +18,8 @@ use cutline_host::blocking::Blocking;
 use cutline_host::process::{Launcher, ProcessHost, ProcessSettings};
 use cutline_host::python;
 use cutline_ring::Idle;
+
+use conformance::Caller;
 
 /// The launcher, if a launch stands last on the command line.
 #[test]
@@ -90,6 +95,70 @@ fn start(spec: &str, venv: &Path, here: &Path, mode: EngineMode, config_json: &s
     };
     let host = ProcessHost::start(&settings, Box::new(|_, _, _| {})).map_err(|fault| fault.to_string())?;
     Ok(Box::new(Blocking::new(Box::new(host))))
+}
+
+/// A process for each mode, so that one engine answers both.
+struct Both([Box<dyn Engine>; 2]);
+
+impl Both {
+    fn start(spec: &str, venv: &Path, here: &Path) -> Self {
+        let modes = [EngineMode::Truth, EngineMode::Hysteresis];
+        Self(modes.map(|mode| start(spec, venv, here, mode, "{}").unwrap()))
+    }
+}
+
+impl Engine for Both {
+    fn digest(&self) -> [u8; 32] {
+        self.0[0].digest()
+    }
+
+    fn run(&mut self, snapshot: &Snapshot<'_>, output: &mut Vec<u8>) -> Result<(), EngineFault> {
+        self.0[0].run(snapshot, output)
+    }
+
+    fn run_with_hysteresis(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        state: &[u8],
+        decision: &mut Vec<u8>,
+        new_state: &mut Vec<u8>,
+    ) -> Result<(), EngineFault> {
+        self.0[1].run_with_hysteresis(snapshot, state, decision, new_state)
+    }
+}
+
+/// What the engine in Rust says to every event the stand-in says, and every fault has the same kind and text.
+#[test]
+fn generated_events_give_the_bytes_of_the_engine_in_rust() {
+    let Some(venv) = venv() else { return };
+    let there = Both::start("regime_engine.engine", &venv, &standin());
+    let mut there = Caller::new(Box::new(there), conformance::LIMITS);
+    let mut here = Caller::new(cutline_engines::build("scripted", "{}").unwrap(), conformance::LIMITS);
+    for mode in [EngineMode::Truth, EngineMode::Hysteresis] {
+        let mut states: BTreeMap<String, [Vec<u8>; 2]> = BTreeMap::new();
+        let (mut answered, mut failed) = (0, 0);
+        for event in conformance::events::generate(1, 200) {
+            let [ours, theirs] = states.entry(event.symbol.clone()).or_default();
+            match (here.call(mode, &event, ours), there.call(mode, &event, theirs)) {
+                (Ok((output, decision, state)), Ok((their_output, their_decision, their_state))) => {
+                    assert_eq!((their_output, their_decision), (output, decision), "{event:?}");
+                    (*ours, *theirs) = (state, their_state);
+                    answered += 1;
+                }
+                (expected, found) => {
+                    assert_eq!(found.unwrap_err(), expected.unwrap_err(), "{event:?}");
+                    failed += 1;
+                }
+            }
+        }
+        assert!(answered > 30 && failed > 5, "{answered} {failed}");
+    }
+}
+
+#[test]
+fn a_call_depends_on_nothing_but_its_arguments() {
+    let Some(venv) = venv() else { return };
+    conformance::any_engine(&mut || Box::new(Both::start("regime_engine.engine", &venv, &standin())));
 }
 
 type Stepped = Result<(String, Vec<u8>), EngineFault>;
