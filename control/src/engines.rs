@@ -1,7 +1,6 @@
 //! The engines that this program can start, and where they work: built in or from a library, on the lane or in processes of their own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cutline::config::{self, Config, EngineHost, EnginePlace, EngineSpec};
@@ -15,11 +14,6 @@ use cutline_host::process::{Event, Launcher, Listener, ProcessHost, ProcessSetti
 use sha2::{Digest, Sha256};
 
 use crate::commands::note;
-
-/// Asks a Python where it and its packages lie.
-const PYTHON_PLACES: &str = "import sys, sysconfig; print(sys.executable); print(sys.prefix + '/pyvenv.cfg'); \
-     [print(path) for path in sys.path + list(sysconfig.get_paths().values()) if path]; \
-     sysconfig.get_config_var('Py_ENABLE_SHARED') and print(sysconfig.get_config_var('LIBDIR'))";
 
 /// Where engines work when nobody has said otherwise.
 #[must_use]
@@ -127,7 +121,10 @@ fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Opti
             program.arguments = words(&["engine", "serve", &EngineSpec::Library(path).to_string()]);
             Ok((program, None))
         }
-        EngineSpec::Python(module) => Ok((python(module, place)?, None)),
+        EngineSpec::Python(module) => {
+            let here = std::env::current_dir().map_err(|error| format!("the folder this was started in: {error}"))?;
+            Ok((cutline_host::python::program(module, place.process.venv.as_deref(), &here)?, None))
+        }
         EngineSpec::Program(command) => {
             let (path, arguments) = command.split_first().ok_or("no program is named")?;
             let path = cutline_host::sandbox::find_program(Path::new(path))?;
@@ -144,34 +141,6 @@ fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Opti
             Ok((program, Some(digest.finalize().into())))
         }
     }
-}
-
-/// The Python of the virtual environment, or of `PATH`, with Cutline's package in it.
-fn python(module: &str, place: &EngineHost) -> Result<Program, String> {
-    let path = match &place.process.venv {
-        Some(venv) => venv.join("bin/python3"),
-        None => cutline_host::sandbox::find_program(Path::new("python3"))?,
-    };
-    let mut env = vec![("PYTHONHASHSEED".to_owned(), "0".to_owned())];
-    if let Some(own) = std::env::var_os("PYTHONPATH") {
-        let own = std::env::split_paths(&own).filter_map(|path| std::path::absolute(path).ok());
-        let own = std::env::join_paths(own).map_err(|error| format!("PYTHONPATH: {error}"))?;
-        env.push(("PYTHONPATH".to_owned(), own.to_string_lossy().into_owned()));
-    }
-    let asked = Command::new(&path).args(["-c", PYTHON_PLACES]).envs(env.iter().cloned()).current_dir("/").output();
-    let asked = asked.map_err(|error| format!("{}: {error}", path.display()))?;
-    if !asked.status.success() {
-        let said = String::from_utf8_lossy(&asked.stderr);
-        return Err(format!("{} does not say where its packages lie: {}", path.display(), said.trim()));
-    }
-    let places = String::from_utf8_lossy(&asked.stdout);
-    // The interpreter itself, where `path` is but a script that finds it. Not resolved: by the link in its folder it knows its environment.
-    let path = places.lines().next().map(PathBuf::from).ok_or("Python does not say where it is")?;
-    let mut read: Vec<PathBuf> = places.lines().map(PathBuf::from).filter(|place| place.exists()).collect();
-    read.sort();
-    read.dedup();
-    let arguments = words(&["-m", "cutline.engine_host", module]);
-    Ok(Program { path, arguments, env, read })
 }
 
 fn words(words: &[&str]) -> Vec<String> {

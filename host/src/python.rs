@@ -62,11 +62,15 @@ pub fn program(spec: &str, venv: Option<&Path>, here: &Path) -> Result<Program, 
             "{name} has no package cutline: `{name} -m pip install CUTLINE/clients/python` installs it"
         ));
     }
-    let mut env = vec![("PYTHONHASHSEED".to_owned(), "0".to_owned())];
-    let mut read = answer.read;
-    if answer.is_here {
-        env.push(("PYTHONPATH".to_owned(), here.display().to_string()));
-        read.push(here.to_owned());
+    let (mut env, mut read) = (vec![("PYTHONHASHSEED".to_owned(), "0".to_owned())], answer.read);
+    let mut path: Vec<PathBuf> = answer.is_here.then(|| here.to_owned()).into_iter().collect();
+    if let Some(own) = std::env::var_os("PYTHONPATH") {
+        path.extend(std::env::split_paths(&own).map(|part| here.join(part)));
+    }
+    if !path.is_empty() {
+        read.extend(path.iter().filter(|part| part.exists()).cloned());
+        let joined = std::env::join_paths(path).map_err(|fault| format!("PYTHONPATH: {fault}"))?;
+        env.push(("PYTHONPATH".to_owned(), joined.to_string_lossy().into_owned()));
     }
     let arguments = ["-m", "cutline.engine_host", spec].map(str::to_owned).to_vec();
     Ok(Program { path: answer.executable, arguments, env, read })
