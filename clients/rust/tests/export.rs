@@ -89,9 +89,10 @@ fn appended<T>(call: impl FnOnce(&mut Sink<'_>) -> T) -> (T, String, usize) {
 }
 
 fn created(config_json: &str) -> Result<*mut c_void, String> {
-    // SAFETY: a function of the table, called as the ABI says.
-    let (instance, error, _) =
-        appended(|error| unsafe { table().create.unwrap()(Text::of(config_json.as_bytes()), error) });
+    let (instance, error, _) = appended(|error| {
+        // SAFETY: a function of the table, called as the ABI says.
+        unsafe { table().create.unwrap()(Text::of(config_json.as_bytes()), error) }
+    });
     if instance.is_null() { Err(error) } else { Ok(instance) }
 }
 
