@@ -1,6 +1,6 @@
 //! The C ABI of an engine in Rust: the same structs as `clients/c/cutline_engine.h`, which is its manual.
 //!
-//! Used from both sides: by a host that loads a library (`cutline-host`) and by [`export!`](crate::export) within one. Plain values, any
+//! Used from both sides: by a host that loads a library (`cutline-host`) and by [`export!`](crate::export!) within one. Plain values, any
 //! thread; nothing here allocates. Layouts are asserted below, and compared with what a C compiler makes of the header by
 //! `host/tests/c_abi.rs`.
 

@@ -1,4 +1,4 @@
-//! A Rust engine behind the C ABI: what [`export!`](crate::export) expands to calls these functions.
+//! A Rust engine behind the C ABI: what [`export!`](crate::export!) expands to calls these functions.
 //!
 //! They run in the library, on whichever thread the host calls from, one call per instance at a time. Nothing unwinds out of them: a
 //! panic becomes an `engine_failure` with its message. Buffers of an instance are used again, so that calls do not allocate here.
