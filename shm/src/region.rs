@@ -214,16 +214,25 @@ impl Region {
         self
     }
 
-    /// A word of a record that is copied.
+    /// The words of `len` bytes that are copied; looked up once for all of them.
     #[cfg(not(loom))]
-    fn copied_word(&self, offset: usize) -> &AtomicU64 {
-        self.atomic_u64(offset)
+    #[inline]
+    fn copied_words(&self, offset: usize, len: usize) -> impl Iterator<Item = &AtomicU64> {
+        let words = len.div_ceil(8);
+        // Of no words it matters not where they are.
+        let offset = if words == 0 { 0 } else { offset };
+        self.check(offset, words * 8, 8);
+        // SAFETY: checked to lie in the live mapping and, as the base is page-aligned, to be aligned; an atomic is laid out as its
+        // value; the slice borrows `self`, which keeps the mapping. Every access through safe code is atomic.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset).cast::<AtomicU64>(), words) }.iter()
     }
 
     #[cfg(loom)]
-    fn copied_word(&self, offset: usize) -> crate::model::Word<'_> {
-        self.check(offset, 8, 8);
-        self.model.copied_word(self.base, offset)
+    fn copied_words(&self, offset: usize, len: usize) -> impl Iterator<Item = crate::model::Word<'_>> {
+        (offset..offset + len).step_by(8).map(|at| {
+            self.check(at, 8, 8);
+            self.model.copied_word(self.base, at)
+        })
     }
 
     /// Copies bytes out of the region, word by word, `Relaxed`. What others write meanwhile may be torn between words
@@ -232,9 +241,13 @@ impl Region {
     /// # Panics
     /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
     pub fn load_bytes(&self, offset: usize, into: &mut [u8]) {
-        for (index, chunk) in into.chunks_mut(8).enumerate() {
-            let word = self.copied_word(offset + index * 8).load(Ordering::Relaxed).to_ne_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
+        let mut words = self.copied_words(offset, into.len());
+        let (whole, end) = into.as_chunks_mut::<8>();
+        for (chunk, word) in whole.iter_mut().zip(words.by_ref()) {
+            *chunk = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        if let Some(word) = words.next() {
+            end.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes()[..end.len()]);
         }
     }
 
@@ -244,10 +257,15 @@ impl Region {
     /// # Panics
     /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
     pub fn store_bytes(&self, offset: usize, from: &[u8]) {
-        for (index, chunk) in from.chunks(8).enumerate() {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.copied_word(offset + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+        let mut words = self.copied_words(offset, from.len());
+        let (whole, end) = from.as_chunks::<8>();
+        for (chunk, word) in whole.iter().zip(words.by_ref()) {
+            word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
+        }
+        if let Some(word) = words.next() {
+            let mut bytes = [0; 8];
+            bytes[..end.len()].copy_from_slice(end);
+            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
         }
     }
 

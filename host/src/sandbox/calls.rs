@@ -140,7 +140,26 @@ fn refused(own: u32) -> Result<Rules, seccompiler::BackendError> {
         let not_itself = SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, own)?;
         when(call, vec![not_itself, SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, 0)?])?;
     }
+    // Living on without the pipeline.
+    let death_signal = libc::PR_SET_PDEATHSIG as u64;
+    when(libc::SYS_prctl, vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, death_signal)?])?;
     let remove = libc::MADV_REMOVE as u64;
     when(libc::SYS_madvise, vec![SeccompCondition::new(2, Dword, SeccompCmpOp::Eq, remove)?])?;
-    Ok(rules)
+    Ok(also_by_other_numbers(rules))
+}
+
+/// With the numbers that the same calls have in the x32 form, where the kernel knows it.
+#[cfg(target_arch = "x86_64")]
+fn also_by_other_numbers(rules: Rules) -> Rules {
+    const X32: c_long = 0x4000_0000;
+    /// Those that are another number there: ptrace, kexec_load, rt_sigqueueinfo, rt_tgsigqueueinfo, process_vm_readv and _writev.
+    const OTHERS: [c_long; 6] = [521, 528, 524, 536, 539, 540];
+    let same = rules.clone().into_iter().map(|(call, rules)| (X32 | call, rules));
+    let others = OTHERS.map(|call| (X32 | call, vec![]));
+    rules.into_iter().chain(same).chain(others).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn also_by_other_numbers(rules: Rules) -> Rules {
+    rules
 }

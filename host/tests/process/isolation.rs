@@ -34,6 +34,7 @@ pub fn attempt(what: &str) -> String {
         "try-signal" => signal_parent(),
         "try-session" => rustix::process::setsid().map(drop).map_err(io::Error::from),
         "try-priority" => rustix::process::setpriority_process(None, 19).map_err(io::Error::from),
+        "try-outlive" => rustix::process::set_parent_process_death_signal(None).map_err(io::Error::from),
         "try-files" => open_until_refused(),
         "try-allocate" => Vec::<u8>::new().try_reserve_exact(4 << 30).map_err(|_| io::Error::from_raw_os_error(12)),
         "try-allocate-all" => fill_memory(),
@@ -61,12 +62,10 @@ fn open_until_refused() -> io::Result<()> {
     Ok(())
 }
 
+/// Asks for more until there is none, and touches nothing of it: that would take processor time.
 fn fill_memory() -> io::Result<()> {
-    let mut kept = Vec::new();
-    for _ in 0..64 {
-        kept.push(vec![1_u8; 64 << 20]);
-    }
-    assert!(kept.iter().all(|bytes| bytes[1] == 1));
+    let kept: Vec<Vec<u8>> = (0..64).map(|_| vec![0_u8; 64 << 20]).collect();
+    assert!(kept.iter().all(|bytes| bytes[1] == 0));
     Ok(())
 }
 
@@ -98,6 +97,7 @@ fn what_reaches_beyond_the_engine_is_refused() {
         ("try-signal", EPERM),
         ("try-session", EPERM),
         ("try-priority", EPERM),
+        ("try-outlive", EPERM),
         ("try-files", EMFILE),
     ] {
         assert_eq!(rig.fault(attempt), (EngineFailure, expected.to_string()), "{attempt}");
