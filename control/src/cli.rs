@@ -403,6 +403,8 @@ pub enum Language {
     Rust,
     /// A C file that gives a shared library.
     C,
+    /// A Python file with functions over dicts.
+    Python,
 }
 
 #[derive(Args)]

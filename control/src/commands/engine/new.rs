@@ -26,11 +26,17 @@ const C: &[Template] = &[
     ("engine.c", include_str!("../../../../clients/c/example_engine.c")),
 ];
 
+const PYTHON: &[Template] = &[
+    ("README.md", include_str!("../../../templates/python/README.md")),
+    ("{{library}}.py", include_str!("../../../templates/python/engine.py.in")),
+];
+
 /// `cutline engine new`
 pub fn new(args: &EngineNew) -> Outcome {
     let name = name(&args.folder)?;
     let (files, cutline) = match args.lang {
         Language::C => (C, PathBuf::new()),
+        Language::Python => (PYTHON, source(args.cutline.as_deref().unwrap_or(Path::new(SOURCE)))?),
         Language::Rust => (RUST, source(args.cutline.as_deref().unwrap_or(Path::new(SOURCE)))?),
     };
     fs::create_dir(&args.folder).map_err(|error| {
@@ -41,13 +47,14 @@ pub fn new(args: &EngineNew) -> Outcome {
             _ => Failure::machine(text),
         }
     })?;
+    let library = name.replace('-', "_");
     for (place, template) in files {
         let text = template
             .replace("{{name}}", name)
-            .replace("{{library}}", &name.replace('-', "_"))
+            .replace("{{library}}", &library)
             .replace("{{cutline}}", &cutline.display().to_string())
             .replace("\"example-engine\"", &format!("\"{name}\""));
-        write(&args.folder.join(place), &text)?;
+        write(&args.folder.join(place.replace("{{library}}", &library)), &text)?;
     }
     print(format_args!("{}: an engine; README.md there says how to build, check and run it", args.folder.display()))
 }
@@ -70,7 +77,7 @@ fn name(folder: &Path) -> Result<&str, Failure> {
 fn source(folder: &Path) -> Result<PathBuf, Failure> {
     let missing = || {
         Failure::usage(format!(
-            "no Cutline source in {}: a Rust engine is built with it, --cutline DIR says where it lies",
+            "no Cutline source in {}: a Rust engine is built with it, a Python one run by its package, --cutline DIR says where it lies",
             folder.display()
         ))
     };
