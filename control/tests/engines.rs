@@ -1,9 +1,10 @@
-//! `engine.library` from the command line: a pipeline with its engine in a shared library publishes what was recorded, its logs prove it,
-//! and what is wrong with a library is said at the start.
+//! Engines from elsewhere on the command line: a pipeline with its engine in a shared library or in Python publishes what was recorded, its
+//! logs prove it, and what is wrong with a library is said at the start.
 
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{Place, capture, fails, succeed};
 use serde_json::Value;
@@ -42,37 +43,77 @@ fn events(lines: &str) -> Vec<Value> {
     lines.lines().map(masked).collect()
 }
 
-#[test]
-fn the_golden_hysteresis_case_comes_out_of_a_library() {
-    let shared = std::env::var_os("CUTLINE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+/// The golden hysteresis case: its folder, the cadence that it was recorded with, and its keys of hysteresis. `None` without ../shared.
+fn golden() -> Option<(PathBuf, String, String)> {
+    let Some(shared) = common::shared() else {
+        println!("skipped: there are no golden cases; set CUTLINE_SHARED");
+        return None;
+    };
     let case = shared.join("golden/v1_boundary_hysteresis_nogap_scripted");
-    if !case.is_dir() {
-        println!("skipped: the golden hysteresis case is not at {}; set CUTLINE_SHARED", case.display());
-        return;
-    }
-    let recorded = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
-    let golden: Value = serde_json::from_str(&recorded("config.json")).unwrap();
+    let golden: Value = serde_json::from_str(&read(&case.join("config.json"))).unwrap();
     let (cadence, hysteresis) = (&golden["scheduler"], golden["hysteresis_config"].as_object().unwrap());
     let scheduler =
         format!("interval_ms = {}\ndelay_ms = {}", cadence["boundary_interval_ms"], cadence["boundary_delay_ms"]);
     let keys: Vec<_> = hysteresis.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    let engine = format!(
-        "library = {:?}\nmode = \"hysteresis\"\n[engine.hysteresis]\nengine = \"scripted\"\n{}",
-        library(),
-        keys.join("\n")
-    );
-    let place = Place::new();
-    let config = config(&place, "golden", &scheduler, &engine);
-    let data = backfill(&place, "golden", &config, case.join("raw_market_events.jsonl").to_str().unwrap());
-    let (ours, theirs) =
-        (events(&succeed(&["dump", &data, "outputs"])), events(&recorded("orchestrator_events.jsonl")));
+    Some((case, scheduler, keys.join("\n")))
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What was published is what was recorded.
+fn assert_golden(case: &Path, published: &str) {
+    let (ours, theirs) = (events(published), events(&read(&case.join("orchestrator_events.jsonl"))));
     assert!(theirs.len() > 900);
     assert_eq!(ours.len(), theirs.len());
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours, theirs);
     }
-    assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
+}
+
+#[test]
+fn the_golden_hysteresis_case_comes_out_of_a_library() {
+    let Some((case, scheduler, keys)) = golden() else { return };
+    let input = case.join("raw_market_events.jsonl");
+    for host in ["lane", "process"] {
+        let engine = format!(
+            "library = {:?}\nhost = \"{host}\"\nmode = \"hysteresis\"\n[engine.hysteresis]\nengine = \"scripted\"\n{keys}",
+            library(),
+        );
+        let place = Place::new();
+        let data = backfill(&place, host, &config(&place, host, &scheduler, &engine), input.to_str().unwrap());
+        assert_golden(&case, &succeed(&["dump", &data, "outputs"]));
+        assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
+    }
+}
+
+/// A module with the known engine's public names, written as a third party would, unmodified in its process.
+#[test]
+fn the_golden_hysteresis_case_comes_out_of_python() {
+    let Some((case, scheduler, keys)) = golden() else { return };
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python/tests");
+    let made = Command::new("python3").arg(package.join("install.py")).output().expect("python3");
+    if made.status.code() == Some(77) {
+        println!("skipped: {}", String::from_utf8_lossy(&made.stderr));
+        return;
+    }
+    let python = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
+    let path = std::env::join_paths([python.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+    // The module is found where the command was started, and its virtual environment by PATH, as after `activate`.
+    let run = |args: &[&str]| {
+        let mut command = Command::new(common::CUTLINE);
+        let ran = command.args(args).current_dir(package.join("standin")).env("PATH", &path).output().unwrap();
+        assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    let place = Place::new();
+    let engine = format!("python = \"regime_engine.engine\"\nmode = \"hysteresis\"\n[engine.hysteresis]\n{keys}");
+    let (config, data) = (config(&place, "python", &scheduler, &engine), place.path("data"));
+    let input = case.join("raw_market_events.jsonl");
+    run(&["backfill", "--config", &config, "--input", input.to_str().unwrap(), "--data", &data]);
+    assert_golden(&case, &run(&["dump", &data, "outputs"]));
+    assert!(run(&["verify", &data, "--strict"]).starts_with("identical: "));
 }
 
 #[test]
