@@ -51,17 +51,14 @@ mod tests {
 
     #[test]
     fn parts_of_every_length_lie_one_behind_the_other() {
-        const ROOM: usize = 3 * BLOCK;
+        const ROOM: usize = 4 * BLOCK;
         let region = Region::in_process(Path::new("parts"), 8 + ROOM).expect("memory");
         let bytes: Vec<u8> = (0..ROOM).map(|n| (n % 251) as u8 + 1).collect();
         let lengths = [0, 1, 7, 8, 9, 100, BLOCK - 1, BLOCK, BLOCK + 1];
-        for (first, second, third) in
-            lengths.iter().flat_map(|a| lengths.iter().flat_map(move |b| lengths.iter().map(move |c| (*a, *b, *c))))
-        {
+        let two = |first| lengths.map(|second| (first, second));
+        let three = |(first, second)| lengths.map(|third| (first, second, third));
+        for (first, second, third) in lengths.iter().flat_map(|first| two(*first)).flat_map(three) {
             let len = first + second + third;
-            if len > ROOM {
-                continue;
-            }
             region.store_bytes(8, &[0xFF; ROOM]);
             let (a, rest) = bytes.split_at(first);
             let (b, rest) = rest.split_at(second);
