@@ -69,6 +69,8 @@ pub fn launch(launch: &str) -> Result<Infallible, LaunchFault> {
     let number = arrange_descriptors().map_err(|fault| LaunchFault::new("hand the exchange over", fault))?;
     std::env::set_current_dir(&launch.directory)
         .map_err(|fault| LaunchFault::new(format!("work in {}", launch.directory.display()), fault))?;
+    // When memory runs out it is the engine that dies of it and not the pipeline. Without that it lives as well.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     launch.sandbox.give_up_user()?;
     die_with(launch.parent)?;
     launch.sandbox.enter()?;

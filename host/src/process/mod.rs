@@ -50,6 +50,9 @@ use warden::{Plan, Warden};
 /// Environment variables that every engine process sees, if we have them.
 const ENV: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"];
 
+/// Longest name of memory, bytes: a little less than the kernel takes.
+const MEMORY_NAME_MAX_BYTES: usize = 200;
+
 /// An engine in processes; see the module.
 ///
 /// It tends to its processes whenever it is asked anything: its owner asks [`Host::ended`] in each pass, also while no call is in flight.
@@ -133,7 +136,7 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         command
     };
     Ok(Plan {
-        name: settings.name.clone(),
+        name: settings.name[..settings.name.floor_char_boundary(MEMORY_NAME_MAX_BYTES)].to_owned(),
         shape,
         config_json: settings.config_json.clone(),
         command: Box::new(command),

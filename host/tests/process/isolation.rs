@@ -151,6 +151,8 @@ fn a_process_is_pinned_and_has_no_rights_of_ours() {
     if is_root {
         assert_eq!((line("Uid:"), line("Groups:")), ("65534\t65534\t65534\t65534", ""));
     }
+    let first_to_go = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", rig.started()[0])).unwrap();
+    assert_eq!(first_to_go.trim(), "1000");
     let mut wish = Wish::new("");
     wish.place.process.user = Some("no such user".to_owned());
     assert!(Rig::start(&wish).err().expect("no such user").to_string().contains("engine.process.user"));

@@ -84,6 +84,9 @@ fn a_program_that_is_not_there_is_a_start_fault() {
     settings.launcher.path = "/no/such/launcher".into();
     assert!(ProcessHost::start(&settings, Box::new(|_, _, _| ())).is_err());
     let mut settings = Wish::new("").settings();
+    settings.name = "\u{20ac}".repeat(1_000);
+    assert!(ProcessHost::start(&settings, Box::new(|_, _, _| ())).is_ok(), "however long its name is");
+    let mut settings = Wish::new("").settings();
     settings.limits = cutline::invoke::call::AnswerLimits { output_max_bytes: usize::MAX, ..LIMITS };
     assert!(matches!(ProcessHost::start(&settings, Box::new(|_, _, _| ())), Err(StartFault::Exchange(_))));
 }
