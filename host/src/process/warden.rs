@@ -59,12 +59,14 @@ pub(super) struct Warden {
     processes: Vec<Option<Running>>,
     /// What the processes printed last.
     last_lines: VecDeque<String>,
+    /// The processes were asked to end.
+    is_ending: bool,
 }
 
 impl Warden {
     pub(super) fn new(plan: Plan, count: usize, listener: Listener) -> Self {
         let processes = std::iter::repeat_with(|| None).take(count).collect();
-        Self { plan, listener, processes, last_lines: VecDeque::new() }
+        Self { plan, listener, processes, last_lines: VecDeque::new(), is_ending: false }
     }
 
     /// Starts all processes and waits until each is ready.
@@ -77,7 +79,7 @@ impl Warden {
             }
         }
         while ends.iter().any(Option::is_none) {
-            for report in self.pass(SLEEP_STARTING) {
+            for report in self.pass(SLEEP_STARTING, || false) {
                 match report {
                     Report::Up(place, end) => ends[place] = Some(end),
                     Report::Down(_, reason) => return Err((reason, self.last_lines.iter().cloned().collect())),
@@ -105,7 +107,7 @@ impl Warden {
                 return self.end_all();
             }
             let is_starting = self.processes.iter().flatten().any(|running| running.starting.is_some());
-            for report in self.pass(if is_starting { SLEEP_STARTING } else { SLEEP }) {
+            for report in self.pass(if is_starting { SLEEP_STARTING } else { SLEEP }, || orders.is_abandoned()) {
                 tell(&mut reports, report);
             }
         }
@@ -152,9 +154,10 @@ impl Warden {
         Ok(())
     }
 
-    /// Waits for something to happen, at most so long, and sees to it.
-    fn pass(&mut self, sleep: Duration) -> Vec<Report> {
+    /// Waits for something to happen, at most so long, and sees to it; `is_ending` says then whether the lane's side is gone.
+    fn pass(&mut self, sleep: Duration, is_ending: impl FnOnce() -> bool) -> Vec<Report> {
         let dead = self.wait(sleep);
+        self.is_ending |= is_ending();
         let mut reports = Vec::new();
         for (place, is_dead) in dead.into_iter().enumerate() {
             self.collect(place);
@@ -227,12 +230,22 @@ impl Warden {
 
     /// The process is dead: everything of it is taken away.
     fn bury(&mut self, place: usize) -> Option<Report> {
-        let Running { child, refused, .. } = self.processes[place].take()?;
+        let Running { child, refused, starting } = self.processes[place].take()?;
         let id = child.id();
         let status = child.bury(&mut hand_on(place, id, &mut self.listener, &mut self.last_lines));
-        let died = || match status {
-            Ok(status) => format!("engine process died: {}", text_of(status)),
-            Err(fault) => format!("engine process died, and the system does not tell how: {fault}"),
+        let died = || {
+            let how = match status {
+                Ok(status) => text_of(status),
+                Err(fault) => format!("the system does not tell how: {fault}"),
+            };
+            match (self.is_ending, starting) {
+                (true, _) => format!("engine process ended: {how}"),
+                (false, Some(_)) => format!(
+                    "engine process ended before it was ready: {how}; an engine program speaks the exchange of docs/formats.md, or is \
+                     named by engine.library or engine.python"
+                ),
+                (false, None) => format!("engine process died: {how}"),
+            }
         };
         let reason = refused.unwrap_or_else(died);
         (self.listener)(place, id, Event::Ended(&reason));
@@ -249,7 +262,7 @@ impl Warden {
             if Instant::now() >= until {
                 self.processes.iter().flatten().for_each(|running| running.child.kill());
             }
-            self.pass(SLEEP_STARTING);
+            self.pass(SLEEP_STARTING, || true);
         }
     }
 }
