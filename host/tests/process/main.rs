@@ -3,12 +3,19 @@
 //! This binary is all three: the tests, the launcher ([`launcher_process`]) and the engine's program ([`engine_process`], whose manners
 //! are in `engine.rs`). The last two do nothing when they are run as tests.
 
+#[allow(dead_code)] // the hot path's tests use all of it
+#[path = "../../../tests/hot_path/allocator.rs"]
+mod allocator;
 mod death;
 mod engine;
 mod isolation;
+mod lane;
 mod output;
 mod rig;
 mod start;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 /// The launcher, if a launch stands last on the command line.
 #[test]
