@@ -92,7 +92,7 @@ fn in_processes(config: &config::Engine, place: &EngineHost, request_max_bytes: 
     let settings = ProcessSettings {
         name: name.clone(),
         program,
-        launcher: Launcher { path: this_program()?, arguments: words(&["engine", "launch"]) },
+        launcher: Launcher { path: this_program(), arguments: words(&["engine", "launch"]) },
         digest,
         mode: match config.mode {
             config::EngineMode::Truth => EngineMode::Truth,
@@ -109,17 +109,17 @@ fn in_processes(config: &config::Engine, place: &EngineHost, request_max_bytes: 
 
 /// What is started for an engine, and its identity where it is not the engine itself that says it.
 fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Option<[u8; 32]>), String> {
-    let served = |read: Vec<PathBuf>| -> Result<Program, String> {
-        let arguments = words(&["engine", "serve", &config.spec.to_string()]);
-        Ok(Program { path: this_program()?, arguments, env: Vec::new(), read })
+    let served = |spec: &EngineSpec, read| Program {
+        path: this_program(),
+        arguments: words(&["engine", "serve", &spec.to_string()]),
+        env: Vec::new(),
+        read,
     };
     match &config.spec {
-        EngineSpec::BuiltIn(_) => Ok((served(Vec::new())?, None)),
+        EngineSpec::BuiltIn(_) => Ok((served(&config.spec, Vec::new()), None)),
         EngineSpec::Library(path) => {
             let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
-            let mut program = served(vec![path.clone()])?;
-            program.arguments = words(&["engine", "serve", &EngineSpec::Library(path).to_string()]);
-            Ok((program, None))
+            Ok((served(&EngineSpec::Library(path.clone()), vec![path]), None))
         }
         EngineSpec::Python(module) => {
             let here = std::env::current_dir().map_err(|error| format!("the folder this was started in: {error}"))?;
@@ -147,8 +147,9 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn this_program() -> Result<PathBuf, String> {
-    std::env::current_exe().map_err(|error| format!("this program cannot find itself: {error}"))
+/// This program as it runs, also after another build has taken its place on disk.
+fn this_program() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
 }
 
 /// A folder in memory that is empty and ours, for processes that need none.
