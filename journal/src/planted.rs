@@ -75,6 +75,11 @@ mod list {
         EndlessStop "a stop waits on a lane that always finds a watermark to pass on"
         RetiredTooEarly "retention removes what the checkpoints still need"
         LaggedTooFar "who is behind retention is told a segment too far"
+        TwoOfASymbol "two runs of a symbol are in flight together"
+        TicketTwice "a ticket is given to another call while it is in use"
+        AnswerOfAnother "a call's end is taken for that of another run"
+        GivenBackCounts "a call that was given back counts as an attempt"
+        StaleOrder "results of several invoke stages are published as they come"
         UncheckedFrame "the checksum of a frame is not looked at"
     }
 

@@ -161,7 +161,7 @@ impl Desk {
             }
             Ended::Failed(fault) => Err(fault),
             Ended::GivenBack => {
-                current.attempts -= 1;
+                current.attempts -= u32::from(!planted!(GivenBackCounts));
                 self.counts.calls -= 1;
                 self.counts.retries -= u64::from(current.attempts > 0);
                 current.standing = Standing::Due(current.last_call_ns);

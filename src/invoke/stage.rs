@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use cutline_journal::{Descriptor, LogFault, Lookup};
+use cutline_journal::{Descriptor, LogFault, Lookup, planted};
 use cutline_ring::{bytes, spsc};
 
 use super::call::{Answer, AnswerLimits, touched};
@@ -146,7 +146,10 @@ impl InvokeStage {
             self.tickets.push(ticket);
             let in_flight = Standing::InFlight(ticket);
             // A run that a stop has cut short is not there any more.
-            if let Some(current) = self.line.iter_mut().find(|current| current.standing == in_flight) {
+            let is_its = |standing: Standing| {
+                standing == in_flight || planted!(AnswerOfAnother) && matches!(standing, Standing::InFlight(_))
+            };
+            if let Some(current) = self.line.iter_mut().find(|current| is_its(current.standing)) {
                 self.desk.ended(current, ticket, ended);
                 self.open -= usize::from(current.standing == Standing::Over);
                 *did += 1;
@@ -215,6 +218,7 @@ impl InvokeStage {
         // Most often it is the only one that is not over.
         is_due
             && (self.open == 1
+                || planted!(TwoOfASymbol)
                 || !self
                     .line
                     .iter()
@@ -237,7 +241,7 @@ impl InvokeStage {
             if !self.desk.attempt(current, ticket, now_ns)? {
                 return Ok(false);
             }
-            if current.standing == Standing::InFlight(ticket) {
+            if current.standing == Standing::InFlight(ticket) && !planted!(TicketTwice) {
                 self.tickets.pop();
             }
         }

@@ -84,7 +84,7 @@ impl PublishStage {
             ResultOrder::Run => self
                 .results
                 .iter_mut()
-                .position(|link| RunResult::peek(link).is_some_and(|result| result.ordinal == next)),
+                .position(|link| RunResult::peek(link).is_some_and(|result| result.ordinal == next || planted!(StaleOrder))),
             // Each link gets its turn to be the first.
             ResultOrder::Symbol => {
                 (0..links).map(|turn| (next as usize + turn) % links).find(|&link| self.results[link].peek().is_some())

@@ -4,9 +4,10 @@
 //! A pure function of its arguments, but for two things that a replay takes from the record: timeouts and absence, which the
 //! simulated world decides.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::marks::{Mark, Marks};
 use crate::invoke::engine::{Engine, EngineFault, EngineFaultKind};
 use crate::model::snapshot::{Section, Snapshot};
 use crate::plane::given_time::GivenTime;
@@ -37,6 +38,14 @@ pub struct Around {
 struct Shared {
     is_down: AtomicBool,
     calls: AtomicU64,
+    noted: Mutex<Noted>,
+}
+
+/// What engine hosts have seen.
+#[derive(Debug, Default)]
+struct Noted {
+    marks: Marks,
+    wrong: Option<String>,
 }
 
 impl Around {
@@ -56,6 +65,39 @@ impl Around {
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.shared.is_down.load(Ordering::Relaxed)
+    }
+
+    /// Whether time passes here, and engines may be slow.
+    #[must_use]
+    pub const fn has_time(&self) -> bool {
+        self.time.is_some()
+    }
+
+    /// A host came to this.
+    pub fn reach(&self, mark: Mark) {
+        self.reach_if(mark, true);
+    }
+
+    /// A host came to this, if that is so.
+    pub fn reach_if(&self, mark: Mark, reached: bool) {
+        self.noted(|noted| noted.marks.set_if(mark, reached));
+    }
+
+    /// A host was asked what it must not be asked.
+    pub fn wrong(&self, what: String) {
+        self.noted(|noted| {
+            noted.wrong.get_or_insert(what);
+        });
+    }
+
+    /// What hosts came to so far, and the first thing that was wrong.
+    #[must_use]
+    pub fn seen(&self) -> (Marks, Option<String>) {
+        self.noted(|noted| (noted.marks.clone(), noted.wrong.clone()))
+    }
+
+    fn noted<T>(&self, with: impl FnOnce(&mut Noted) -> T) -> T {
+        with(&mut self.shared.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Calls so far.

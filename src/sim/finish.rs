@@ -181,7 +181,13 @@ impl World {
             self.followers[index].compare(&self.mirrors[2].frames).map_err(|what| self.violation(what))?;
         }
         let facts = Facts::read(&self.mirrors).map_err(|what| self.violation(what))?;
-        let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0 };
+        let (reached, wrong) = self.around.seen();
+        self.marks.add(&reached);
+        if let Some(wrong) = wrong {
+            return Err(self.violation(wrong));
+        }
+        let restarted = self.happened.starts > 1;
+        let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0, restarted };
         let totals = oracle::check(&self.plan.rules(), &facts, excuses).map_err(|what| self.violation(what))?;
         self.replay()?;
         self.mark_facts(&facts, totals);
@@ -224,6 +230,7 @@ impl World {
         let empty = |frame: &Value| frame["frame"] == "tick" && frame["skipped"].as_u64().unwrap_or(0) > 0;
         self.marks.set_if(Mark::EmptyTick, facts.decisions.iter().any(empty));
         self.marks.set_if(Mark::ClockStepped, self.mirrors[1].count(CLOCK_STEP) > 0);
+        self.marks.set_if(Mark::Overtaken, totals.overtaken > 0);
         self.marks.set_if(Mark::ManySymbols, totals.widest >= 1_000);
         self.marks.set_if(Mark::SymbolsOverMax, self.plan.symbols as u64 > self.plan.symbols_max);
         let line_max_bytes = usize::try_from(self.plan.line_max_bytes).unwrap_or(usize::MAX);

@@ -34,7 +34,7 @@ impl World {
 
     fn check_needed(&self, oldest: [u64; 3]) -> Result<(), String> {
         let [inputs, runs, outputs] = &self.mirrors;
-        for run in runs.runs_after(outputs.last_ended()) {
+        for run in runs.runs_without(outputs) {
             // 0 stands for none.
             let selected = run.snapshot_position;
             if run.position < oldest[1] || selected != 0 && selected < oldest[0] {

@@ -88,6 +88,16 @@ marks! {
     Resent "a feed sends again what is already stored"
     ManySymbols "a tick with a thousand symbols"
     DiskFault "the keeper meets a fault of the disk"
+    SeveralInvokes "several invoke stages work"
+    ManyInFlight "four or more calls are in flight"
+    OutOfOrder "a call ends before one that was begun earlier"
+    NotNow "an engine host takes no call now"
+    GivenBack "a call is given back and put again"
+    DiedInFlight "an engine dies with a call"
+    TimedOutInFlight "a call in flight is not answered in time"
+    LeftInFlight "a process ends with calls in flight"
+    Overtaken "an outcome comes before that of an earlier run"
+    Reordered "a restart with the other publish order"
     OtherOrder "another topology gives the same outputs"
 }
 

@@ -3,6 +3,8 @@
 //! Frames that were seen stay as they are. A process that dies takes none of them back; a machine that dies takes back none that was
 //! on disk, and where it takes back any the log is of a new generation. What retention has given up since is remembered here.
 
+use std::collections::BTreeSet;
+
 use cutline_journal::{Descriptor, LogFault, LogFiles, Start, Tail};
 
 /// Names of the logs, in flush order.
@@ -76,6 +78,8 @@ pub struct Mirror {
     pub records: Vec<Record>,
     /// Names of sources by id; only of the inputs log.
     pub sources: Vec<String>,
+    /// Sequences of the STARTED frames whose runs have ended; only of the outputs log.
+    ended: BTreeSet<u64>,
     /// Frames by kind.
     kinds: [usize; 256],
     /// How far the log has ever been seen to reach, bytes.
@@ -127,6 +131,7 @@ impl Mirror {
             receipts: Vec::new(),
             sources: Vec::new(),
             records: Vec::new(),
+            ended: BTreeSet::new(),
             kinds: [0; 256],
             reached: 0,
         }
@@ -162,6 +167,9 @@ impl Mirror {
                 }),
                 _ if is_inputs => {}
                 _ => self.records.push(Record { header, payload: frame.payload.to_vec() }),
+            }
+            if header.kind == OUTCOME {
+                self.ended.insert(header.aux.cast_unsigned());
             }
             self.kinds[usize::from(header.kind)] += 1;
             self.frames.push(Seen { seq: header.seq, position: header.position, kind: header.kind, crc: header.crc });
@@ -211,6 +219,8 @@ impl Mirror {
         let before = self.frames.split_off(given_up);
         self.receipts.retain(|receipt| receipt.position < oldest);
         self.records.retain(|record| record.header.position < oldest);
+        let outcomes = self.records.iter().filter(|record| record.header.kind == OUTCOME);
+        self.ended = outcomes.map(|outcome| outcome.header.aux.cast_unsigned()).collect();
         self.kinds = [0; 256];
         self.frames.iter().for_each(|frame| self.kinds[usize::from(frame.kind)] += 1);
         before
@@ -232,17 +242,13 @@ impl Mirror {
         self.last_of(&[TICK]).map_or(0, |tick| number(&tick.payload, 0))
     }
 
-    /// Of the outputs log: sequence of the last STARTED frame whose run has ended, 0 for none.
-    #[must_use]
-    pub fn last_ended(&self) -> u64 {
-        self.last_of(&[OUTCOME]).map_or(0, |outcome| outcome.header.aux.cast_unsigned())
-    }
-
-    /// Of the runs log: runs whose STARTED frame comes after this sequence, the latest first.
-    pub fn runs_after(&self, seq: u64) -> impl Iterator<Item = Started> {
-        let later = self.records.iter().rev().take_while(move |record| record.header.seq > seq);
-        later
-            .filter(|record| record.header.kind == STARTED)
+    /// Of the runs log: runs of which the outputs log has no outcome, the latest first.
+    pub fn runs_without(&self, outputs: &Self) -> impl Iterator<Item = Started> {
+        let open = self.count(STARTED).saturating_sub(outputs.count(OUTCOME));
+        let started = self.records.iter().rev().filter(|record| record.header.kind == STARTED);
+        started
+            .filter(|record| !outputs.ended.contains(&record.header.seq))
+            .take(open)
             .map(|record| Started { position: record.header.position, snapshot_position: number(&record.payload, 64) })
     }
 

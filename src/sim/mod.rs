@@ -19,6 +19,7 @@ pub mod facts;
 pub mod feed;
 pub mod finish;
 pub mod follower;
+pub mod host;
 pub mod hostile;
 pub mod intake;
 mod kept;
@@ -46,6 +47,7 @@ use self::plan::{Lanes, Plan, Topologies, Troubles};
 use self::random::Random;
 use self::step::{Happened, Violation};
 use self::world::World;
+use crate::config::PublishOrder;
 use crate::sequence::stage::TimeSource;
 
 /// Simulations of which a failing one is made smaller at most.
@@ -136,6 +138,7 @@ fn run_each(options: &Options, folder: &Path) -> Result<Report, Violation> {
             plan.vary(&mut random);
         }
         let is_capture = plan.time == TimeSource::Receipts;
+        let order = plan.order_kept();
         let under = |violation: Violation| Violation {
             what: format!("on {} lanes: {}", lanes.count(), violation.what),
             ..violation
@@ -143,7 +146,7 @@ fn run_each(options: &Options, folder: &Path) -> Result<Report, Violation> {
         let (report, facts) = run_world(plan, Some(lanes), content, random.fork(), folder).map_err(under)?;
         sum.add(&report);
         if let Some(first) = first.as_ref().filter(|_| is_capture) {
-            compare(first, &facts).map_err(under)?;
+            compare(first, &facts, order).map_err(under)?;
             sum.marks.set(Mark::OtherOrder);
         }
         first = Some(first.unwrap_or(facts));
@@ -160,10 +163,11 @@ pub fn run_plan(plan: Plan, lanes: Option<Lanes>, mut random: Random, folder: &P
     let (mut report, facts) = run_world(plan.clone(), lanes, content.clone(), random.fork(), folder)?;
     if plan.time == TimeSource::Receipts {
         // The same capture by other means.
+        let order = plan.order_kept();
         let mut varied = plan;
         varied.vary(&mut random);
         let (other, others) = run_world(varied, None, content, random.fork(), folder)?;
-        compare(&facts, &others)?;
+        compare(&facts, &others, order)?;
         report.marks.set(Mark::OtherOrder);
         report.marks.add(&other.marks);
         report.happened.add(other.happened);
@@ -203,8 +207,16 @@ pub fn clear(folder: &Path) {
     }
 }
 
-fn compare(one: &Facts, other: &Facts) -> Result<(), Violation> {
-    let (one, other) = (&one.events, &other.events);
+/// Compares the events of two runs over the same receipts: all of them in one row, or those of each symbol.
+fn compare(one: &Facts, other: &Facts, order: PublishOrder) -> Result<(), Violation> {
+    let events = |facts: &Facts| {
+        let mut events = facts.events.clone();
+        if order == PublishOrder::Symbol {
+            events.sort_by(|one, other| one["symbol"].as_str().cmp(&other["symbol"].as_str()));
+        }
+        events
+    };
+    let (one, other) = (&events(one), &events(other));
     let same = one.iter().zip(other).take_while(|(one, other)| same_event(one, other)).count();
     if same == one.len() && same == other.len() {
         return Ok(());

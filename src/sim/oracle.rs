@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::envelope::Envelope;
 use super::facts::Facts;
 use super::{engine, envelope};
+use crate::config::PublishOrder;
 
 /// The part of the configuration that outputs follow from.
 #[derive(Clone, Debug)]
@@ -26,6 +27,10 @@ pub struct Rules {
     pub listed: Option<Vec<String>>,
     /// Most symbols that get runs.
     pub symbols_max: usize,
+    /// The order of outcomes.
+    pub order: PublishOrder,
+    /// Calls of a run at most.
+    pub attempts: u64,
 }
 
 /// What may have happened to an engine, and so be found in the record without following from the logs (section 7).
@@ -35,6 +40,8 @@ pub struct Excuses {
     pub down: bool,
     /// There were clean stops.
     pub stopped: bool,
+    /// There was more than one start.
+    pub restarted: bool,
 }
 
 /// What was checked.
@@ -48,6 +55,8 @@ pub struct Totals {
     pub runs: u64,
     /// Symbols of the largest tick.
     pub widest: u64,
+    /// Outcomes that came before that of an earlier run.
+    pub overtaken: u64,
 }
 
 impl Totals {
@@ -57,6 +66,7 @@ impl Totals {
         self.ticks += other.ticks;
         self.runs += other.runs;
         self.widest = self.widest.max(other.widest);
+        self.overtaken += other.overtaken;
     }
 }
 
@@ -248,10 +258,47 @@ impl Oracle<'_> {
         self.same_run(run, frame)
     }
 
+    /// Records of runs, in the order of runs: those of a symbol are in it from the start, and all of them in run order.
+    fn in_run_order<'f>(&mut self, records: &'f [Value]) -> Result<Vec<&'f Value>, String> {
+        let places: BTreeMap<&str, usize> = (0..).zip(&self.runs).map(|(place, run)| (&*run.id, place)).collect();
+        let mut last_of_symbol: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut placed: Vec<(usize, &Value)> = Vec::new();
+        let mut latest = 0;
+        for record in records {
+            let place = record["run_id"].as_str().and_then(|id| places.get(id));
+            let Some(&place) = place else { return Err(format!("no run has {record}")) };
+            let last = last_of_symbol.insert(&self.runs[place].symbol, place);
+            ensure(last.is_none_or(|last| last <= place), || format!("a later run of its symbol is before {record}"))?;
+            self.totals.overtaken += u64::from(place < latest);
+            latest = latest.max(place);
+            placed.push((place, record));
+        }
+        if self.rules.order == PublishOrder::Symbol {
+            placed.sort_by_key(|(place, _)| *place);
+        }
+        Ok(placed.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// Section 6: calls of a run that ended so. A start after one that left it unfinished counts as another call.
+    fn attempts(&self, run: &Run, ended: &Value, has_failed: bool) -> Result<(), String> {
+        let attempts = ended["attempt"].as_u64().unwrap_or(0);
+        let most = self.rules.attempts.max(if self.excuses.restarted { 2 } else { 1 });
+        let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
+        let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
+        let is_plain = !self.excuses.down && !self.excuses.restarted && behaviour != Some(engine::TIMES_OUT);
+        let is_called_again = has_failed && price.is_some() && ended["payload"]["error_kind"] != "shutdown";
+        let due = if is_called_again { self.rules.attempts } else { 1 };
+        let is_cut_short = ended["payload"]["error_kind"] == "shutdown";
+        let holds = attempts <= most && (!is_plain || is_cut_short || attempts == due);
+        ensure(holds, || format!("{attempts} calls, of {due} (at most {most}), in {ended}"))
+    }
+
     /// Sections 3 and 5: every run's events, once, in order, and what they say.
     fn outputs(&mut self) -> Result<(), String> {
-        let mut events = self.facts.events.iter();
-        let mut records = self.facts.states.iter();
+        let facts = self.facts;
+        let mut records = self.in_run_order(&facts.states)?.into_iter();
+        self.totals.overtaken = 0;
+        let mut events = self.in_run_order(&facts.events)?.into_iter();
         let mut states: BTreeMap<&str, String> = BTreeMap::new();
         let mut ids = BTreeSet::new();
         for run in &self.runs {
@@ -271,6 +318,7 @@ impl Oracle<'_> {
             let second = next("outcome")?;
             let state = states.get(run.symbol.as_str()).cloned().unwrap_or_default();
             let outcome = self.outcome(run, &state, second)?;
+            self.attempts(run, second, outcome.is_err())?;
             let Ok(new_state) = outcome else { continue };
             if !self.rules.keeps_state {
                 continue;

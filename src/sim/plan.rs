@@ -7,9 +7,12 @@ use std::path::Path;
 use super::feed::Moment;
 use super::oracle::Rules;
 use super::random::Random;
-use crate::config::Config;
+use crate::config::{Config, PublishOrder};
 use crate::plane::topology::StageId;
 use crate::sequence::stage::TimeSource;
+
+/// Calls that hosts take ahead.
+const IN_FLIGHT: [usize; 5] = [0, 1, 2, 5, 16];
 
 /// Kinds of trouble that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,23 +94,22 @@ pub enum Lanes {
     One,
     /// Ingest and sequence; the others.
     Two,
+    /// Ingest and sequence; cut; three invoke stages; publish.
+    Four,
     /// Each alone.
     Five,
+    /// Each alone, two invoke stages among them.
+    Six,
 }
 
 impl Lanes {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Five];
+    pub const ALL: [Self; 5] = [Self::One, Self::Two, Self::Four, Self::Five, Self::Six];
 
     /// By the number of lanes.
     #[must_use]
     pub fn from_count(count: u32) -> Option<Self> {
-        match count {
-            1 => Some(Self::One),
-            2 => Some(Self::Two),
-            5 => Some(Self::Five),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|lanes| lanes.count() == count)
     }
 
     /// The number of lanes.
@@ -116,17 +118,41 @@ impl Lanes {
         match self {
             Self::One => 1,
             Self::Two => 2,
+            Self::Four => 4,
             Self::Five => 5,
+            Self::Six => 6,
+        }
+    }
+
+    /// The number of invoke stages.
+    #[must_use]
+    pub const fn invokes(self) -> usize {
+        match self {
+            Self::One | Self::Two | Self::Five => 1,
+            Self::Six => 2,
+            Self::Four => 3,
         }
     }
 
     fn groups(self) -> Vec<&'static [StageId]> {
+        use StageId::{Cut, Ingest, Invoke, Publish, Sequence};
         match self {
             Self::One => vec![&StageId::ALL],
             Self::Two => vec![&StageId::ALL[..2], &StageId::ALL[2..]],
+            Self::Four => vec![&[Ingest, Sequence], &[Cut], &[Invoke(0), Invoke(1), Invoke(2)], &[Publish]],
             Self::Five => StageId::ALL.chunks(1).collect(),
+            Self::Six => vec![&[Ingest], &[Sequence], &[Cut], &[Invoke(0)], &[Invoke(1)], &[Publish]],
         }
     }
+}
+
+/// What may change at a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Which stages share a lane.
+    pub lanes: Lanes,
+    /// `publish.order`.
+    pub order: PublishOrder,
 }
 
 /// Under which topologies a seed is run.
@@ -198,6 +224,12 @@ pub struct Plan {
     pub blocked_max_ms: u64,
     /// `shutdown.timeout_ms`.
     pub shutdown_ms: u64,
+    /// Calls that an engine host takes ahead, as one does that has engines elsewhere; 0 is an engine on the lane.
+    pub in_flight: usize,
+    /// `publish.order` at the first start.
+    pub order: PublishOrder,
+    /// A restart may be one with the other order.
+    pub reorders: bool,
 }
 
 impl Plan {
@@ -210,6 +242,8 @@ impl Plan {
             keeps_state: self.keeps_state,
             listed: self.listed.then(|| (0..3).map(|index| self.symbol(index)).collect()),
             symbols_max: usize::try_from(self.symbols_max).unwrap_or(usize::MAX),
+            order: self.order_kept(),
+            attempts: self.attempts,
         }
     }
 
@@ -286,6 +320,9 @@ impl Plan {
             binary_one_in: random.pick(&[0, 1, 2, 3]),
             retention_bytes: [(); 3].map(|()| if retires { random.pick(&[0, 1, 1, 65_536, 200_000]) } else { 0 }),
             retention_age_ms: if retires { random.pick(&[0, 0, 1, 50]) } else { 0 },
+            in_flight: random.pick(&IN_FLIGHT),
+            order: if random.one_in(3) { PublishOrder::Symbol } else { PublishOrder::Run },
+            reorders: random.one_in(4),
         }
     }
 
@@ -320,6 +357,9 @@ impl Plan {
             links: [16_384, 4, 2, 131_072],
             blocked_max_ms: 50,
             shutdown_ms: 1_000,
+            in_flight: 0,
+            order: PublishOrder::Run,
+            reorders: false,
         }
     }
 
@@ -329,13 +369,20 @@ impl Plan {
         self.retention_age_ms > 0 || self.retention_bytes.iter().any(|&bytes| bytes > 0)
     }
 
-    /// The same outputs by other means: other rings and segments.
+    /// The order that outcomes keep, whatever happens: run order, or only that of each symbol.
+    #[must_use]
+    pub fn order_kept(&self) -> PublishOrder {
+        if self.reorders { PublishOrder::Symbol } else { self.order }
+    }
+
+    /// The same outputs by other means: other rings and segments, and engines elsewhere.
     pub fn vary(&mut self, random: &mut Random) {
         let other = Self::draw(random, self.troubles);
         self.segment_bytes = other.segment_bytes;
         self.live_segments = other.live_segments;
         self.links = other.links;
         self.burst = other.burst;
+        self.in_flight = other.in_flight;
     }
 
     /// What a feed's lines speak of at this time, after a tick planned at `last_ms`.
@@ -356,11 +403,11 @@ impl Plan {
         format!("S{:04}", index * 7_919 % 10_000)
     }
 
-    /// The configuration, with its logs below `folder`; the inputs log `has_room` for everything, or not.
+    /// The configuration, with its logs below `folder`; the inputs log `has_room` for everything, or not. Outcomes come in this order.
     ///
     /// # Errors
     /// The configuration is refused: the simulator draws what it should not.
-    pub fn config(&self, folder: &Path, lanes: Lanes, has_room: bool) -> Result<Config, String> {
+    pub fn config(&self, folder: &Path, shape: Shape, has_room: bool) -> Result<Config, String> {
         let mut text = String::new();
         let mut line = |line: String| {
             // Writing to a String cannot fail.
@@ -390,11 +437,11 @@ impl Plan {
         line(format!("[log.retention]\ninputs_bytes = {inputs}\nruns_bytes = {runs}\noutputs_bytes = {outputs}"));
         line(format!("age_ms = {age_ms}"));
         line(format!("[publish]\ndurability = \"{}\"", if self.durable { "durable" } else { "visible" }));
-        line(format!("blocked_max_ms = {}", self.blocked_max_ms));
+        line(format!("order = \"{}\"\nblocked_max_ms = {}", shape.order.as_str(), self.blocked_max_ms));
         line(format!("[shutdown]\ntimeout_ms = {}", self.shutdown_ms));
         let [receipts, cuts, runs, results] = self.links;
         line(format!("[links]\nreceipts_bytes = {receipts}\ncuts = {cuts}\nruns = {runs}\nresults_bytes = {results}"));
-        for (index, stages) in lanes.groups().into_iter().enumerate() {
+        for (index, stages) in shape.lanes.groups().into_iter().enumerate() {
             let stages: Vec<String> = stages.iter().map(|stage| format!("\"{stage}\"")).collect();
             line(format!("[[lane]]\nname = \"lane-{index}\"\nidle = \"park\"\nstages = [{}]", stages.join(", ")));
         }

@@ -1,6 +1,7 @@
 //! A simulated process: an assembly whose lanes and keeper somebody steps. It ends by a clean close, by being dropped, or as one does
 //! that is killed.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,13 +14,14 @@ use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
 use super::engine::{Around, SimEngine};
+use super::host::Hosts;
 use super::lanes::SimLane;
 use super::marks::Marks;
 use super::mirror::LOGS;
 use crate::config::{self, Config};
 use crate::ingest::FeedSettings;
 use crate::invoke::engine::Engine;
-use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings, on_the_lane};
+use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings};
 use crate::plane::checkpointer::Checkpointer;
 use crate::plane::clock::Clock;
 use crate::plane::fault::PlaneFault;
@@ -59,7 +61,7 @@ pub enum KeeperStep {
     Zero,
 }
 
-/// The engines of a simulated world.
+/// The engines of a replay.
 pub fn engines(around: Around) -> impl Fn(&config::Engine) -> Result<Box<dyn Engine>, String> {
     move |engine| {
         let output_max_bytes = usize::try_from(engine.output_max_bytes).unwrap_or(usize::MAX);
@@ -77,17 +79,18 @@ impl Process {
         feeds: Vec<FeedSettings>,
         time: TimeSource,
         clock: Clock,
-        around: Around,
+        hosts: &Hosts,
         disk: Arc<dyn Disk>,
         log_ids: [u64; 3],
     ) -> Result<Self, PlaneFault> {
-        let engines = engines(around);
+        let made = Cell::new(0);
+        let host = |config: &Config| Ok(hosts.host(made.replace(made.get() + 1), config));
         let around = Surroundings {
             feeds,
             time,
             clock,
             log_ids,
-            hosts: &on_the_lane(engines),
+            hosts: &host,
             cnc: &CncWriter::in_process,
             disk,
         };

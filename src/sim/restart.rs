@@ -8,6 +8,7 @@ use cutline_journal::sim::Faults;
 
 use super::feed::{Feed, Pipe};
 use super::follower::Follower;
+use super::host::Hosts;
 use super::intake::{self, Found, Sent};
 use super::marks::Mark;
 use super::mirror::{LOGS, Mirror};
@@ -139,6 +140,9 @@ impl World {
 
     /// Starts the process, perhaps with another topology.
     pub(super) fn start_any(&mut self) -> Result<(), Violation> {
+        if self.happened.starts > 0 && self.plan.reorders && self.random.one_in(2) {
+            self.take(Step::Reorder)?;
+        }
         let lanes = self.any_lanes();
         self.start(lanes)
     }
@@ -170,8 +174,9 @@ impl World {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let clock = Clock::given(self.time.clone());
         let log_ids = std::array::from_fn(|_| self.random.draw());
-        let around = self.around.clone();
-        let started = Process::start(&config, feeds.collect(), self.plan.time, clock, around, disk, log_ids);
+        let random = self.random.fork();
+        let hosts = Hosts { around: self.around.clone(), in_flight: self.plan.in_flight, random };
+        let started = Process::start(&config, feeds.collect(), self.plan.time, clock, &hosts, disk, log_ids);
         self.note(Step::Start(lanes, started.as_ref().map(|_| ()).map_err(ToString::to_string)));
         Ok(started.map(|process| (process, pipes)))
     }
@@ -186,6 +191,7 @@ impl World {
         self.marks.set_if(Mark::PendingRuns, found.pending_runs > 0);
         self.marks.set_if(Mark::CompletedTick, found.completed_runs > 0);
         self.marks.set_if(Mark::SkippedTicks, found.skipped_ticks > 0);
+        self.marks.set_if(Mark::SeveralInvokes, lanes.invokes() > 1);
         self.marks.set_if(Mark::OtherTopology, self.happened.starts > 0 && lanes != self.last_lanes);
         self.last_lanes = lanes;
         self.happened.starts += 1;

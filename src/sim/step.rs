@@ -54,6 +54,8 @@ pub enum Step {
     Crash(Crash),
     /// A start, or why there was none.
     Start(Lanes, Result<(), String>),
+    /// The next start is one with the other publish order.
+    Reorder,
     /// A stop was asked for.
     Stop,
     /// The logs were closed, or why not.

@@ -17,11 +17,11 @@ use super::feed::Feed;
 use super::follower::{Follower, Told};
 use super::marks::{Mark, Marks};
 use super::mirror::{LOGS, Mirror};
-use super::plan::{Lanes, Plan};
+use super::plan::{Lanes, Plan, Shape};
 use super::process::{KeeperStep, Process};
 use super::random::Random;
 use super::step::{Happened, Step, Violation};
-use crate::config::Config;
+use crate::config::{Config, PublishOrder};
 use crate::plane::given_time::GivenTime;
 use crate::sequence::stage::TimeSource;
 
@@ -61,8 +61,10 @@ pub struct World {
     pub(super) engine_was_down: bool,
     /// Troubles drawn so far.
     pub(super) troubles: u32,
-    /// Configurations by topology.
-    pub(super) configs: Vec<(Lanes, Arc<Config>)>,
+    /// `publish.order` of the next start.
+    order: PublishOrder,
+    /// Configurations by what may change at a restart.
+    pub(super) configs: Vec<(Shape, Arc<Config>)>,
     /// The inputs log may grow as far as it likes.
     pub(super) has_room: bool,
     /// Of everything that happened.
@@ -106,6 +108,7 @@ impl World {
             troubled: false,
             engine_was_down: false,
             troubles: 0,
+            order: plan.order,
             configs: Vec::new(),
             has_room: plan.capacity_segments == 0,
             digest: Digest::default(),
@@ -190,10 +193,20 @@ impl World {
             Step::Room => return self.make_room(),
             Step::Crash(crash) => return self.crash(crash),
             Step::Start(lanes, _) => return self.start(lanes),
+            Step::Reorder => self.reorder(),
             Step::Stop => return self.stop_and_close(false),
             Step::Close(_) => return self.close(),
         }
         Ok(())
+    }
+
+    fn reorder(&mut self) {
+        self.order = match self.order {
+            PublishOrder::Run => PublishOrder::Symbol,
+            PublishOrder::Symbol => PublishOrder::Run,
+        };
+        self.marks.set(Mark::Reordered);
+        self.note(Step::Reorder);
     }
 
     fn step_lane(&mut self, lane: usize) {
@@ -273,6 +286,9 @@ impl World {
 
     /// Reads what the logs have come to hold, and looks whether watermarks are where they may be.
     pub(super) fn follow(&mut self) -> Result<(), Violation> {
+        if let Some(wrong) = self.around.seen().1 {
+            return Err(self.violation(wrong));
+        }
         let Some(process) = &self.process else { return Ok(()) };
         let (durable, visible) = (process.durable(), process.visible());
         if let Some(log) = (0..3).find(|&log| durable[log] > visible[log]) {
@@ -303,13 +319,14 @@ impl World {
 
     /// The configuration of a start with these lanes.
     pub(super) fn config(&mut self, lanes: Lanes) -> Result<Arc<Config>, Violation> {
-        if let Some((_, config)) = self.configs.iter().find(|(of, _)| *of == lanes) {
+        let shape = Shape { lanes, order: self.order };
+        if let Some((_, config)) = self.configs.iter().find(|(of, _)| *of == shape) {
             return Ok(config.clone());
         }
         let config =
-            self.plan.config(&self.folder, lanes, self.has_room).map_err(|problems| self.violation(problems))?;
+            self.plan.config(&self.folder, shape, self.has_room).map_err(|problems| self.violation(problems))?;
         let config = Arc::new(config);
-        self.configs.push((lanes, config.clone()));
+        self.configs.push((shape, config.clone()));
         Ok(config)
     }
 
