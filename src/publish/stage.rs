@@ -81,10 +81,9 @@ impl PublishStage {
         }
         let (links, next) = (self.results.len(), self.next);
         match self.order {
-            ResultOrder::Run => self
-                .results
-                .iter_mut()
-                .position(|link| RunResult::peek(link).is_some_and(|result| result.ordinal == next || planted!(StaleOrder))),
+            ResultOrder::Run => self.results.iter_mut().position(|link| {
+                RunResult::peek(link).is_some_and(|result| result.ordinal == next || planted!(StaleOrder))
+            }),
             // Each link gets its turn to be the first.
             ResultOrder::Symbol => {
                 (0..links).map(|turn| (next as usize + turn) % links).find(|&link| self.results[link].peek().is_some())

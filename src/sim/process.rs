@@ -85,15 +85,7 @@ impl Process {
     ) -> Result<Self, PlaneFault> {
         let made = Cell::new(0);
         let host = |config: &Config| Ok(hosts.host(made.replace(made.get() + 1), config));
-        let around = Surroundings {
-            feeds,
-            time,
-            clock,
-            log_ids,
-            hosts: &host,
-            cnc: &CncWriter::in_process,
-            disk,
-        };
+        let around = Surroundings { feeds, time, clock, log_ids, hosts: &host, cnc: &CncWriter::in_process, disk };
         let Assembly { topology, mut stages, keeper, checkpointer, watch, clock, recovery, owner, .. } =
             Assembly::build(config, around)?;
         let mut take = |id: &StageId| -> Option<(StageId, Box<dyn Stage>)> {

@@ -56,6 +56,11 @@ impl Outcomes {
         }
     }
 
+    /// Whether [`Outcomes::look_for`] has found the outcome of a run after the one with this STARTED frame.
+    pub fn is_of_a_later_run(&self, started_seq: u64) -> bool {
+        self.whole.as_ref().is_some_and(|group| group.started_seq() > started_seq)
+    }
+
     /// Looks for an outcome of any run.
     pub fn look_for_any(&mut self) -> Result<bool, LogFault> {
         if self.whole.is_none() {
