@@ -142,6 +142,7 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         command: Box::new(command),
         unguarded,
         digest: settings.digest,
+        said: None,
         start_timeout: Duration::from_millis(place.process.start_timeout_ms),
         lines_per_s: place.process.log_lines_per_s,
     })

@@ -41,7 +41,7 @@ pub struct ProcessSettings {
     pub program: Program,
     /// What starts it.
     pub launcher: Launcher,
-    /// The identity of the engine; `None`: what its first process says, which later ones have to say again.
+    /// The identity of the engine; `None`: what its first process says. Later ones have to say again what that one said, either way.
     pub digest: Option<[u8; 32]>,
     /// Which of its functions is called.
     pub mode: EngineMode,

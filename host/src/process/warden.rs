@@ -37,8 +37,10 @@ pub(super) struct Plan {
     pub command: Box<dyn Fn() -> Command + Send>,
     /// Guards that the processes run without.
     pub unguarded: Vec<String>,
-    /// What every process has to say that it is; `None`: what the first one says.
+    /// The identity of the engine, where it is not its own to say.
     pub digest: Option<[u8; 32]>,
+    /// What the first process said that it is, whatever is given.
+    pub said: Option<[u8; 32]>,
     pub start_timeout: Duration,
     pub lines_per_s: u32,
 }
@@ -91,7 +93,7 @@ impl Warden {
 
     /// What the processes are.
     pub(super) fn digest(&self) -> Option<[u8; 32]> {
-        self.plan.digest
+        self.plan.digest.or(self.plan.said)
     }
 
     /// Obeys until the lane's side is gone, then ends the processes.
@@ -270,8 +272,8 @@ impl Warden {
 impl Plan {
     /// Takes the first process's word for what the engine is, and every other's only for the same.
     fn accept(&mut self, hello: Hello) -> Result<String, String> {
-        match *self.digest.get_or_insert(hello.digest) {
-            digest if digest == hello.digest => Ok(hello.text),
+        match *self.said.get_or_insert(hello.digest) {
+            said if said == hello.digest => Ok(hello.text),
             _ => Err(
                 "engine process is another engine than the first one was: its files were changed; restart to use it"
                     .to_owned(),

@@ -1,0 +1,332 @@
+//! Engines in processes of their own, through the real binary: the same bytes as on the lane, no run lost by any death, and a clear word
+//! where there is no engine.
+//!
+//! This very program is the engine of some of the tests ([`engine_program`]): what it does with a call its symbol says.
+
+mod common;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::events::{line, now_ms, snapshot};
+use common::live::Running;
+use common::{Place, capture, connect, fails, succeed, wait_until};
+use cutline::invoke::engine::{Engine, EngineFault};
+use cutline::model::snapshot::Snapshot;
+use cutline_host::serve::{Served, serve};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Says that a process is to be an engine; the launcher sets it.
+const IS_ENGINE: &str = "CUTLINE_ENGINE_FD";
+/// Longest time of a call, where one is to run out.
+const TIMEOUT_MS: u64 = 400;
+
+/// Not a test but an engine, wherever a process was started as one: the scripted engine, but for three symbols.
+#[test]
+fn engine_program() {
+    if std::env::var_os(IS_ENGINE).is_none() {
+        return;
+    }
+    let served = serve(|start| {
+        let engine = cutline_engines::build("scripted", &start.config_json).map_err(|error| error.to_string())?;
+        Ok(Served { engine: Box::new(Manners(engine)), name: "manners".to_owned(), version: "1".to_owned() })
+    });
+    std::process::exit(i32::from(served.is_err()));
+}
+
+struct Manners(Box<dyn Engine>);
+
+impl Engine for Manners {
+    fn digest(&self) -> [u8; 32] {
+        self.0.digest()
+    }
+
+    fn run(&mut self, snapshot: &Snapshot<'_>, output: &mut Vec<u8>) -> Result<(), EngineFault> {
+        match snapshot.symbol {
+            "POISON" => std::process::abort(),
+            "SLOW" => std::thread::sleep(Duration::from_secs(3_600)),
+            _ => {}
+        }
+        self.0.run(snapshot, output)
+    }
+
+    fn run_with_hysteresis(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        state: &[u8],
+        decision: &mut Vec<u8>,
+        new_state: &mut Vec<u8>,
+    ) -> Result<(), EngineFault> {
+        self.0.run_with_hysteresis(snapshot, state, decision, new_state)
+    }
+}
+
+/// This program as the engine of a configuration.
+fn this_engine() -> String {
+    let this = std::env::current_exe().unwrap();
+    format!("command = [{this:?}, \"--exact\", \"engine_program\", \"--nocapture\", \"--test-threads=1\"]")
+}
+
+/// A configuration with this `[engine]`, and these tables behind it.
+fn config(place: &Place, name: &str, engine: &str, more: &str) -> String {
+    let live = place.path(&format!("live-{name}"));
+    let text = format!(
+        "[scheduler]\nmode = \"boundary\"\ninterval_ms = 500\ndelay_ms = 100\n[log]\nlive_dir = \"{live}\"\n\
+         segment_bytes = 1048576\n[engine]\n{engine}\n{more}"
+    );
+    place.file(&format!("{name}.toml"), &text)
+}
+
+/// Everything on one lane but `invokes` invoke stages, which have another.
+fn lanes(invokes: usize) -> String {
+    let invokes: Vec<String> = (1..=invokes)
+        .map(|number| if number == 1 { "\"invoke\"".to_owned() } else { format!("\"invoke-{number}\"") })
+        .collect();
+    format!(
+        "[[lane]]\nname = \"all\"\nidle = \"park\"\nstages = [\"ingest\", \"sequence\", \"cut\", \"publish\"]\n\
+         [[lane]]\nname = \"engines\"\nidle = \"park\"\nstages = [{}]\n",
+        invokes.join(", ")
+    )
+}
+
+fn backfill(place: &Place, name: &str, config: &str, input: &str) -> String {
+    let data = place.path(&format!("data-{name}"));
+    succeed(&["backfill", "--config", config, "--input", input, "--data", &data]);
+    data
+}
+
+fn dump(data: &str, what: &[&str]) -> Vec<Value> {
+    let lines = succeed(&[&["dump", data], what].concat());
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn any_number_of_processes_and_invoke_stages_publishes_the_bytes_of_the_lane() {
+    let place = Place::new();
+    let input = capture(&place, 4000, 10);
+    let scripted = "use = \"scripted\"\nmode = \"hysteresis\"\n";
+    let ways = [
+        ("lane", "host = \"lane\"".to_owned(), 1),
+        ("process", "host = \"process\"".to_owned(), 1),
+        ("two-stages", "host = \"process\"".to_owned(), 2),
+        ("three-processes", "host = \"process\"\n[engine.process]\ncount = 3".to_owned(), 2),
+    ];
+    let published = ways.map(|(name, host, invokes)| {
+        let config = config(&place, name, &format!("{scripted}{host}"), &lanes(invokes));
+        let data = backfill(&place, name, &config, &input);
+        assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
+        [&["outputs", "--raw"][..], &["states"], &["runs", "--all"]]
+            .map(|what| succeed(&[&["dump", data.as_str()], what].concat()))
+    });
+    let lines = |at: usize| published[0][at].lines().count();
+    assert!(lines(0) > 20 && lines(1) > 0, "{} outputs, {} states", lines(0), lines(1));
+    for other in &published[1..] {
+        assert!(*other == published[0]);
+    }
+}
+
+/// What the scripted engine says.
+fn script() -> Value {
+    json!({"regime": "CALM", "confidence": 0.5, "drivers": [], "invalidations": []})
+}
+
+/// How each run of these events ends, by symbol: `completed` or the error's kind and detail.
+fn ends(data: &str, symbol: &str) -> Vec<String> {
+    let of_symbol = |event: &Value| event["symbol"] == symbol && event["event_type"] != "EngineRunStarted";
+    let events = dump(data, &["outputs"]).into_iter().filter(of_symbol);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let end = |event: Value| match &event["payload"]["error_kind"] {
+        Value::Null => "completed".to_owned(),
+        kind => format!("{}: {}", text(kind), text(&event["payload"]["error_detail"])),
+    };
+    events.map(end).collect()
+}
+
+/// Backfills three boundaries of a few symbols through this program as engine.
+fn through_this_engine(order: &str, symbols: &[&str]) -> (Place, String) {
+    let place = Place::new();
+    let start_ms = 1_767_225_600_000;
+    let mut lines = Vec::new();
+    for boundary_ms in (1..=3).map(|tick| start_ms + 500 * tick) {
+        for symbol in symbols {
+            let mut event = snapshot(symbol, boundary_ms, &script());
+            event["recv_ts_ms"] = (boundary_ms - 50).into();
+            lines.extend(line(&event));
+        }
+    }
+    let input = place.file("feed.ndjson", str::from_utf8(&lines).unwrap());
+    let engine = format!(
+        "{}\ntimeout_ms = {TIMEOUT_MS}\n[engine.process]\nin_flight = 4\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5",
+        this_engine()
+    );
+    let config = config(&place, "manners", &engine, &format!("[publish]\norder = \"{order}\"\n"));
+    let data = backfill(&place, "manners", &config, &input);
+    assert!(succeed(&["verify", &data]).starts_with("identical: "));
+    (place, data)
+}
+
+#[test]
+fn poison_takes_its_own_runs_and_no_others() {
+    let (_place, data) = through_this_engine("run", &["A", "B", "POISON", "Z"]);
+    for symbol in ["A", "B", "Z"] {
+        assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
+    }
+    let poisoned = ends(&data, "POISON");
+    let died = |end: &String| end.starts_with("engine_unavailable: engine process died: signal 6 (SIGABRT)");
+    assert!(poisoned.len() == 3 && poisoned.iter().all(died), "{poisoned:?}");
+}
+
+#[test]
+fn who_does_not_answer_in_time_fails_alone() {
+    let (_place, data) = through_this_engine("symbol", &["A", "SLOW", "Z"]);
+    for symbol in ["A", "Z"] {
+        assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
+    }
+    let slow = ends(&data, "SLOW");
+    assert!(slow.len() == 3 && slow.iter().all(|end| end.starts_with("engine_timeout: ")), "{slow:?}");
+}
+
+/// A pipeline that runs, and its feed.
+struct Live {
+    place: Place,
+    running: Running,
+    data: String,
+    feed: std::os::unix::net::UnixStream,
+}
+
+impl Live {
+    /// The scripted engine in processes, 50 ms between boundaries.
+    fn start(process: &str) -> Self {
+        let place = Place::new();
+        let (data, socket) = (place.path("data"), place.path("feed.sock"));
+        let engine = format!("use = \"scripted\"\nmode = \"hysteresis\"\nhost = \"process\"\n{process}");
+        let feed = format!("[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\nformat = \"ndjson\"\n");
+        let path = config(&place, "live", &engine, &feed);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let quick = text
+            .replace("interval_ms = 500\ndelay_ms = 100", "interval_ms = 50\ndelay_ms = 10")
+            .replace("[log]\n", &format!("[log]\ndir = \"{data}\"\n"));
+        std::fs::write(&path, quick).unwrap();
+        let running = Running::start(&place, &path, &data);
+        let feed = connect(&socket);
+        Self { place, running, data, feed }
+    }
+
+    /// Sends what the next boundary needs for a few symbols.
+    fn feed(&mut self) {
+        let boundary_ms = (now_ms().div_euclid(50) + 1) * 50;
+        for symbol in ["A", "B", "C", "D", "E", "F"] {
+            self.feed.write_all(&line(&snapshot(symbol, boundary_ms, &script()))).unwrap();
+        }
+    }
+
+    /// Feeds until this holds.
+    fn feed_until(&mut self, what: &str, mut holds: impl FnMut(&Running) -> bool) {
+        let began = Instant::now();
+        while !holds(&self.running) {
+            assert!(began.elapsed() < common::PATIENCE, "waited in vain until {what}: {}", self.running.said());
+            self.feed();
+        }
+    }
+
+    /// Kills the engine processes that there are now with signal 9; how many.
+    fn kill_engines(&self) -> usize {
+        let killed = children(self.running.pid()).into_iter().filter(|&pid| {
+            let pid = Pid::from_raw(pid).unwrap();
+            kill_process(pid, Signal::KILL).is_ok()
+        });
+        killed.count()
+    }
+
+    /// Stops it; every run that was started must have ended, and the logs must prove each other.
+    fn end(self) -> Vec<Value> {
+        let Self { place: _place, running, data, feed } = self;
+        drop(feed);
+        running.stop();
+        assert!(succeed(&["verify", &data]).starts_with("identical: "));
+        let runs = dump(&data, &["runs"]);
+        for run in &runs {
+            assert_ne!(run["status"], "started", "{run}");
+        }
+        runs
+    }
+}
+
+/// Child processes of any thread of a process.
+fn children(pid: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("children")).unwrap_or_default();
+    let pids = threads.map(|thread| of_thread(thread.path())).collect::<Vec<_>>().join(" ");
+    pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn kill_nine_of_the_engine_in_a_loop_loses_no_run() {
+    let restart =
+        "[engine.process]\ncount = 2\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 20\ndeaths_max = 1000";
+    let mut live = Live::start(restart);
+    let mut killed = 0;
+    while killed < 8 {
+        live.feed_until("engines are ready", |running| running.counter("engine_processes_ready") == 2);
+        killed += live.kill_engines();
+        let deaths = killed as u64;
+        live.feed_until("their death is counted", |running| running.counter("engine_deaths") >= deaths);
+    }
+    live.feed_until("engines are back", |running| {
+        running.counter("engine_processes_ready") == 2 && running.reason().is_empty()
+    });
+    assert!(live.running.counter("engine_restarts") >= 8);
+    let completed = live.running.counter("runs_by_outcome");
+    live.feed_until("runs go on", |running| running.counter("runs_by_outcome") > completed + 12);
+    let runs = live.end();
+    let of = |status: &str| runs.iter().filter(|run| run["status"] == status).count();
+    assert!(of("completed") > 12 && of("completed") + of("failed") == runs.len());
+}
+
+#[test]
+fn a_breaker_that_is_open_says_so_and_closes_by_itself() {
+    let restart = "[engine.process]\ncount = 1\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5\ndeaths_max = 2\nopen_ms = 700";
+    let mut live = Live::start(restart);
+    live.feed_until("runs end", |running| running.counter("runs_by_outcome") > 0);
+    // Nothing is asked while both die, so that nothing is answered between them.
+    let mut killed = 0;
+    wait_until("the breaker is open", || {
+        if killed < 2 && live.running.counter("engine_processes_ready") == 1 {
+            killed += live.kill_engines();
+        }
+        live.running.counter("engine_breaker_open") == 1
+    });
+    live.feed_until("it is not ready", |running| running.reason().contains("no engine process takes calls"));
+    live.feed_until("it is closed and ready", |running| {
+        running.counter("engine_breaker_open") == 0 && running.reason().is_empty()
+    });
+    let runs = live.end();
+    assert!(runs.iter().any(|run| run["error_detail"].as_str().is_some_and(|detail| detail.contains("in a row"))));
+    assert_eq!(runs.last().unwrap()["status"], "completed");
+}
+
+#[test]
+fn no_engine_is_a_clear_word_and_no_hang() {
+    let place = Place::new();
+    let input = capture(&place, 100, 0);
+    let said = |engine: &str| {
+        let config = config(&place, "wrong", engine, "");
+        let began = Instant::now();
+        let said = fails(2, &["backfill", "--config", &config, "--input", &input, "--data", &place.path("data-wrong")]);
+        assert!(began.elapsed() < Duration::from_secs(10), "{said}");
+        said
+    };
+    let none = place.path("none.so");
+    let missing = said(&format!("library = {none:?}\nhost = \"process\""));
+    assert!(missing.contains(&none), "{missing}");
+    let no_module = said("python = \"no_such_engine_anywhere\"");
+    assert!(no_module.contains("no_such_engine_anywhere"), "{no_module}");
+    let no_program = said("command = [\"/no/such/program\"]");
+    assert!(no_program.contains("/no/such/program"), "{no_program}");
+    let ends = said("command = [\"true\"]");
+    assert!(ends.contains("engine command=true"), "{ends}");
+    let silent = said("command = [\"sleep\", \"1000\"]\n[engine.process]\nstart_timeout_ms = 300");
+    assert!(silent.contains("start_timeout_ms = 300"), "{silent}");
+}
