@@ -98,7 +98,7 @@ pub struct CutLinks {
     pub inputs: Lookup,
     /// The runs log.
     pub runs_log: Appender,
-    /// Runs to invoke, one link to each invoke stage; a symbol's go to [`link_of`] it.
+    /// Runs to invoke, one link to each invoke stage; a symbol's runs always go to the same one.
     pub runs: Vec<spsc::Producer<Descriptor>>,
     /// How many runs of earlier processes these have been given, for whom the first numbers are.
     pub pending: u32,

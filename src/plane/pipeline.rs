@@ -1,4 +1,4 @@
-//! A pipeline that runs: an [`Assembly`] whose stages are polled by lanes, beside the [cold threads](super::cold) of its logs.
+//! A pipeline that runs: an [`Assembly`] whose stages are polled by lanes, beside the cold threads of its logs (`cold.rs`).
 //!
 //! Called by the cold path.
 

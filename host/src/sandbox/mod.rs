@@ -2,8 +2,8 @@
 //!
 //! | guard | what it keeps an engine from | by |
 //! |---|---|---|
-//! | `files` | reading what is not its own, writing anything, executing another program | landlock ([`files`]) |
-//! | `system calls` | the network, new processes, signals to others, other processes' memory, changing the system | seccomp ([`calls`]) |
+//! | `files` | reading what is not its own, writing anything, executing another program | landlock (`files.rs`) |
+//! | `system calls` | the network, new processes, signals to others, other processes' memory, changing the system | seccomp (`calls.rs`) |
 //! | `limits` | more memory, processor time, files or processes than it was given | rlimits |
 //! | `user` | what our user may do | `setuid`, where we are root and a user is configured |
 //!
