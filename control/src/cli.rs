@@ -381,6 +381,8 @@ pub struct Generate {
 pub enum EngineCommand {
     /// Write a minimal engine that works, with what to type to build it, into a new folder.
     New(EngineNew),
+    /// Ask an engine the same again and again, wherever it can work, and say what is wrong with it; exit code 1 if anything is.
+    Check(EngineCheck),
     /// Serve an engine over the exchange that the environment names: what an engine process runs.
     #[command(hide = true)]
     Serve {
@@ -394,6 +396,50 @@ pub enum EngineCommand {
         /// What to become, and what it may do, as JSON.
         launch: String,
     },
+}
+
+/// The functions of an engine that are checked.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckedMode {
+    /// run.
+    Truth,
+    /// run_with_hysteresis.
+    Hysteresis,
+    /// Those that it has.
+    Both,
+}
+
+#[derive(Args)]
+pub struct EngineCheck {
+    /// The engine: the name of one that comes with Cutline, library=PATH, python=MODULE or command=PROGRAM.
+    #[arg(value_parser = EngineSpec::parse)]
+    pub spec: EngineSpec,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which of its functions.
+    #[arg(long, default_value = "both")]
+    pub mode: CheckedMode,
+    /// Ask about the last SnapshotInputs of this data directory instead of generated ones.
+    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    pub data: Option<PathBuf>,
+    /// The same with a capture: a file (.gz and .zst as they are), or - for standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub input: Option<PathBuf>,
+    /// Seed of generated snapshots; the same seed gives the same ones.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Most snapshots.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub snapshots: u32,
+    /// Calls in each place and mode that show latency and leaks.
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(8..=1_000_000_000))]
+    pub calls: u64,
+    /// How often its process is killed in each mode.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub kills: u64,
+    /// One canonical JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What an engine is written in.

@@ -44,7 +44,10 @@ pub fn engine_at(
 ) -> Result<Box<dyn Engine>, String> {
     match place.host {
         EnginePlace::Lane => on_lane(config),
-        EnginePlace::Process => Ok(Box::new(Blocking::new(Box::new(in_processes(config, place, request_max_bytes)?)))),
+        EnginePlace::Process => {
+            let told = listener(config.spec.to_string());
+            Ok(Box::new(Blocking::new(Box::new(in_processes(config, place, request_max_bytes, told)?))))
+        }
     }
 }
 
@@ -56,12 +59,16 @@ pub fn host(config: &Config) -> Result<Box<dyn Host>, String> {
     let engine = &config.output.engine;
     match config.engine_host.host {
         EnginePlace::Lane => Ok(Box::new(InProcess::new(on_lane(engine)?))),
-        EnginePlace::Process => Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config))?)),
+        EnginePlace::Process => {
+            let told = listener(engine.spec.to_string());
+            Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config), told)?))
+        }
     }
 }
 
 /// Most bytes of a call's symbol and event.
-fn request_max_bytes(config: &Config) -> usize {
+#[must_use]
+pub fn request_max_bytes(config: &Config) -> usize {
     let line = usize::try_from(config.ingest.line_max_bytes).unwrap_or(usize::MAX);
     line.saturating_add(cutline::model::receipt::NAME_MAX_BYTES)
 }
@@ -85,7 +92,16 @@ pub fn on_lane(config: &config::Engine) -> Result<Box<dyn Engine>, String> {
     }
 }
 
-fn in_processes(config: &config::Engine, place: &EngineHost, request_max_bytes: usize) -> Result<ProcessHost, String> {
+/// An engine in processes of its own, whose doings are told to `listener`.
+///
+/// # Errors
+/// Why there is none.
+pub fn in_processes(
+    config: &config::Engine,
+    place: &EngineHost,
+    request_max_bytes: usize,
+    listener: Listener,
+) -> Result<ProcessHost, String> {
     let name = config.spec.to_string();
     let fault = |what: String| format!("engine {name}: {what}");
     let (program, digest) = program(config, place).map_err(fault)?;
@@ -104,7 +120,7 @@ fn in_processes(config: &config::Engine, place: &EngineHost, request_max_bytes: 
         directory: empty_directory().map_err(fault)?,
         place: place.clone(),
     };
-    ProcessHost::start(&settings, listener(name.clone())).map_err(|why| fault(why.to_string()))
+    ProcessHost::start(&settings, listener).map_err(|why| fault(why.to_string()))
 }
 
 /// What is started for an engine, and its identity where it is not the engine itself that says it.

@@ -10,7 +10,7 @@ use cutline::replay::records;
 use cutline::sequence::names::NameTables;
 use cutline_journal::checkpoints::Checkpoints;
 use cutline_journal::disk::os_disk;
-use cutline_journal::{Descriptor, Start, Tail};
+use cutline_journal::{Descriptor, LogFault, Start, Tail};
 
 use super::{Failure, Outcome, note, output};
 use crate::cli::{self, What};
@@ -47,8 +47,8 @@ impl From<io::Error> for Stop {
     }
 }
 
-impl From<cutline_journal::LogFault> for Stop {
-    fn from(fault: cutline_journal::LogFault) -> Self {
+impl From<LogFault> for Stop {
+    fn from(fault: LogFault) -> Self {
         Self::Failure(Failure::reading(fault))
     }
 }
@@ -119,7 +119,7 @@ fn inputs(args: &cli::Dump, out: &mut Out) -> Result<(), Stop> {
 }
 
 /// The names that were defined before a tail of the inputs log that begins behind its first frame: any checkpoint has them.
-fn names_before(data: &Path, tail: &Tail) -> Result<NameTables, Stop> {
+pub fn names_before(data: &Path, tail: &Tail) -> Result<NameTables, LogFault> {
     let store = Checkpoints::of(data, os_disk());
     if tail.position() < tail.segment_bytes() {
         return Ok(NameTables::new(usize::MAX));

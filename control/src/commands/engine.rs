@@ -1,5 +1,6 @@
 //! `cutline engine`: for who writes an engine, and for engine processes.
 
+mod check;
 mod new;
 mod serve;
 
@@ -9,6 +10,7 @@ use crate::cli::EngineCommand;
 /// `cutline engine`
 pub fn engine(command: &EngineCommand) -> Outcome {
     match command {
+        EngineCommand::Check(args) => check::check(args),
         EngineCommand::New(args) => new::new(args),
         EngineCommand::Serve { spec } => serve::serve(spec),
         EngineCommand::Launch { launch } => match cutline_host::process::launch::launch(launch) {

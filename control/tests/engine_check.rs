@@ -1,0 +1,243 @@
+//! `cutline engine check`: engines that keep the contract pass, and of those that do not each is found by what is wrong with it.
+//!
+//! The engines that misbehave are Python functions; their tests are skipped, with the reason, where Python or what its package is built with
+//! is missing (clients/python/tests/install.py).
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{CUTLINE, Place, capture, config, fails, succeed};
+use serde_json::Value;
+
+/// Few calls, but enough to find what is to be found.
+const BRIEF: [&str; 6] = ["--snapshots", "30", "--calls", "240", "--kills", "2"];
+
+/// Checks an engine in a folder; the exit code, and the report.
+fn check(folder: &Path, spec: &str, more: &[&str]) -> (i32, Value) {
+    let output = Command::new(CUTLINE)
+        .args(["engine", "check", spec, "--json"])
+        .args(BRIEF)
+        .args(more)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|fault| panic!("{spec}: {fault}: {said}"));
+    (output.status.code().unwrap(), report)
+}
+
+/// Kinds of what was found, with what it was.
+fn findings(report: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap();
+    findings.iter().map(|finding| (text(&finding["kind"]), text(&finding["what"]))).collect()
+}
+
+/// Nothing was found in these places, and something was answered in each.
+fn passes(folder: &Path, spec: &str, more: &[&str], places: &[(&str, &str)]) {
+    let (code, report) = check(folder, spec, more);
+    assert_eq!((code, findings(&report)), (0, Vec::new()), "{report}");
+    let checked = report["checked"].as_array().unwrap();
+    let found: Vec<_> =
+        checked.iter().map(|one| (one["host"].as_str().unwrap(), one["mode"].as_str().unwrap())).collect();
+    assert_eq!(found, places);
+    for one in checked {
+        assert!(one["answered"].as_u64().unwrap() > 15, "{one}");
+        for latency in ["latency", "latency_of_regime_example"] {
+            let at = |name: &str| one[latency][name].as_u64().unwrap();
+            assert!(0 < at("p50_ns") && at("p50_ns") <= at("p99_ns") && at("p99_ns") <= at("max_ns"), "{one}");
+        }
+        assert_eq!(one["kills"]["count"].as_u64(), (one["host"] == "process").then_some(2));
+    }
+}
+
+const EVERYWHERE: [(&str, &str); 4] =
+    [("process", "truth"), ("process", "hysteresis"), ("lane", "truth"), ("lane", "hysteresis")];
+
+#[test]
+fn engines_that_come_with_cutline_pass_everywhere() {
+    let place = Place::new();
+    for name in ["regime-example", "scripted"] {
+        passes(place.dir.path(), name, &[], &EVERYWHERE);
+    }
+}
+
+#[test]
+fn a_library_passes_everywhere_on_what_was_recorded() {
+    let place = Place::new();
+    let input = capture(&place, 10_000, 10);
+    let data = place.path("data");
+    let config = config(&place, "recorded", "");
+    succeed(&["backfill", "--config", &config, "--input", &input, "--data", &data]);
+    let library = std::env::current_exe().unwrap().with_file_name("libcutline_engines_library.so");
+    let spec = format!("library={}", library.display());
+    let scripted = ["--set", "engine.hysteresis.engine=\"scripted\""];
+    passes(place.dir.path(), &spec, &[&scripted[..], &["--data", &data]].concat(), &EVERYWHERE);
+    // A capture has the same snapshots, each with its line.
+    let (code, report) = check(place.dir.path(), "scripted", &["--input", &input, "--mode", "truth"]);
+    assert_eq!((code, &report["snapshots"]["symbols"]), (0, &4.into()), "{report}");
+}
+
+#[test]
+fn what_cannot_be_checked_is_said() {
+    let place = Place::new();
+    let none = place.path("none.so");
+    assert!(fails(2, &["engine", "check", &format!("library={none}")]).contains("none.so"));
+    let input = place.file("trades.ndjson", "{}\n");
+    assert!(fails(2, &["engine", "check", "scripted", "--input", &input]).contains("no SnapshotInputs"));
+    assert!(fails(2, &["engine", "check", "scripted", "--data", &place.path("")]).contains("inputs"));
+}
+
+/// What every module of these tests begins with.
+const HEAD: &str = r#"
+import os, random, signal, time
+def output(snapshot, **other):
+    return {"symbol": snapshot["symbol"], "timestamp": snapshot["timestamp"], "regime": "R", "confidence": 0.5, "drivers": [],
+            "invalidations": [], "permissions": [], **other}
+"#;
+
+/// A virtual environment with the package in it; `None`, with the reason, where there cannot be one.
+fn venv() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let made = match Command::new("python3").arg(root.join("clients/python/tests/install.py")).output() {
+        Ok(made) => made,
+        Err(fault) => {
+            eprintln!("skipped: python3: {fault}");
+            return None;
+        }
+    };
+    let said = String::from_utf8_lossy(&made.stderr);
+    if made.status.code() == Some(77) {
+        eprintln!("{said}");
+        return None;
+    }
+    assert!(made.status.success(), "{said}");
+    let python = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
+    Some(python.parent().unwrap().parent().unwrap().to_owned())
+}
+
+/// Checks the function `judge` of a module with this text; `None` if Python cannot be used here.
+fn check_python(text: &str, more: &[&str]) -> Option<(i32, Value)> {
+    let venv = format!("engine.process.venv={:?}", venv()?);
+    let place = Place::new();
+    place.file("mine.py", &format!("{HEAD}{text}"));
+    Some(check(place.dir.path(), "python=mine:judge", &[&["--set", &venv], more].concat()))
+}
+
+/// Exactly this is wrong with the engine, in words that hold `what`.
+fn found(text: &str, mode: &str, kind: &str, what: &str) {
+    let more = ["--mode", mode, "--set", "engine.process.files_max=1000"];
+    let Some((code, report)) = check_python(text, &more) else { return };
+    let findings = findings(&report);
+    assert_eq!(code, 1, "{report}");
+    assert!(!findings.is_empty() && findings.iter().all(|(found, _)| found == kind), "{findings:?}");
+    assert!(findings.iter().any(|(_, found)| found.contains(what)), "{findings:?}");
+}
+
+#[test]
+fn an_engine_in_python_passes() {
+    let Some(venv) = venv() else { return };
+    let place = Place::new();
+    place.file("mine.py", include_str!("../templates/python/engine.py.in"));
+    let venv = format!("engine.process.venv={venv:?}");
+    passes(place.dir.path(), "python=mine:run", &["--set", &venv], &[("process", "truth")]);
+    passes(place.dir.path(), "python=mine:run_with_hysteresis", &["--set", &venv], &[("process", "hysteresis")]);
+}
+
+#[test]
+fn an_engine_with_the_known_one_s_names_passes() {
+    let Some(venv) = venv() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python/tests/standin");
+    let venv = format!("engine.process.venv={venv:?}");
+    passes(&folder, "python=regime_engine.engine", &["--set", &venv], &EVERYWHERE[..2]);
+}
+
+#[test]
+fn time_is_found() {
+    let text = "def judge(snapshot): return output(snapshot, confidence=time.time_ns() / 1e20)";
+    found(text, "truth", "nondeterminism", "time or randomness");
+}
+
+#[test]
+fn slow_time_is_found() {
+    let text = "def judge(snapshot): return output(snapshot, drivers=[time.strftime('%H:%M:%S')])";
+    found(text, "truth", "nondeterminism", "time");
+}
+
+#[test]
+fn randomness_is_found() {
+    let text = "def judge(snapshot): return output(snapshot, confidence=random.random())";
+    found(text, "truth", "nondeterminism", "time or randomness");
+}
+
+#[test]
+fn memory_between_calls_is_found() {
+    let text = "last = {}\ndef judge(snapshot):\n    before = last.get('s', '')\n    last['s'] = snapshot['symbol']\n    return output(snapshot, drivers=[before])";
+    found(text, "truth", "nondeterminism", "keeps something from one call to the next");
+}
+
+#[test]
+fn the_order_of_addresses_is_found() {
+    let text = "class Name: pass\nnames = [Name() for _ in range(20000)]\nplaces = {name: at for at, name in enumerate(names)}\nfirst = [str(places[name]) for name in list(set(names))[:9]]\ndef judge(snapshot): return output(snapshot, drivers=first)";
+    found(text, "truth", "nondeterminism", "depends on its process");
+}
+
+#[test]
+fn a_leak_of_memory_is_found() {
+    let text =
+        "kept = []\ndef judge(snapshot):\n    kept.append(bytearray(os.urandom(5000)))\n    return output(snapshot)";
+    found(text, "truth", "memory_leak", "bytes a call");
+}
+
+#[test]
+fn a_leak_of_descriptors_is_found() {
+    let text = "def judge(snapshot):\n    os.dup(2)\n    return output(snapshot)";
+    found(text, "truth", "descriptor_leak", "descriptors grew");
+}
+
+#[test]
+fn a_snapshot_that_kills_is_found_and_the_others_go_on() {
+    let place = Place::new();
+    let snapshot = |number: i64| {
+        let normalized = serde_json::json!({"timestamp_ms": number * 1000, "market": {"price": number}});
+        let mut event = common::events::trade("S", 0);
+        event["event_type"] = "SnapshotInputs".into();
+        event["normalized"] = normalized;
+        format!("{event}\n")
+    };
+    let input = place.file("feed.ndjson", &(1..=9).map(snapshot).collect::<String>());
+    let text = "def judge(snapshot):\n    if snapshot['market']['price'] == 7:\n        print('last words', flush=True)\n        os.kill(os.getpid(), signal.SIGKILL)\n    return output(snapshot)";
+    let Some((code, report)) = check_python(text, &["--input", &input]) else { return };
+    let [finding] = &report["findings"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!((code, &finding["kind"], &finding["example"]["from"]), (1, &"crash".into(), &"line 7".into()));
+    assert!(finding["what"].as_str().unwrap().contains("SIGKILL"), "{finding}");
+    assert!(finding["what"].as_str().unwrap().contains("last words"), "{finding}");
+    assert_eq!(report["checked"][0]["answered"], 8);
+    assert_eq!(report["checked"][0]["kills"]["count"], 2);
+}
+
+#[test]
+fn a_call_without_end_is_found() {
+    let text = "def judge(snapshot):\n    while snapshot['symbol'] == 'BTCUSDT': pass\n    return output(snapshot)";
+    let Some((code, report)) = check_python(text, &["--mode", "truth", "--set", "engine.timeout_ms=200"]) else {
+        return;
+    };
+    let kinds: Vec<_> = findings(&report).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!((code, kinds), (1, ["timeout", "timeout", "timeout", "left_out"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn answers_that_are_none_are_found() {
+    let text = "def judge(snapshot): return output(snapshot, confidence=float('nan'))";
+    found(text, "truth", "contract", "JSON");
+    let text = "def judge(snapshot): return output(snapshot, symbol='OTHER')";
+    found(text, "truth", "contract", "symbol is not the run's");
+}
+
+#[test]
+fn a_state_that_is_not_taken_back_is_found() {
+    let text = "import cutline\ndef judge(snapshot, state, config):\n    if state and state['n'] > 2:\n        raise cutline.HysteresisStateFailure('too old')\n    n = state['n'] + 1 if state else 1\n    t = {'stable_regime': 'R', 'candidate_regime': None, 'candidate_count': 0, 'transition_active': False, 'flipped': False, 'reset_due_to_gap': False}\n    return {'selected_output': output(snapshot), 'effective_confidence': 0.5, 'transition': t}, {'n': n}";
+    found(text, "hysteresis", "state", "refused a state of its own");
+}
