@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Kills {
     pub count: u64,
-    /// Of them, those that took a call with them.
-    pub in_call: u64,
+    /// Of them, those while a call was in flight.
+    pub in_flight: u64,
     /// Longest time from a kill until a call was answered.
     pub longest: Duration,
     /// Calls that were not answered at all.
@@ -40,8 +40,8 @@ pub fn kill(session: &mut Session, cases: &[Case], trace: &Trace, count: u64, us
         killed = pid;
         // Soon and later within the call.
         let delay = (number % 2 == 1).then(|| usual / if number % 4 == 1 { 2 } else { 8 });
-        let (since, lost) = (Instant::now(), session.lost);
-        let around = match killed_around(session, pid, delay, &cases[at], state, said) {
+        let since = Instant::now();
+        let (was_in_flight, around) = match killed_around(session, pid, delay, &cases[at], state, said) {
             Ok(around) => around,
             Err(error) => {
                 kills.stopped = Some(format!("process {pid} cannot be killed: {error}"));
@@ -58,7 +58,7 @@ pub fn kill(session: &mut Session, cases: &[Case], trace: &Trace, count: u64, us
             }
         }
         kills.longest = kills.longest.max(since.elapsed());
-        kills.in_call += session.lost - lost;
+        kills.in_flight += u64::from(was_in_flight);
         kills.count += 1;
     }
     kills
@@ -76,7 +76,7 @@ fn new_process(session: &Session, killed: u32) -> Option<u32> {
     Some(session.pid())
 }
 
-/// Makes a call, and kills the process before it, or so long after it began.
+/// Makes a call, and kills the process before it, or so long after it began; whether the call was in flight then, and what it said.
 fn killed_around(
     session: &mut Session,
     pid: u32,
@@ -84,10 +84,10 @@ fn killed_around(
     case: &Case,
     state: &[u8],
     said: &Said,
-) -> rustix::io::Result<Result<(), Said>> {
+) -> rustix::io::Result<(bool, Result<(), Said>)> {
     let Some(delay) = delay else {
         end(pid)?;
-        return Ok(session.repeats(case, state, said));
+        return Ok((false, session.repeats(case, state, said)));
     };
     let (is_ready, is_called) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -107,7 +107,8 @@ fn killed_around(
         }
         is_called.store(true, Ordering::Release);
         let repeated = session.repeats(case, state, said);
-        killer.join().unwrap_or(Ok(())).map(|()| repeated)
+        let was_in_flight = killer.is_finished();
+        killer.join().unwrap_or(Ok(())).map(|()| (was_in_flight, repeated))
     })
 }
 

@@ -128,8 +128,8 @@ impl Examined {
             let longest = kills.longest.as_secs_f64() * 1e3;
             let _ = writeln!(
                 text,
-                "  killed {} times, {} of them with a call that was made again: answered after at most {longest:.1} ms",
-                kills.count, kills.in_call
+                "  killed {} times, {} of them with a call in flight: answered again after at most {longest:.1} ms",
+                kills.count, kills.in_flight
             );
         }
         if self.lines > 0 {
@@ -156,7 +156,7 @@ impl Examined {
             "latency_of_regime_example": self.yardstick.as_ref().map(latency),
             "held": self.steady.as_ref().map(|steady| steady.held.iter().map(held).collect::<Vec<_>>()),
             "kills": self.kills.as_ref().map(|kills| json!({
-                "count": kills.count, "in_call": kills.in_call, "longest_ms": kills.longest.as_secs_f64() * 1e3,
+                "count": kills.count, "in_flight": kills.in_flight, "longest_ms": kills.longest.as_secs_f64() * 1e3,
             })),
         })
     }

@@ -60,8 +60,6 @@ pub struct Session {
     pub mode: EngineMode,
     /// What the last call took.
     pub took: Duration,
-    /// Calls that a death of the process took with it, and that were answered when repeated.
-    pub lost: u64,
 }
 
 impl Session {
@@ -98,7 +96,6 @@ impl Session {
             patience: Duration::from_millis(start_ms.saturating_add(call_ms)),
             mode,
             took: Duration::ZERO,
-            lost: 0,
         })
     }
 
@@ -161,12 +158,8 @@ impl Session {
             let before = self.health();
             let called = self.call_once(case, state);
             let now = self.health();
-            match &called {
-                Err(fault) if fault.kind() == EngineFaultKind::EngineUnavailable => {}
-                _ => {
-                    self.lost += u64::from(before.deaths > first.deaths);
-                    return called;
-                }
+            if !called.as_ref().is_err_and(|fault| fault.kind() == EngineFaultKind::EngineUnavailable) {
+                return called;
             }
             let is_there = now.ready > 0 && now.deaths == before.deaths;
             if is_there || now.deaths > first.deaths + 1 || Instant::now() >= until {
