@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use bytemuck::Zeroable;
 use cutline::model::binary::{self, encode_from_json};
-use cutline::model::checkpoint::{CheckpointHead, CountRecord, CutRecord, StateRecord};
+use cutline::model::checkpoint::{CheckpointHead, CountRecord, CutRecord, MakerRecord, StateRecord};
 use cutline::model::envelope::Scratch;
 use cutline::model::frames::{self, RunHeader, TickBody};
 use cutline::model::receipt;
@@ -89,7 +89,7 @@ fn every_table_is_without_gap_and_bound_by_a_test() {
     }
     let bound = [
         ["SegmentHeader", "Descriptor", "Mark", "MarkKept", "HeadIdentity", "TickBody", "RunHeader"].as_slice(),
-        &["CheckpointFile", "CheckpointHead", "CutRecord", "CountRecord", "StateRecord"],
+        &["CheckpointFile", "CheckpointHead", "CutRecord", "CountRecord", "StateRecord", "MakerRecord"],
         &["Head file", "Ring slot", "Binary record, version 1"],
         &["Exchange", "ExchangeHead", "LaneLine", "EngineLine", "RequestHead", "AnswerHead"],
         &[
@@ -159,11 +159,13 @@ fn public_layouts_are_the_pages_field_by_field() {
         cuts,
         states,
         decided_ns,
+        makers,
         reserved
     });
     assert_layout!(CutRecord { next_start, symbol, counts });
     assert_layout!(CountRecord { event_type, reserved, count });
     assert_layout!(StateRecord { symbol, state_len });
+    assert_layout!(MakerRecord { engine_digest, symbol, reserved });
     assert_layout!(SegmentHeader { magic, log_id, base, first_seq, segment_bytes, reserved, crc });
     assert_layout!(Mark { magic, log_id, counter, position, generation, cuts, state, crc });
     assert_layout!(MarkKept { oldest, reserved, crc });

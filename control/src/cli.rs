@@ -32,6 +32,10 @@ pub enum Command {
     Verify(Verify),
     /// Run another cadence over the recorded receipts, and show what would be otherwise.
     Whatif(WhatIf),
+    /// Call a candidate engine behind a system, on the same snapshots, with a log of its own.
+    Shadow(Shadow),
+    /// Show where the outcomes of two engines differ: of a data directory and its shadow, or of two data directories.
+    DiffEngine(DiffEngine),
     /// Tell why a run is what it is: its cut, what was selected and what was not, its outcome and what to do about it.
     Explain(Explain),
     /// Print a log as canonical JSON lines.
@@ -111,6 +115,21 @@ pub struct Backfill {
     pub append: bool,
 }
 
+/// Which engine a replay calls: as the logs name it, unless something else is said.
+#[derive(Args, Clone, Default)]
+pub struct Replayed {
+    /// Call this engine instead of the one that the logs name (a library that was moved, say): scripted, library=PATH,
+    /// python=MODULE or command=PROGRAM.
+    #[arg(long, value_name = "SPEC", value_parser = EngineSpec::parse)]
+    pub engine: Option<EngineSpec>,
+    /// The virtual environment of a Python engine; the python3 of PATH if it is left out.
+    #[arg(long, value_name = "DIR")]
+    pub venv: Option<PathBuf>,
+    /// Refuse another engine than the one whose digest was recorded, with exit code 1, before anything is compared with it.
+    #[arg(long)]
+    pub engine_must_match: bool,
+}
+
 #[derive(Args, Default)]
 pub struct Verify {
     /// The data directory.
@@ -137,6 +156,8 @@ pub struct Verify {
     /// Go on with what comes until SIGINT or SIGTERM; the first difference ends it with exit code 1.
     #[arg(long, conflicts_with_all = ["to_seq", "to_ms"])]
     pub follow: bool,
+    #[command(flatten)]
+    pub replayed: Replayed,
 }
 
 /// A cadence.
@@ -162,15 +183,55 @@ pub struct WhatIf {
     /// scheduler.delay_ms.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub delay: Option<i64>,
-    /// Call the engine too, and compare outcomes.
-    #[arg(long)]
-    pub engine: bool,
+    /// Call the engine too, and compare outcomes: the one that the logs name, or SPEC (scripted, library=PATH, python=MODULE,
+    /// command=PROGRAM).
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, value_parser = EngineSpec::parse)]
+    pub engine: Option<Option<EngineSpec>>,
+    /// The virtual environment of a Python engine; the python3 of PATH if it is left out.
+    #[arg(long, value_name = "DIR", requires = "engine")]
+    pub venv: Option<PathBuf>,
     /// Most runs that are told one by one.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub limit: usize,
     /// One canonical JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Shadow {
+    /// The data directory of the system.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where the candidate's outputs log goes; one that is there is gone on with.
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The candidate is [engine] and [engine.hysteresis] of this configuration; how it is called is as recorded.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Begin with the first tick whose cut ends with this ingest_seq or a later one, without states.
+    #[arg(long = "from", value_name = "SEQ")]
+    pub from_seq: Option<u64>,
+    /// Go on with what comes until SIGINT or SIGTERM.
+    #[arg(long)]
+    pub follow: bool,
+}
+
+#[derive(Args)]
+pub struct DiffEngine {
+    /// A data directory, or a shadow's.
+    pub a: PathBuf,
+    /// Another one.
+    pub b: PathBuf,
+    /// Only runs whose cut ends with this ingest_seq or a later one.
+    #[arg(long = "from", value_name = "SEQ")]
+    pub from_seq: Option<u64>,
+    /// Only runs whose cut ends with this ingest_seq or an earlier one.
+    #[arg(long = "to", value_name = "SEQ")]
+    pub to_seq: Option<u64>,
+    /// Most differences that are told one by one.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: usize,
 }
 
 #[derive(Args)]
@@ -334,6 +395,8 @@ pub struct Repair {
     /// Do it, instead of saying what would be done.
     #[arg(long)]
     pub write: bool,
+    #[command(flatten)]
+    pub replayed: Replayed,
 }
 
 #[derive(Args)]

@@ -30,7 +30,31 @@ pub fn default_place(spec: &EngineSpec) -> EngineHost {
 /// # Errors
 /// Why there is none.
 pub fn replayed(config: &config::Engine) -> Result<Box<dyn Engine>, String> {
-    engine_at(config, &default_place(&config.spec), request_max_bytes(&Config::embedded_default()))
+    replayed_by(config, None, None)
+}
+
+/// The same, by another engine than the one that the logs name, or with the Python environment `venv`.
+///
+/// # Errors
+/// Why there is none.
+pub fn replayed_by(
+    config: &config::Engine,
+    spec: Option<&EngineSpec>,
+    venv: Option<&Path>,
+) -> Result<Box<dyn Engine>, String> {
+    let mut config = config.clone();
+    config.spec = spec.cloned().unwrap_or(config.spec);
+    let mut place = default_place(&config.spec);
+    place.process.venv = venv.map(Path::to_owned);
+    engine_at(&config, &place, request_max_bytes(&Config::embedded_default()))
+}
+
+/// This engine where a configuration has its own, for whoever may wait for it.
+///
+/// # Errors
+/// Why there is none.
+pub fn engine_for(config: &Config, engine: &config::Engine) -> Result<Box<dyn Engine>, String> {
+    engine_at(engine, &config.engine_host, request_max_bytes(config))
 }
 
 /// An engine at this place, for whoever may wait for it.

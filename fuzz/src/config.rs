@@ -65,7 +65,7 @@ fn check_sound(config: &Config) {
     assert_eq!(OutputConfig::from_canonical_json(json.as_bytes()).as_ref(), Ok(&config.output), "{json}");
     let frame = config_frame(&config.output, &[7; 32]);
     let (output, digest) = read_config_frame(frame.as_bytes()).unwrap_or_else(|what| panic!("{what}"));
-    assert_eq!((&output, digest.len()), (&config.output, 64));
+    assert_eq!((&output, digest.0), (&config.output, [7; 32]));
     let topology = config.topology().unwrap_or_else(|faults| panic!("{faults:?}"));
     let mut stages: Vec<StageId> = topology.lanes().iter().flat_map(|lane| lane.stages.iter().copied()).collect();
     stages.sort_unstable();

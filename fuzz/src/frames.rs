@@ -191,7 +191,7 @@ fn repair(folder: &Folder, other: &Folder) {
     for part in ["data", "live"] {
         std::fs::create_dir_all(other.path().join(part)).expect("a folder");
     }
-    told(rebuild_outputs(&folder.data(), settings(other, LOGS[2]), 9, &engines(Around::default())));
+    told(rebuild_outputs(&folder.data(), settings(other, LOGS[2]), 9, &engines(Around::default()), false));
 }
 
 /// A start refuses the logs, or goes on with them and comes to its end, or says why it cannot; then they can be read.

@@ -1,7 +1,7 @@
 //! The payload of a checkpoint file, drawn in `docs/formats.md`. Plain data, no thread or file.
 //!
 //! ```text
-//! CheckpointHead ‖ config ‖ names: (length u16 ‖ text) each ‖ CutRecord ‖ its CountRecords, each ‖ StateRecord ‖ state, each
+//! CheckpointHead ‖ config ‖ names: (length u16 ‖ text) each ‖ CutRecord ‖ its CountRecords, each ‖ StateRecord ‖ state, each ‖ MakerRecord each
 //! ```
 //!
 //! Names stand in the order of their ids: symbols, sources, event types.
@@ -44,8 +44,10 @@ pub struct CheckpointHead {
     pub states: u32,
     /// Latest time in the runs log, ns.
     pub decided_ns: i64,
+    /// Number of maker records.
+    pub makers: u32,
     /// Zero, kept for additions.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 4],
 }
 
 /// Where a symbol's next cut begins, and what it has already.
@@ -82,6 +84,18 @@ pub struct StateRecord {
     pub state_len: u32,
 }
 
+/// The engine that made a state, where that is not the one of the configuration in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MakerRecord {
+    /// Its digest.
+    pub engine_digest: [u8; 32],
+    /// The symbol's id.
+    pub symbol: u32,
+    /// Zero, kept for additions.
+    pub reserved: u32,
+}
+
 const _: () = {
     assert!(size_of::<CheckpointHead>() == 160);
     assert!(core::mem::offset_of!(CheckpointHead, positions) == 48);
@@ -91,4 +105,5 @@ const _: () = {
     assert!(size_of::<CutRecord>() == 16);
     assert!(size_of::<CountRecord>() == 8);
     assert!(size_of::<StateRecord>() == 8);
+    assert!(size_of::<MakerRecord>() == 40);
 };

@@ -2,9 +2,10 @@
 //!
 //! Used by recovery, by the checkpointer and by replay, which computes it anew.
 
+use super::settings::engine_of;
+use super::states::{KeptState, KeptStates};
 use crate::cut::state::{CutState, KeptCut, Tick};
-use crate::invoke::stage::States;
-use crate::model::checkpoint::{CheckpointHead, CountRecord, CutRecord, StateRecord};
+use crate::model::checkpoint::{CheckpointHead, CountRecord, CutRecord, MakerRecord, StateRecord};
 use crate::sequence::names::{NameTables, Names};
 
 /// Bytes of [`CheckpointHead`].
@@ -28,7 +29,7 @@ pub struct Said<'a> {
     /// The cuts, behind a tick.
     pub cut: &'a CutState,
     /// Hysteresis states by symbol id.
-    pub states: &'a States,
+    pub states: &'a KeptStates,
     /// The CONFIG frame in force: first planned time that it applies to, Unix ms, and payload.
     pub config: (i64, &'a [u8]),
     /// Sequence of the last STARTED frame.
@@ -44,7 +45,9 @@ pub struct Said<'a> {
 pub fn encode(standing: &Standing, said: &Said<'_>) -> Option<Vec<u8>> {
     let tick = said.cut.last_tick()?;
     let Standing { log_ids, generations, positions } = *standing;
-    let states = || (0..).zip(said.states).filter(|(_, state)| !state.is_empty());
+    let states = || said.states.iter();
+    let engine = engine_of(said.config.1);
+    let makers = || states().filter(|(_, kept)| Some(kept.engine) != engine);
     let tables = [&said.names.symbols, &said.names.sources, &said.names.event_types];
     let head = CheckpointHead {
         log_ids,
@@ -63,7 +66,8 @@ pub fn encode(standing: &Standing, said: &Said<'_>) -> Option<Vec<u8>> {
         cuts: count(said.cut.kept().len()),
         states: count(states().count()),
         decided_ns: said.decided_ns,
-        reserved: [0; 8],
+        makers: count(makers().count()),
+        reserved: [0; 4],
     };
     let mut out = Vec::new();
     push(&mut out, &head);
@@ -78,9 +82,12 @@ pub fn encode(standing: &Standing, said: &Said<'_>) -> Option<Vec<u8>> {
             push(&mut out, &CountRecord { event_type, reserved: 0, count });
         }
     }
-    for (symbol, state) in states() {
+    for (symbol, KeptState { state, .. }) in states() {
         push(&mut out, &StateRecord { symbol, state_len: count(state.len()) });
         out.extend_from_slice(state);
+    }
+    for (symbol, kept) in makers() {
+        push(&mut out, &MakerRecord { engine_digest: kept.engine, symbol, reserved: 0 });
     }
     Some(out)
 }
@@ -104,7 +111,7 @@ pub struct Checkpoint {
     /// Cuts behind the tick; which symbols are in the set the configuration says.
     pub cut: CutState,
     /// Hysteresis states by symbol id.
-    pub states: States,
+    pub states: KeptStates,
 }
 
 impl Checkpoint {
@@ -133,18 +140,21 @@ impl Checkpoint {
             let kept = KeptCut { symbol, next_start, counts: counts.collect::<Result<_, _>>()? };
             cut.restore_symbol(&kept, names.symbols.name(symbol).ok_or("a cut of a symbol without a name")?);
         }
-        let mut states = States::new();
+        let (mut states, engine) = (KeptStates::default(), engine_of(&config).unwrap_or_default());
         for _ in 0..head.states {
             let StateRecord { symbol, state_len } = rest.record()?;
             if names.symbols.name(symbol).is_none() {
                 return Err("a state of a symbol without a name");
             }
-            if states.len() <= symbol as usize {
-                states.resize_with(symbol as usize + 1, Vec::new);
-            }
-            states[symbol as usize] = rest.take(state_len as usize)?.to_vec();
+            states.keep(symbol, engine, rest.take(state_len as usize)?);
         }
-        if !rest.0.is_empty() || head.reserved != [0; 8] {
+        for _ in 0..head.makers {
+            let MakerRecord { engine_digest, symbol, .. } = rest.record()?;
+            if !states.was_made_by(symbol, engine_digest) {
+                return Err("the maker of a state that is not there");
+            }
+        }
+        if !rest.0.is_empty() || head.reserved != [0; 4] {
             return Err("a checkpoint of a later version of this format");
         }
         Ok(Self { head, config, names, cut, states })
@@ -181,9 +191,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::Config;
     use crate::cut::state::{RunKind, SymbolSet};
     use crate::model::frames::{NAME_EVENT_TYPE, NAME_SOURCE, NAME_SYMBOL};
     use crate::model::run_id::EngineMode;
+    use crate::plane::settings::config_frame;
 
     /// Logs in which A was cut and B, which is not in the set, has events left.
     fn sample() -> Vec<u8> {
@@ -200,12 +212,15 @@ mod tests {
         let kind = RunKind { mode: EngineMode::Hysteresis, cut_kind: 1 };
         assert!(cut.run(0, kind, &names, &mut Vec::new()).is_some());
         cut.close(None);
-        let states = vec![Vec::new(), Vec::new(), b"state".to_vec()];
+        let mut states = KeptStates::default();
+        states.keep(1, [1; 32], b"another engine's");
+        states.keep(2, [7; 32], b"state");
+        let config = config_frame(&Config::embedded_default().output, &[7; 32]);
         let said = Said {
             names: &names,
             cut: &cut,
             states: &states,
-            config: (7, b"{}"),
+            config: (7, config.as_bytes()),
             started: 1,
             last_ns: 69_000_000,
             decided_ns: 71_000_000,
@@ -221,6 +236,8 @@ mod tests {
         let other = crate::model::receipt::EVENT_TYPE_FIRST_INTERNED;
         let left = KeptCut { symbol: 1, next_start: 1, counts: vec![(1, 1), (other, 2)] };
         assert_eq!(kept, [left, KeptCut { symbol: 2, next_start: 5, counts: vec![] }]);
+        let makers: Vec<_> = read.states.iter().map(|(symbol, kept)| (symbol, kept.engine)).collect();
+        assert_eq!(makers, [(1, [1; 32]), (2, [7; 32])]);
         assert_eq!((read.names.symbols.name(2), read.names.sources.name(1)), (Some("A"), Some("v")));
         let Checkpoint { head, config, names, cut, states } = &read;
         let config = (head.effective_ms, &**config);

@@ -7,8 +7,8 @@ use cutline_journal::{Descriptor, Frame, planted};
 
 use super::checkpoint::{Checkpoint, Said, Standing, encode};
 use super::settings::{read_config_frame, run_kind_of, symbols_of};
+use super::states::KeptStates;
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
-use crate::invoke::stage::States;
 use crate::model::frames::{CONFIG, NAME, OUTCOME, RunFrame, STARTED, STATE, TICK, TICKS_SKIPPED, TickBody};
 use crate::model::receipt::RECEIPT;
 use crate::sequence::names::NameTables;
@@ -20,7 +20,7 @@ pub struct Known {
     /// Cuts up to the last tick, whose runs may not all be started yet.
     pub cut: CutState,
     /// Hysteresis states by symbol id.
-    pub states: States,
+    pub states: KeptStates,
     /// STARTED frames without outcome, `flags` = 1 attempt made.
     pub pending: VecDeque<Descriptor>,
     /// Planned time of the last tick, run or skipped.
@@ -57,7 +57,7 @@ impl Known {
         Self {
             names: NameTables::new(symbols_max),
             cut: CutState::new(SymbolSet::Seen),
-            states: States::new(),
+            states: KeptStates::default(),
             pending: VecDeque::new(),
             last_planned_ms: None,
             last_ns: i64::MIN,
@@ -219,12 +219,11 @@ impl Known {
                 if self.names.symbols.name(frame.header.symbol).is_none() {
                     return Err("a state of a symbol that the inputs log does not name");
                 }
-                let index = frame.header.symbol as usize;
-                if self.states.len() <= index {
-                    self.states.resize_with(index + 1, Vec::new);
-                }
-                let state = RunFrame::read(frame.payload).ok().and_then(|frame| frame.body.get(32..));
-                self.states[index] = state.unwrap_or_default().to_vec();
+                let (engine, state) = RunFrame::read(frame.payload)?
+                    .body
+                    .split_first_chunk()
+                    .ok_or("a state without its engine's digest")?;
+                self.states.keep(frame.header.symbol, *engine, state);
             }
             _ => {}
         }

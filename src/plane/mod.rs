@@ -25,5 +25,6 @@ pub mod resume;
 pub mod retention;
 pub mod settings;
 pub mod stage;
+pub mod states;
 pub mod topology;
 pub mod watch;

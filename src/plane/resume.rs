@@ -15,12 +15,13 @@ use super::fault::PlaneFault;
 use super::known::Known;
 use super::lost::check_none_is_lost;
 use super::rebuild::{Rebuilt, rebuild};
-use super::settings::{cadence_of, catch_up_of, config_frame, run_kind_of, symbols_of};
+use super::settings::{cadence_of, catch_up_of, config_frame, run_kind_of, symbols_of, taker_of};
 use crate::config::{Config, Durability};
 use crate::cut::stage::append_run;
 use crate::cut::state::{CutState, Tick};
 use crate::invoke::stage::States;
 use crate::model::frames::{CONFIG, TICKS_SKIPPED};
+use crate::model::run_id::RunId;
 use crate::sequence::names::NameTables;
 use crate::sequence::stage::TimeSource;
 
@@ -35,6 +36,8 @@ pub struct RecoveryReport {
     pub completed_runs: u64,
     /// Overdue ticks that are skipped.
     pub skipped_ticks: u64,
+    /// States that another engine has made and this one does not get.
+    pub states_left_out: u64,
     /// Bytes of incomplete or unfounded frames that were cut off, over all logs.
     pub cut_off_bytes: u64,
     /// `ingest_seq` up to which a checkpoint said what there is, so that nothing before it was read; 0 if there was none.
@@ -119,7 +122,7 @@ pub struct Resumed {
     pub cut: CutState,
     /// Receipts since the last tick that are already in the inputs log, up to the position given.
     pub backlog: Option<(Tail, u64)>,
-    /// Hysteresis states by symbol id.
+    /// Hysteresis states by symbol id, those that the engine gets.
     pub states: States,
     /// Runs without outcome, in order.
     pub pending: VecDeque<Descriptor>,
@@ -178,6 +181,8 @@ pub fn resume(
         };
         report.skipped_ticks = go_on_after(config, &mut runs, &mut cut, last_planned_ms, now_ms, start_ns)?;
     }
+    let (states, left_out) = states.all_given(&taker_of(&config.output, RunId(*engine_digest)));
+    report.states_left_out = left_out;
     let effective_ms = cut.next_tick().map_or(0, |tick| tick.planned_ts_ms);
     let frame = config_frame(&config.output, engine_digest);
     let header = Descriptor { kind: CONFIG, ts_ns: start_ns, aux: effective_ms, ..Descriptor::default() };

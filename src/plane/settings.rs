@@ -1,5 +1,6 @@
 //! From the configuration to what the stages are given, and to the CONFIG frame that a replay takes it from. Pure.
 
+use super::states::Taker;
 use crate::config::{Config, OutputConfig, PublishOrder};
 use crate::cut::cadence::{Cadence, CatchUp};
 use crate::cut::state::{RunKind, SymbolSet};
@@ -7,6 +8,7 @@ use crate::ingest::{IngestSettings, RetrySettings};
 use crate::invoke::call::AnswerLimits;
 use crate::invoke::result::ResultOrder;
 use crate::invoke::retry::RetryPolicy;
+use crate::model::run_id::RunId;
 
 /// The cadence of a configuration, which its checks have found sound.
 #[must_use]
@@ -96,15 +98,15 @@ pub(super) fn ingest_settings(config: &Config) -> IngestSettings {
 /// The payload of a CONFIG frame: every key that affects outputs, and the engine's digest.
 #[must_use]
 pub fn config_frame(config: &OutputConfig, digest: &[u8; 32]) -> String {
-    let digest = crate::model::run_id::RunId(*digest);
+    let digest = RunId(*digest);
     format!(r#"{{"config":{},"engine_digest":"{digest}"}}"#, config.to_canonical_json())
 }
 
-/// Reads what [`config_frame`] wrote.
+/// Reads what [`config_frame`] wrote: the configuration, and the digest of the engine that it was in force with.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read_config_frame(payload: &[u8]) -> Result<(OutputConfig, String), String> {
+pub fn read_config_frame(payload: &[u8]) -> Result<(OutputConfig, RunId), String> {
     #[derive(serde::Deserialize)]
     struct Payload<'a> {
         #[serde(borrow)]
@@ -114,7 +116,25 @@ pub fn read_config_frame(payload: &[u8]) -> Result<(OutputConfig, String), Strin
     let payload: Payload<'_> = serde_json::from_slice(payload).map_err(|error| format!("config frame: {error}"))?;
     let config =
         OutputConfig::from_canonical_json(payload.config.get().as_bytes()).map_err(|error| error.to_string())?;
-    Ok((config, payload.engine_digest))
+    let digest = payload.engine_digest.parse();
+    Ok((config, digest.map_err(|error| format!("config frame: engine_digest: {error}"))?))
+}
+
+/// The digest alone of what [`config_frame`] wrote.
+#[must_use]
+pub fn engine_of(payload: &[u8]) -> Option<[u8; 32]> {
+    #[derive(serde::Deserialize)]
+    struct Payload {
+        engine_digest: String,
+    }
+    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    payload.engine_digest.parse().ok().map(|digest: RunId| digest.0)
+}
+
+/// What a CONFIG frame gives its engine of the states that there are.
+#[must_use]
+pub fn taker_of(config: &OutputConfig, digest: RunId) -> Taker {
+    Taker { engine: digest.0, of_others: config.engine.state_of_other_engine }
 }
 
 pub(super) fn ms_to_ns(ms: u64) -> i64 {

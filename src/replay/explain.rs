@@ -235,7 +235,11 @@ fn look_from(data: &Path, started: &Descriptor) -> Result<u64, ExplainFault> {
 
 fn in_force(header: &Descriptor, payload: &[u8]) -> Result<InForce, ExplainFault> {
     let (config, engine_digest) = read_config_frame(payload).map_err(ExplainFault::Malformed)?;
-    Ok(InForce { json: config.to_canonical_json(), engine_digest, effective_from_ms: header.aux })
+    Ok(InForce {
+        json: config.to_canonical_json(),
+        engine_digest: engine_digest.to_string(),
+        effective_from_ms: header.aux,
+    })
 }
 
 /// The outcome of the run whose STARTED frame has this sequence, and whether it was given up. Outcomes lie in the order of these.

@@ -10,9 +10,10 @@ mod checkpoints;
 pub(super) mod decisions;
 mod evidence;
 mod inputs;
-mod outcome;
+pub(super) mod outcome;
 mod rebuild;
 mod replay;
+mod shadow;
 mod verifier;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use cutline_journal::{Descriptor, LogFault, Start, Tail};
 
 pub use evidence::{LogDigest, Proof, ProvenConfig};
 pub use rebuild::{Rebuilt, rebuild_outputs};
+pub use shadow::Shadow;
 pub use verifier::{Advance, Verifier};
 
 use crate::plane::pipeline::EngineFactory;
@@ -115,6 +117,8 @@ pub enum VerifyFault {
     },
     /// The engine that was recorded cannot be had.
     Engine(String),
+    /// It is another one, and must not be.
+    OtherEngine(Box<ProvenConfig>),
     /// No tick's cut ends in the window.
     Empty {
         /// Highest `ingest_seq` that a tick has cut.
@@ -153,6 +157,7 @@ impl std::fmt::Display for VerifyFault {
                 write!(f, "{what} is not what the logs give\n  computed: {computed}\n  recorded: {recorded}")
             }
             Self::Engine(text) => f.write_str(text),
+            Self::OtherEngine(config) => config.fmt(f),
             Self::Empty { last_cut_seq } => write!(
                 f,
                 "no tick's cut ends in this window, and the last one of the logs ends with ingest_seq {last_cut_seq}: widen the window; \

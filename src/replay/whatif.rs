@@ -17,6 +17,7 @@ use crate::cut::cadence::{Cadence, CadenceError};
 use crate::cut::state::Tick;
 use crate::model::frames::{CONFIG, NAME, TICK, TICKS_SKIPPED};
 use crate::model::receipt::RECEIPT;
+use crate::model::run_id::RunId;
 use crate::plane::pipeline::EngineFactory;
 use crate::plane::settings::{cadence_of, read_config_frame};
 use crate::replay::verify::{VerifyFault, from_first_frame};
@@ -161,7 +162,7 @@ struct Recorded {
     /// First and last planned time of ticks that were skipped.
     skipped: Vec<(i64, i64)>,
     /// With the first planned time that each applies to.
-    configs: Vec<(i64, OutputConfig)>,
+    configs: Vec<(i64, OutputConfig, RunId)>,
 }
 
 fn read_runs(data: &Path) -> Result<Recorded, WhatIfFault> {
@@ -173,10 +174,10 @@ fn read_runs(data: &Path) -> Result<Recorded, WhatIfFault> {
             TICK => recorded.ticks.push(Tick { planned_ts_ms: header.aux, engine_timestamp_ms: header.ts_ms }),
             TICKS_SKIPPED => recorded.skipped.push((header.ts_ms, header.aux)),
             CONFIG => {
-                let (config, _) = read_config_frame(frame.payload).map_err(VerifyFault::Engine)?;
+                let (config, digest) = read_config_frame(frame.payload).map_err(VerifyFault::Engine)?;
                 // The first one applies to everything, whatever the other cadence's first tick is.
                 let from_ms = if recorded.configs.is_empty() { i64::MIN } else { header.aux };
-                recorded.configs.push((from_ms, config));
+                recorded.configs.push((from_ms, config, digest));
             }
             _ => {}
         }
@@ -232,7 +233,7 @@ pub fn whatif(
     first_max: usize,
 ) -> Result<WhatIf, WhatIfFault> {
     let recorded = read_runs(data)?;
-    let (_, last) = recorded.configs.last().ok_or(WhatIfFault::NoTicks)?;
+    let (_, last, _) = recorded.configs.last().ok_or(WhatIfFault::NoTicks)?;
     let proposed = proposed_cadence(change, last).map_err(WhatIfFault::Cadence)?;
     let ticks = proposed_ticks(proposed, &recorded)?;
     let cut_kind = u8::from(matches!(proposed, Cadence::Boundary { .. }));

@@ -67,6 +67,12 @@ pub fn report_recovery(pipeline: &Pipeline) {
             found.receipts, found.checkpoint_seq, found.pending_runs, found.skipped_ticks, found.cut_off_bytes
         ));
     }
+    if found.states_left_out > 0 {
+        note(format_args!(
+            "engine.state_of_other_engine = reset: {} symbols begin without a state, because another engine has made theirs",
+            found.states_left_out
+        ));
+    }
 }
 
 /// Tends the pipeline until it ends by itself or `stop` says so, then closes it. What people should read goes to standard

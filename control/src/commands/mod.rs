@@ -4,6 +4,7 @@ mod backfill;
 pub mod capture;
 mod check;
 mod demo;
+mod diff_engine;
 mod dump;
 mod engine;
 mod explain;
@@ -12,7 +13,9 @@ mod live;
 mod liveness;
 mod log;
 mod repair;
+mod replayed;
 mod room;
+mod shadow;
 mod signals;
 pub mod sim;
 mod stat;
@@ -78,6 +81,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Backfill(args) => backfill::backfill(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Whatif(args) => whatif::whatif(&args),
+        Command::Shadow(args) => shadow::shadow(&args),
+        Command::DiffEngine(args) => diff_engine::diff_engine(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Dump(args) => dump::dump(&args),
         Command::Tail(args) => tail::tail(&args),

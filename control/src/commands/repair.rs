@@ -11,8 +11,9 @@ use cutline_journal::recover::LogSettings;
 use cutline_journal::{Start, Tail};
 use cutline_shm::owner::Owner;
 
+use super::replayed::OtherEngines;
 use super::survey::{LOGS, State, Survey, survey};
-use super::{Failure, Outcome, engines, log_ids, print};
+use super::{Failure, Outcome, log_ids, print};
 use crate::cli;
 
 /// Folder in the data directory where a log is made before it gets its place.
@@ -105,7 +106,7 @@ fn rebuild(args: &cli::Repair) -> Result<bool, Failure> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &workshop, error)),
         _ => {}
     }
-    let rebuilt = make(data, &workshop)?;
+    let rebuilt = make(args, &workshop)?;
     let place = data.join("outputs");
     if place.exists() {
         let aside = unused(data);
@@ -125,7 +126,8 @@ fn rebuild(args: &cli::Repair) -> Result<bool, Failure> {
     Ok(true)
 }
 
-fn make(data: &Path, workshop: &Path) -> Result<Rebuilt, Failure> {
+fn make(args: &cli::Repair, workshop: &Path) -> Result<Rebuilt, Failure> {
+    let data = &args.data;
     let segment_bytes = Tail::open(data, "runs", Start::Oldest).map_err(Failure::reading)?.segment_bytes();
     let settings = LogSettings {
         name: "outputs",
@@ -137,10 +139,13 @@ fn make(data: &Path, workshop: &Path) -> Result<Rebuilt, Failure> {
         durable: false,
         disk: cutline_journal::disk::os_disk(),
     };
-    rebuild_outputs(data, settings, log_ids()[2], &engines).map_err(|fault| match fault {
+    let (engines, must_match) = (args.replayed.engines(), args.replayed.engine_must_match);
+    let rebuilt = rebuild_outputs(data, settings, log_ids()[2], &engines, must_match).map_err(|fault| match fault {
         VerifyFault::Log(fault) => Failure::reading(fault),
         other => Failure::logs(format!("{}: {other}\noutputs: not made anew, nothing was changed", data.display())),
-    })
+    })?;
+    OtherEngines::default().warn(&rebuilt.configs);
+    Ok(rebuilt)
 }
 
 /// A name for what was left of a log.

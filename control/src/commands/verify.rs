@@ -5,10 +5,12 @@ mod receipt;
 
 use std::time::Instant;
 
+use cutline::plane::pipeline::EngineFactory;
 use cutline::replay::verify::{Verified, Verifier, VerifyFault, Window};
 use indicatif::ProgressBar;
 
-use super::{Failure, Outcome, engines, print};
+use super::replayed::{NEXT, OtherEngines};
+use super::{Failure, Outcome, print};
 use crate::cli;
 pub use follow::FILE as FOLLOW_FILE;
 
@@ -20,17 +22,26 @@ pub fn verify(args: &cli::Verify) -> Outcome {
     }
     let started = Instant::now();
     let bar = ProgressBar::new_spinner();
-    let mut verifier =
-        Verifier::open(&args.data, &engines, window, args.receipt.is_some()).map_err(|f| failure(args, f))?;
+    let engines = args.replayed.engines();
+    let mut verifier = open(args, &engines, window).map_err(|fault| failure(args, fault))?;
     let end = verifier.run_to_end(|verified| {
         bar.set_message(format!("{} receipts", verified.receipts_before + verified.receipts));
         bar.tick();
     });
     bar.finish_and_clear();
+    OtherEngines::default().warn(verifier.configs());
     receipt::write(args, &verifier, window, end.as_ref().err())?;
     end.map_err(|fault| failure(args, fault))?;
     print(summary(&verifier.verified(), window, started))?;
     check_strict(args, &verifier.verified())
+}
+
+fn open<'a>(args: &cli::Verify, engines: &'a EngineFactory, window: Window) -> Result<Verifier<'a>, VerifyFault> {
+    let mut verifier = Verifier::open(&args.data, engines, window, args.receipt.is_some())?;
+    if args.replayed.engine_must_match {
+        verifier.refuse_other_engines()?;
+    }
+    Ok(verifier)
 }
 
 impl cli::Verify {
@@ -54,6 +65,9 @@ fn failure(args: &cli::Verify, fault: VerifyFault) -> Failure {
     match fault {
         VerifyFault::Log(fault) => Failure::reading(fault),
         VerifyFault::Empty { .. } => Failure::usage(fault),
+        VerifyFault::OtherEngine(_) => {
+            Failure::logs(format!("{}: --engine-must-match: {fault}; {NEXT}", args.data.display()))
+        }
         other => Failure::logs(format!("{}: {other}", args.data.display())),
     }
 }

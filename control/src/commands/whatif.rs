@@ -2,11 +2,12 @@
 
 use cutline::config;
 use cutline::cut::cadence::Cadence;
+use cutline::plane::pipeline::EngineFactory;
 use cutline::replay::verify::VerifyFault;
 use cutline::replay::whatif::{Change, Difference, Differs, Totals, WhatIf, WhatIfFault, whatif as compare};
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, canonical, engines, print};
+use super::{Failure, Outcome, canonical, print};
 use crate::cli;
 
 /// How runs differ, in the order in which they are counted: as a key, and as text.
@@ -28,7 +29,11 @@ pub fn whatif(args: &cli::WhatIf) -> Outcome {
         cli::Mode::Boundary => config::Cadence::Boundary,
     });
     let change = Change { mode, interval_ms: args.interval, delay_ms: args.delay };
-    let engines = args.engine.then_some(&engines as &cutline::plane::pipeline::EngineFactory);
+    let engines = args.engine.clone().map(|engine| {
+        let replayed = cli::Replayed { engine, venv: args.venv.clone(), engine_must_match: false };
+        replayed.engines()
+    });
+    let engines = engines.as_ref().map(|engines| engines as &EngineFactory);
     let result = compare(&args.data, change, engines, args.limit).map_err(|fault| match fault {
         WhatIfFault::Read(VerifyFault::Log(fault)) => Failure::reading(fault),
         WhatIfFault::Read(other) => Failure::logs(format!("{}: {other}", args.data.display())),

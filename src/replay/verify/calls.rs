@@ -8,26 +8,28 @@ use crate::config::OutputConfig;
 use crate::invoke::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, failure_of};
 use crate::invoke::engine::Engine;
 use crate::invoke::retry::RetryPolicy;
-use crate::invoke::stage::States;
 use crate::model::frames::Failure;
-use crate::model::run_id::EngineMode;
+use crate::model::run_id::{EngineMode, RunId};
 use crate::plane::pipeline::EngineFactory;
-use crate::plane::settings::{limits_of, retry_of, run_kind_of};
+use crate::plane::settings::{limits_of, retry_of, run_kind_of, taker_of};
+use crate::plane::states::{KeptStates, Taker};
 
 /// By what outcomes are made.
 pub(in crate::replay) struct Calling {
     pub engine: Box<dyn Engine>,
+    /// The engine that was recorded: states are kept as its own, whatever builds them again.
+    pub recorded: Taker,
     pub mode: EngineMode,
     pub limits: AnswerLimits,
     pub retry: RetryPolicy,
 }
 
 impl Calling {
-    /// What a configuration says.
-    pub fn of(config: &OutputConfig, engines: &EngineFactory) -> Result<Self, VerifyFault> {
+    /// What a CONFIG frame says.
+    pub fn of(config: &OutputConfig, digest: RunId, engines: &EngineFactory) -> Result<Self, VerifyFault> {
         let engine = engines(&config.engine).map_err(VerifyFault::Engine)?;
         let (limits, retry) = (limits_of(&config.engine), retry_of(&config.engine.retry));
-        Ok(Self { engine, mode: run_kind_of(config).mode, limits, retry })
+        Ok(Self { engine, recorded: taker_of(config, digest), mode: run_kind_of(config).mode, limits, retry })
     }
 }
 
@@ -42,14 +44,14 @@ pub(in crate::replay) struct Ended {
 pub(in crate::replay) struct Calls {
     snapshots: Lookup,
     calling: Option<Calling>,
-    states: States,
+    states: KeptStates,
     /// What the engine answered last; empty after a failure.
     pub answer: Answer,
 }
 
 impl Calls {
     pub fn new(snapshots: Lookup) -> Self {
-        Self { snapshots, calling: None, states: States::new(), answer: Answer::default() }
+        Self { snapshots, calling: None, states: KeptStates::default(), answer: Answer::default() }
     }
 
     /// Calls this engine from here on; the one before is given back.
@@ -64,31 +66,22 @@ impl Calls {
 
     /// Symbols that have a state.
     pub fn states(&self) -> u64 {
-        self.states.iter().filter(|state| !state.is_empty()).count() as u64
+        self.states.iter().count() as u64
     }
 
     /// The states, by symbol id.
-    pub fn state_table(&self) -> &States {
+    pub fn state_table(&self) -> &KeptStates {
         &self.states
     }
 
     /// Takes all states as recorded.
-    pub fn adopt_all(&mut self, states: States) {
+    pub fn adopt_all(&mut self, states: KeptStates) {
         self.states = states;
     }
 
     /// Takes a symbol's state as recorded.
-    pub fn adopt(&mut self, symbol_id: u32, state: &[u8]) {
-        let state = state.to_vec();
-        *self.state_of(symbol_id) = state;
-    }
-
-    fn state_of(&mut self, symbol_id: u32) -> &mut Vec<u8> {
-        let index = symbol_id as usize;
-        if self.states.len() <= index {
-            self.states.resize_with(index + 1, Vec::new);
-        }
-        &mut self.states[index]
+    pub fn adopt(&mut self, symbol_id: u32, engine: [u8; 32], state: &[u8]) {
+        self.states.keep(symbol_id, engine, state);
     }
 
     /// The run's outcome; what the engine answered is in `answer`. The symbol's state stays until [`Calls::keep`].
@@ -98,7 +91,6 @@ impl Calls {
         if run.run.snapshot_position == 0 {
             return Ok(failed(Failure::MissingSnapshotInputs, MISSING_DETAIL));
         }
-        self.state_of(run.symbol_id);
         let receipt = self.snapshots.frame(run.run.snapshot_position)?;
         let Some(calling) = &mut self.calling else {
             return Ok(failed(Failure::EngineUnavailable, "no config frame names an engine"));
@@ -108,7 +100,7 @@ impl Calls {
             symbol: &run.symbol,
             engine_timestamp_ms: run.run.engine_timestamp_ms,
             receipt,
-            state: &self.states[run.symbol_id as usize],
+            state: self.states.given(run.symbol_id, &calling.recorded),
             limits: calling.limits,
         };
         let made = call.make(&mut *calling.engine, &mut self.answer);
@@ -120,9 +112,8 @@ impl Calls {
 
     /// Takes the state that the last answer gave a run's symbol.
     pub fn keep(&mut self, run: &Run) {
-        if !self.answer.decision.is_empty() {
-            let state = self.answer.state.clone();
-            *self.state_of(run.symbol_id) = state;
+        if let Some(calling) = self.calling.as_ref().filter(|_| !self.answer.decision.is_empty()) {
+            self.states.keep(run.symbol_id, calling.recorded.engine, &self.answer.state);
         }
     }
 }

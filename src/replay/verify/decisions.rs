@@ -75,7 +75,9 @@ pub(super) struct Decisions<'a> {
     /// Configurations since the last one before the window.
     pub configs: Vec<ProvenConfig>,
     /// The CONFIG frame that was read last: its payload, the configuration and the engine's digest.
-    config_read: Option<(Vec<u8>, OutputConfig, String)>,
+    config_read: Option<(Vec<u8>, OutputConfig, RunId)>,
+    /// No outcome is compared with one of an engine that was not recorded.
+    pub engine_must_match: bool,
     /// Content of the runs log.
     pub content: Option<Content>,
     /// Not compared yet, in the order of the outputs log.
@@ -103,6 +105,7 @@ impl<'a> Decisions<'a> {
             decided_ns: i64::MIN,
             configs: Vec::new(),
             config_read: None,
+            engine_must_match: false,
             content,
             expected: VecDeque::new(),
             receipts: 0,
@@ -123,7 +126,7 @@ impl<'a> Decisions<'a> {
             self.end_tick()?;
         }
         match frame.header.kind {
-            CONFIG => self.configure(frame.header.aux, frame.payload)?,
+            CONFIG => self.configure(place("runs", &frame.header), frame.header.aux, frame.payload)?,
             TICK if !self.begin_tick(frame)? => return Ok(false),
             STARTED => self.run(frame)?,
             _ => {}
@@ -138,8 +141,8 @@ impl<'a> Decisions<'a> {
         Ok(true)
     }
 
-    /// Takes a configuration in force that applies to planned times from `effective_ms` on.
-    pub fn configure(&mut self, effective_ms: i64, payload: &[u8]) -> Result<(), VerifyFault> {
+    /// Takes a configuration in force that applies to planned times from `effective_ms` on; `frame` is where it stands.
+    pub fn configure(&mut self, frame: String, effective_ms: i64, payload: &[u8]) -> Result<(), VerifyFault> {
         self.config = (effective_ms, payload.to_vec());
         // After most restarts it says what the one before it said.
         if self.config_read.as_ref().is_none_or(|(read, ..)| read != payload) {
@@ -147,17 +150,19 @@ impl<'a> Decisions<'a> {
             self.config_read = Some((payload.to_vec(), config, digest));
         }
         let Some((_, config, recorded)) = self.config_read.clone() else { return Ok(()) };
-        let calling = Calling::of(&config, self.engines)?;
+        let calling = Calling::of(&config, recorded, self.engines)?;
         if !self.entered {
             self.configs.clear();
         }
         self.configs.push(ProvenConfig {
+            frame,
             effective_from_ms: effective_ms,
             sha256: config_sha256(&config),
             engine: config.engine.spec.to_string(),
-            engine_digest_recorded: recorded,
+            engine_digest_recorded: recorded.to_string(),
             engine_digest_used: RunId(calling.engine.digest()).to_string(),
         });
+        self.check_engines()?;
         let read = &mut self.inputs.read;
         read.cut.set_symbols(symbols_of(&config));
         read.names.set_symbols_max(config.symbols.max as usize);
@@ -165,6 +170,12 @@ impl<'a> Decisions<'a> {
         self.expected.push_back(Expected::Config(calling));
         self.cutting = Some(Cutting { config, kind });
         Ok(())
+    }
+
+    /// Refuses another engine than the one recorded, if it must match.
+    pub fn check_engines(&self) -> Result<(), VerifyFault> {
+        let other = self.configs.iter().find(|config| self.engine_must_match && config.is_of_other_engine());
+        other.map_or(Ok(()), |config| Err(VerifyFault::OtherEngine(Box::new(config.clone()))))
     }
 
     /// Takes in the receipts of a tick's cut and compares the tick.

@@ -1,5 +1,7 @@
 //! What a verification was of: digests of the logs' content, and the configurations and engines that it was made with.
 
+use core::fmt;
+
 use cutline_journal::{Descriptor, Tail};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +29,8 @@ pub struct LogDigest {
 /// A configuration that was in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenConfig {
+    /// The frame that says it, for people.
+    pub frame: String,
     /// First planned time that it applies to, Unix ms.
     pub effective_from_ms: i64,
     /// SHA-256 of its canonical JSON, hexadecimal.
@@ -37,6 +41,24 @@ pub struct ProvenConfig {
     pub engine_digest_recorded: String,
     /// Digest of the engine that recomputed, hexadecimal.
     pub engine_digest_used: String,
+}
+
+impl ProvenConfig {
+    /// Whether the engine that recomputed is not the one that ran.
+    #[must_use]
+    pub fn is_of_other_engine(&self) -> bool {
+        self.engine_digest_recorded != self.engine_digest_used
+    }
+}
+
+impl fmt::Display for ProvenConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: the engine that ran, {}, had digest {}, and the one that is called now has {}",
+            self.frame, self.engine, self.engine_digest_recorded, self.engine_digest_used
+        )
+    }
 }
 
 /// What a verification can prove: the logs it read, and with what.

@@ -14,7 +14,7 @@ use crate::model::frames::{
 use crate::replay::records;
 
 /// A run's frames, owned.
-pub(super) struct OutcomeGroup {
+pub(in crate::replay) struct OutcomeGroup {
     pub frames: Vec<(Descriptor, Vec<u8>)>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct OutcomeGroup {
 const AHEAD_MAX: usize = 65_536;
 
 /// Reads groups. One that is not whole yet is kept for the next look.
-pub(super) struct Outcomes {
+pub(in crate::replay) struct Outcomes {
     pub tail: Tail,
     begun: Vec<(Descriptor, Vec<u8>)>,
     whole: Option<OutcomeGroup>,
@@ -113,9 +113,9 @@ impl OutcomeGroup {
         Some((Failure::from_number(frame.run.failure)?, frame.body))
     }
 
-    /// The recorded state after the run.
-    pub fn state(&self) -> Option<&[u8]> {
-        self.frame(STATE)?.1.body.get(32..)
+    /// The recorded state after the run, behind the digest of the engine that made it.
+    pub fn state(&self) -> Option<(&[u8; 32], &[u8])> {
+        self.frame(STATE)?.1.body.split_first_chunk()
     }
 
     pub fn describe(&self) -> String {
@@ -133,9 +133,8 @@ impl OutcomeGroup {
             |header: &Descriptor| header.aux.cast_unsigned() == run.started_seq && header.symbol == run.symbol_id;
         for (index, (kind, payload)) in expected.iter().enumerate() {
             let recorded = self.frames.get(index);
-            let same = recorded.is_some_and(|(header, found)| {
-                header.kind == *kind && of_run(header) && same_content(*kind, payload, found)
-            });
+            let same =
+                recorded.is_some_and(|(header, found)| header.kind == *kind && of_run(header) && found == payload);
             if !same {
                 let what = recorded
                     .map_or_else(|| what.clone(), |(header, _)| format!("{}, {what}", place("outputs", header)));
@@ -151,21 +150,6 @@ impl OutcomeGroup {
             )),
             None => Ok(()),
         }
-    }
-}
-
-/// A state is compared without the engine's digest in front: another build of the same engine gives the same state.
-fn same_content(kind: u8, computed: &[u8], recorded: &[u8]) -> bool {
-    if kind != STATE {
-        return computed == recorded;
-    }
-    match (RunFrame::read(computed), RunFrame::read(recorded)) {
-        (Ok(computed), Ok(recorded)) => {
-            let head = |frame: &RunFrame<'_>| (frame.run, frame.symbol.to_owned(), frame.counts.to_vec());
-            head(&computed) == head(&recorded)
-                && recorded.body.get(32..) == Some(computed.body.get(32..).unwrap_or_default())
-        }
-        _ => false,
     }
 }
 
@@ -187,13 +171,14 @@ fn show(kind: u8, payload: &[u8]) -> String {
     }
 }
 
-/// The frames that a run leaves in the outputs log: kinds and payloads. A state's engine digest is zero.
+/// The frames that a run leaves in the outputs log: kinds and payloads. `engine` is the digest that goes with a state.
 pub(super) fn expected_frames(
     run: &RunFrame<'_>,
     attempts: u32,
     failure: Option<Failure>,
     detail: &str,
     answer: &Answer,
+    engine: &[u8; 32],
 ) -> Vec<(u8, Vec<u8>)> {
     let begun = RunHeader { attempts, ..run.run };
     let ended = RunHeader { failure: failure.map_or(0, |failure| failure as u8), ..begun };
@@ -214,7 +199,7 @@ pub(super) fn expected_frames(
             frames.push((EVENT_COMPLETED, frame(&ended, &answer.output)));
             frames.push((OUTCOME, frame(&ended, &[])));
             if hysteresis {
-                frames.push((STATE, frame(&ended, &[&[0; 32], answer.state.as_slice()].concat())));
+                frames.push((STATE, frame(&ended, &[engine.as_slice(), answer.state.as_slice()].concat())));
             }
         }
     }

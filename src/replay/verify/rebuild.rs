@@ -11,6 +11,7 @@ use cutline_journal::{Appender, LogFault, LogFiles, Lookup, Watermarks};
 
 use super::calls::{Calls, Ended};
 use super::decisions::{Decisions, Expected, Run};
+use super::evidence::ProvenConfig;
 use super::inputs::Inputs;
 use super::{VerifyFault, Window, different, from_first_frame};
 use crate::cut::state::{CutState, SymbolSet};
@@ -21,8 +22,10 @@ use crate::publish::stage::append_outcome;
 use crate::sequence::names::NameTables;
 
 /// What an outputs log was made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
+    /// The configurations, with the engines recorded and used.
+    pub configs: Vec<ProvenConfig>,
     /// Runs that have an outcome again.
     pub runs: u64,
     /// Those of them that failed.
@@ -32,7 +35,8 @@ pub struct Rebuilt {
 }
 
 /// Makes the outputs log that the inputs and runs logs of `data` give, at the place that `settings` name, where no such log may
-/// be. The log is stopped cleanly when this returns.
+/// be. The log is stopped cleanly when this returns. An engine other than the recorded one is refused where
+/// `engine_must_match`.
 ///
 /// # Errors
 /// Inputs and runs that are not whole or do not fit each other, or a disk that refuses. What was written by then is no log.
@@ -41,6 +45,7 @@ pub fn rebuild_outputs(
     settings: LogSettings,
     new_log_id: u64,
     engines: &EngineFactory,
+    engine_must_match: bool,
 ) -> Result<Rebuilt, VerifyFault> {
     let empty = recover(settings, new_log_id)?;
     if empty.last_seq() > 0 {
@@ -51,6 +56,7 @@ pub fn rebuild_outputs(
     let mut calls = Calls::new(Lookup::new(LogFiles::find(data, "inputs"), inputs.segment_bytes()));
     let (names, cut) = (NameTables::new(usize::MAX), CutState::new(SymbolSet::Seen));
     let mut decisions = Decisions::new(Inputs::new(inputs, names, cut, None), Window::default(), engines, None);
+    decisions.engine_must_match = engine_must_match;
     let (appender, keeper) = empty.activate()?;
     let mut outputs = Outputs { appender, keeper, head: Vec::new(), rebuilt: Rebuilt::default() };
     while let Some(frame) = runs.poll()? {
@@ -73,20 +79,22 @@ pub fn rebuild_outputs(
             tail.check_end()?;
         }
     }
+    outputs.rebuilt.configs = decisions.configs;
     outputs.close()
 }
 
 /// The log being made.
-struct Outputs {
-    appender: Appender,
-    keeper: LogKeeper,
+pub(super) struct Outputs {
+    pub appender: Appender,
+    pub keeper: LogKeeper,
     /// RunHeader ‖ symbol ‖ counts of the run at hand.
-    head: Vec<u8>,
-    rebuilt: Rebuilt,
+    pub head: Vec<u8>,
+    pub rebuilt: Rebuilt,
 }
 
 impl Outputs {
-    fn append(&mut self, run: &Run, ended: &Ended, calls: &Calls) -> Result<(), LogFault> {
+    /// Appends the outcome of a run that `calls` has just recomputed.
+    pub fn append(&mut self, run: &Run, ended: &Ended, calls: &Calls) -> Result<(), LogFault> {
         let Some(calling) = calls.calling() else { return Ok(()) };
         // An engine that failed was called until its schedule ended; without a receipt it was not called.
         let delays = || calling.retry.schedule();
@@ -115,21 +123,32 @@ impl Outputs {
             started_ts_ms: run.run.planned_ts_ms,
             completed_ns,
         };
-        let digest = calling.engine.digest();
+        // States are the recorded engine's: what came behind them was decided by that.
+        let digest = calling.recorded.engine;
         while !append_outcome(&mut self.appender, &result, &header, completed_ns, &digest) {
-            self.appender.publish();
-            while self.keeper.flush(self.keeper.visible())? {}
-            self.keeper.prepare()?;
+            settle(&mut self.appender, &mut self.keeper)?;
         }
         self.rebuilt.runs += 1;
         self.rebuilt.failed += u64::from(ended.failure.is_some());
         Ok(())
     }
 
-    fn close(self) -> Result<Rebuilt, VerifyFault> {
+    /// Makes what was appended visible and durable, and room for more.
+    pub fn settle(&mut self) -> Result<(), LogFault> {
+        settle(&mut self.appender, &mut self.keeper)
+    }
+
+    /// Ends the log.
+    pub fn close(self) -> Result<Rebuilt, VerifyFault> {
         self.appender.publish();
         let bytes = self.appender.position();
         self.keeper.close()?;
         Ok(Rebuilt { bytes, ..self.rebuilt })
     }
+}
+
+fn settle(appender: &mut Appender, keeper: &mut LogKeeper) -> Result<(), LogFault> {
+    appender.publish();
+    while keeper.flush(keeper.visible())? {}
+    keeper.prepare().map(drop)
 }

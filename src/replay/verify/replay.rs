@@ -10,7 +10,7 @@ use super::evidence::Content;
 use super::outcome::{OutcomeGroup, Outcomes, expected_frames};
 use super::{VerifyFault, different};
 use crate::config::PublishOrder;
-use crate::model::frames::CONFIG;
+use crate::model::frames::{CONFIG, TICK};
 use crate::plane::settings::read_config_frame;
 
 /// See the module.
@@ -98,8 +98,8 @@ impl<'a> Replay<'a> {
             let text = |seq: u64| format!("the outcome of runs frame {seq}");
             return Err(different(group.place(), text(run.started_seq), text(group.started_seq())));
         }
-        if let Some(state) = group.state() {
-            self.calls.adopt(run.symbol_id, state);
+        if let Some((engine, state)) = group.state() {
+            self.calls.adopt(run.symbol_id, *engine, state);
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl<'a> Replay<'a> {
             }
         };
         let compared = self.compare_with(run, group, &ended);
-        if compared.is_err() && group.attempts() > 1 && self.is_of_a_later_process(run, group)? {
+        if compared.is_err() && self.is_of_a_later_process(run, group)? {
             return Ok(());
         }
         self.calls.keep(run);
@@ -131,24 +131,32 @@ impl<'a> Replay<'a> {
     }
 
     fn compare_with(&self, run: &Run, group: &OutcomeGroup, ended: &Ended) -> Result<(), VerifyFault> {
-        let answer = &self.calls.answer;
-        let expected = expected_frames(&run.frame(), group.attempts(), ended.failure, &ended.detail, answer);
+        let (answer, attempts) = (&self.calls.answer, group.attempts());
+        let engine = self.calls.calling().map_or([0; 32], |calling| calling.recorded.engine);
+        let expected = expected_frames(&run.frame(), attempts, ended.failure, &ended.detail, answer, &engine);
         group.compare(run, &expected)
     }
 
-    /// A run that a process had not ended when it died is called again by the next one, with what is configured then.
+    /// A run that a process had not ended when it died is called again by the next one, with what is configured then; so is one that the
+    /// next one found missing in the last tick, for the first time.
     fn is_of_a_later_process(&mut self, run: &Run, group: &OutcomeGroup) -> Result<bool, VerifyFault> {
         let mut later = Tail::open(&self.data, "runs", Start::Seq(run.started_seq))?;
         while let Some(frame) = later.poll()? {
-            if frame.header.kind != CONFIG {
-                continue;
+            match frame.header.kind {
+                CONFIG => {}
+                // No process has died since it was started.
+                TICK if group.attempts() <= 1 => return Ok(false),
+                _ => continue,
             }
-            let (config, _) = read_config_frame(frame.payload).map_err(VerifyFault::Engine)?;
-            let own = self.calls.configure(Some(Calling::of(&config, self.decisions.engines)?));
-            let ended = self.calls.recompute(run);
-            self.calls.configure(own);
-            if self.compare_with(run, group, &ended?).is_ok() {
+            let (config, digest) = read_config_frame(frame.payload).map_err(VerifyFault::Engine)?;
+            let own = self.calls.configure(Some(Calling::of(&config, digest, self.decisions.engines)?));
+            let ended = self.calls.recompute(run)?;
+            let is_same = self.compare_with(run, group, &ended).is_ok();
+            if is_same {
                 self.calls.keep(run);
+            }
+            self.calls.configure(own);
+            if is_same {
                 return Ok(true);
             }
         }

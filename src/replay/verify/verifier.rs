@@ -6,7 +6,7 @@ use cutline_journal::{LogFiles, Lookup, Tail, Watermarks};
 
 use super::checkpoints::{Begin, Compared};
 use super::decisions::Decisions;
-use super::evidence::{Content, Proof, Times};
+use super::evidence::{Content, Proof, ProvenConfig, Times};
 use super::inputs::Inputs;
 use super::outcome::Outcomes;
 use super::replay::Replay;
@@ -60,7 +60,7 @@ impl<'a> Verifier<'a> {
             (decisions.started, decisions.decided_ns) = (head.started, head.decided_ns);
             decisions.inputs.read.last_ns = head.last_ns;
             decisions.inputs.read.last_ms = head.last_ns.div_euclid(1_000_000);
-            decisions.configure(head.effective_ms, &checkpoint.config)?;
+            decisions.configure("the checkpoint begun with".to_owned(), head.effective_ms, &checkpoint.config)?;
         }
         let mut replay = Replay::new(data, decisions, Outcomes::new(outputs), snapshots, content(Times::LeftOut));
         if let Some(checkpoint) = begin.checkpoint {
@@ -69,6 +69,21 @@ impl<'a> Verifier<'a> {
         let checkpoints = Compared::behind(data, runs.position())?;
         let checkpoint_seq = head.map(|head| head.receipts);
         Ok(Self { data: data.to_owned(), runs, window, replay, checkpoints, checkpoint_seq, ended: false })
+    }
+
+    /// From here on another engine than the one recorded is a fault, before an outcome is compared with one of its own.
+    ///
+    /// # Errors
+    /// [`VerifyFault::OtherEngine`]: the configuration begun with has one.
+    pub fn refuse_other_engines(&mut self) -> Result<(), VerifyFault> {
+        self.replay.decisions.engine_must_match = true;
+        self.replay.decisions.check_engines()
+    }
+
+    /// The configurations so far, with the engines recorded and used.
+    #[must_use]
+    pub fn configs(&self) -> &[ProvenConfig] {
+        &self.replay.decisions.configs
     }
 
     /// Goes on by at most `frames` frames of the runs log, and by the outcomes that are there.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Totals;
 use crate::config::{OutputConfig, PublishOrder};
 use crate::cut::state::{CutState, RunKind, SymbolSet, Tick};
+use crate::model::run_id::RunId;
 use crate::plane::pipeline::EngineFactory;
 use crate::plane::settings::{run_kind_of, symbols_of};
 use crate::replay::verify::VerifyFault;
@@ -34,7 +35,7 @@ pub(super) struct Side<'a> {
     ticks: Box<dyn Iterator<Item = Tick> + 'a>,
     next: Option<Tick>,
     last: Option<i64>,
-    configs: &'a [(i64, OutputConfig)],
+    configs: &'a [(i64, OutputConfig, RunId)],
     kind: Option<RunKind>,
     /// Timer or boundary, where that is not as recorded.
     cut_kind: Option<u8>,
@@ -47,7 +48,7 @@ pub(super) struct Side<'a> {
 impl<'a> Side<'a> {
     pub fn new(
         mut ticks: impl Iterator<Item = Tick> + 'a,
-        configs: &'a [(i64, OutputConfig)],
+        configs: &'a [(i64, OutputConfig, RunId)],
         cut_kind: Option<u8>,
         engines: Option<(&'a EngineFactory, Lookup)>,
     ) -> Self {
@@ -98,15 +99,15 @@ impl<'a> Side<'a> {
 
     /// Takes configurations into use that apply from a tick on.
     fn configure(&mut self, planned_ts_ms: i64) -> Result<(), VerifyFault> {
-        while let Some(((_, config), later)) =
-            self.configs.split_first().filter(|((from_ms, _), _)| *from_ms <= planned_ts_ms)
+        while let Some(((_, config, digest), later)) =
+            self.configs.split_first().filter(|((from_ms, ..), _)| *from_ms <= planned_ts_ms)
         {
             self.configs = later;
             self.cut.set_symbols(symbols_of(config));
             let kind = run_kind_of(config);
             self.kind = Some(RunKind { cut_kind: self.cut_kind.unwrap_or(kind.cut_kind), ..kind });
             if let Some((engines, calls)) = &mut self.engines {
-                calls.configure(Some(Calling::of(config, *engines)?));
+                calls.configure(Some(Calling::of(config, *digest, *engines)?));
             }
         }
         Ok(())

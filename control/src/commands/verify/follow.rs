@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cutline::plane::counters::{VERIFY_PENDING, VERIFY_RUNS, VERIFY_TAKEN, VERIFY_THROUGH};
+use cutline::plane::pipeline::EngineFactory;
 use cutline::replay::verify::{Advance, Verified, Verifier, VerifyFault, Window};
 use cutline_journal::LogFault;
 use cutline_journal::files::LIVE_LINK;
@@ -14,8 +15,9 @@ use cutline_shm::status::State;
 
 use super::{check_strict, failure, receipt, summary};
 use crate::cli;
+use crate::commands::replayed::OtherEngines;
 use crate::commands::signals::StopRequest;
-use crate::commands::{Failure, Outcome, engines, note, print};
+use crate::commands::{Failure, Outcome, note, print};
 
 /// Name of the file in the live directory where `stat` finds how far it has come.
 pub const FILE: &str = "verify";
@@ -31,12 +33,15 @@ pub fn follow(args: &cli::Verify, window: Window) -> Outcome {
     let stop =
         StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
     let started = Instant::now();
+    let engines = args.replayed.engines();
+    let mut others = OtherEngines::default();
     loop {
-        let Some(mut verifier) = open(args, window, &stop)? else {
+        let Some(mut verifier) = open(args, &engines, window, &stop)? else {
             return print("stopped before there were logs");
         };
         let mut told = Told::create(&args.data)?;
-        let end = watch(args, &mut verifier, &mut told, &stop);
+        let end = watch(args, &mut verifier, &mut told, &mut others, &stop);
+        others.warn(verifier.configs());
         told.tell(&verifier.verified());
         match end {
             Err(VerifyFault::Log(fault @ (LogFault::Rewound { .. } | LogFault::Lagged { .. }))) => {
@@ -59,9 +64,14 @@ pub fn follow(args: &cli::Verify, window: Window) -> Outcome {
 }
 
 /// Opens the logs, as soon as they are there; `None` if a signal comes first.
-fn open(args: &cli::Verify, window: Window, stop: &StopRequest) -> Result<Option<Verifier<'static>>, Failure> {
+fn open<'a>(
+    args: &cli::Verify,
+    engines: &'a EngineFactory,
+    window: Window,
+    stop: &StopRequest,
+) -> Result<Option<Verifier<'a>>, Failure> {
     loop {
-        match Verifier::open(&args.data, &engines, window, args.receipt.is_some()) {
+        match super::open(args, engines, window) {
             Ok(verifier) => return Ok(Some(verifier)),
             Err(VerifyFault::Log(LogFault::Absent(_))) if args.data.is_dir() => {
                 if stop.is_set() {
@@ -78,6 +88,7 @@ fn watch(
     args: &cli::Verify,
     verifier: &mut Verifier<'_>,
     told: &mut Told,
+    others: &mut OtherEngines,
     stop: &StopRequest,
 ) -> Result<(), VerifyFault> {
     while !stop.is_set() {
@@ -90,6 +101,7 @@ fn watch(
             other => other?,
         };
         told.tell(&verifier.verified());
+        others.warn(verifier.configs());
         if advance == Advance::Idle {
             verifier.prepare()?;
             told.stay(&args.data);

@@ -1,0 +1,188 @@
+//! Which engine it was: a replay with another one is told or refused, and what becomes of its predecessor's states is configured,
+//! and follows from the logs alone.
+
+mod common;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use common::events::{line, now_ms, snapshot, trade};
+use common::frames::frames;
+use common::live::Running;
+use common::{Place, capture, config, connect, cutline, fails, succeed};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const LOGS: i32 = 1;
+/// Another configuration of the same engine is another digest.
+const OTHER: [&str; 2] = ["--set", "engine.hysteresis.decay_factor=0.5"];
+const RESET: [&str; 2] = ["--set", "engine.state_of_other_engine=\"reset\""];
+const KEEP: [&str; 2] = ["--set", "engine.state_of_other_engine=\"keep\""];
+
+fn backfill(place: &Place, more: &[&str]) -> String {
+    let (data, input) = (place.path("data"), capture(place, 4000, 0));
+    let config = config(place, "backfill", "");
+    succeed(&[&["backfill", "--config", &config, "--input", &input, "--data", &data], more].concat());
+    data
+}
+
+fn said(args: &[&str]) -> String {
+    let output = cutline(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Digests in a log's CONFIG or STATE frames, in order.
+fn digests(data: &str, log: &str) -> Vec<String> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest = |payload: &[u8]| match log {
+        "runs" => serde_json::from_slice::<Value>(payload).unwrap()["engine_digest"].as_str().unwrap().to_owned(),
+        _ => {
+            let number = |at: usize, bytes: usize| {
+                (0..bytes).rev().fold(0_usize, |all, byte| all << 8 | usize::from(payload[at + byte]))
+            };
+            let from = 88 + number(80, 2) + number(76, 4);
+            hex(&payload[from..from + 32])
+        }
+    };
+    let kind = if log == "runs" { 0x01 } else { 0x43 };
+    let found = frames(data, log).into_iter().filter(|frame| frame.kind() == kind);
+    found.map(|frame| digest(&frame.payload)).collect()
+}
+
+#[test]
+fn another_engine_than_the_recorded_one_is_told_and_refused_where_it_must_match() {
+    let place = Place::new();
+    let data = backfill(&place, &[]);
+    assert!(!said(&["verify", &data, "--engine-must-match"]).contains("warning"), "the same engine is nothing to tell");
+    let same = said(&["verify", &data, "--engine", "scripted", "--engine-must-match"]);
+    assert!(!same.contains("warning"), "{same}");
+    let spec = format!("library={}", library());
+    let recorded = &digests(&data, "runs")[0];
+    let output = cutline(&["verify", &data, "--engine", &spec]);
+    let warned = String::from_utf8_lossy(&output.stderr);
+    for part in ["warning: ", "runs frame 1 at position", recorded, "scripted", "--engine SPEC", "--venv"] {
+        assert!(warned.contains(part), "{part:?} is not in: {warned}");
+    }
+    let refused = fails(LOGS, &["verify", &data, "--engine", &spec, "--engine-must-match"]);
+    assert!(refused.contains("--engine-must-match") && refused.contains(recorded), "{refused}");
+    assert!(!refused.contains("computed:"), "nothing was compared: {refused}");
+    // It makes no outputs anew either.
+    std::fs::rename(format!("{data}/outputs"), place.path("outputs")).unwrap();
+    fails(LOGS, &["repair", &data, "--write", "--engine", &spec, "--engine-must-match"]);
+    assert!(!std::path::Path::new(&format!("{data}/outputs")).exists());
+    succeed(&["repair", &data, "--write", "--engine-must-match"]);
+    succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+}
+
+/// The built-in engines as a library, of which the regime example is what it is without configuration.
+fn library() -> String {
+    let test = std::env::current_exe().unwrap();
+    test.with_file_name("libcutline_engines_library.so").to_str().unwrap().to_owned()
+}
+
+/// A capture with snapshots for the scripted engine at each half second from `second` on, and its backfill.
+fn scripted(place: &Place, data: &str, second: i64, symbols: &[&str], regimes: &[&str], more: &[&str]) {
+    let mut lines = Vec::new();
+    let mut send = |mut event: Value, at_ms: i64| {
+        event["recv_ts_ms"] = at_ms.into();
+        lines.extend(line(&event));
+    };
+    let mut boundary = 1_767_225_600_000 + second * 1000;
+    for regime in regimes {
+        let script = json!({"regime": regime, "confidence": 0.9, "drivers": [], "invalidations": []});
+        symbols.iter().for_each(|symbol| send(snapshot(symbol, boundary, &script), boundary + 20));
+        send(trade("C", 1), boundary + 200);
+        boundary += 500;
+    }
+    let input = place.path("scripted.ndjson");
+    std::fs::write(&input, lines).unwrap();
+    let config = config(place, "backfill", "");
+    succeed(&[&["backfill", "--config", &config, "--input", &input, "--data", data, "--append"], more].concat());
+}
+
+/// The stable regimes that were published for a symbol, in order.
+fn stable(data: &str, symbol: &str) -> Vec<String> {
+    let decisions = outputs(data).into_iter().filter(|event| event["symbol"] == symbol);
+    let transition = decisions.map(|event| event["payload"]["hysteresis_decision"]["transition"].clone());
+    transition.filter_map(|transition| transition["stable_regime"].as_str().map(str::to_owned)).collect()
+}
+
+/// Published events without their times.
+fn outputs(data: &str) -> Vec<Value> {
+    let dump = succeed(&["dump", data, "outputs"]);
+    let events = dump.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events
+        .map(|mut event| {
+            event["published_ts_ms"] = Value::Null;
+            event
+        })
+        .collect()
+}
+
+#[test]
+fn states_of_another_engine_are_kept_or_reset_and_a_replay_does_the_same() {
+    for (policy, of_a) in [(KEEP, "up"), (RESET, "down")] {
+        let place = Place::new();
+        let data = place.path("data");
+        scripted(&place, &data, 0, &["A", "B"], &["up", "up"], &[]);
+        scripted(&place, &data, 2, &["A"], &["down"], &[OTHER, policy].concat());
+        // And back again: what the second engine did not replace is the first one's own.
+        scripted(&place, &data, 4, &["A", "B"], &["down"], &policy);
+        let digests = (digests(&data, "runs"), digests(&data, "outputs"));
+        assert_eq!(digests.0.len(), 3);
+        assert!(digests.0[0] == digests.0[2] && digests.0[0] != digests.0[1], "{digests:?}");
+        assert!(digests.0.iter().all(|digest| digests.1.contains(digest)), "each left states: {digests:?}");
+        assert_eq!(stable(&data, "A")[..3], ["up", "up", of_a], "{policy:?}");
+        assert_eq!(stable(&data, "B"), ["up", "up", "up"], "{policy:?}");
+        succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+        // From each tick on too, where states are taken as recorded.
+        for from in 2..=8 {
+            succeed(&["verify", &data, "--strict", "--from", &from.to_string()]);
+        }
+        let before = outputs(&data);
+        std::fs::remove_dir_all(format!("{data}/outputs")).unwrap();
+        succeed(&["repair", &data, "--write"]);
+        succeed(&["verify", &data, "--strict"]);
+        assert_eq!(outputs(&data), before);
+    }
+}
+
+#[test]
+fn a_kill_between_the_new_engine_and_its_first_run_changes_nothing() {
+    for policy in [KEEP, RESET] {
+        let place = Place::new();
+        let (data, socket) = (place.path("data"), place.path("feed.sock"));
+        let feed = format!("dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+        let config = config(&place, "live", &feed);
+        let start = |more: &[&str]| {
+            let args = [&["run", "--config", &config], &policy[..], more].concat();
+            Running::start_with(&place, &data, &args, Stdio::null())
+        };
+        let feed = |running: &Running, events: u64| {
+            let script = json!({"regime": "up", "confidence": 0.9, "drivers": [], "invalidations": []});
+            let mut stream = connect(&socket);
+            let boundary = now_ms() / 500;
+            for boundary in boundary..boundary + 3 {
+                stream.write_all(&line(&snapshot("A", boundary * 500, &script))).unwrap();
+            }
+            running.wait_for("publish_events", events);
+        };
+        let first = start(&[]);
+        feed(&first, 3);
+        first.signal(Signal::KILL);
+        drop(first.wait());
+        // The CONFIG frame is there as soon as it runs, and nothing has arrived that would give it a run.
+        let second = start(&OTHER);
+        second.signal(Signal::KILL);
+        let (_, said) = second.wait();
+        assert_eq!(said.contains("begin without a state"), policy == RESET, "{said}");
+        let third = start(&OTHER);
+        feed(&third, 3);
+        third.stop();
+        let digests = (digests(&data, "runs"), digests(&data, "outputs"));
+        assert_eq!(digests.0.len(), 3, "{digests:?}");
+        assert!(digests.1.contains(&digests.0[0]) && digests.1.contains(&digests.0[2]), "{digests:?}");
+        succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+    }
+}
