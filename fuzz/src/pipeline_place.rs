@@ -4,6 +4,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use cutline::config::PublishOrder;
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::plane::clock::Clock;
 use cutline::plane::given_time::GivenTime;
@@ -11,9 +12,10 @@ use cutline::sequence::stage::TimeSource;
 use cutline::sim::clear;
 use cutline::sim::engine::Around;
 use cutline::sim::facts::Facts;
+use cutline::sim::host::Hosts;
 use cutline::sim::marks::Marks;
 use cutline::sim::mirror::{LOGS, Mirror};
-use cutline::sim::plan::{Lanes, Plan, Troubles};
+use cutline::sim::plan::{Lanes, Plan, Shape, Troubles};
 use cutline::sim::process::{KeeperStep, Process};
 use cutline::sim::random::Random;
 use cutline_journal::LogFiles;
@@ -64,14 +66,17 @@ pub(crate) fn plan(seed: u8) -> Plan {
 
 /// Starts a pipeline that reads `capture`, in the folder as it is.
 pub(crate) fn start(folder: &Folder, plan: &Plan, lanes: Lanes, capture: &[u8]) -> Result<Process, String> {
-    let config = plan.config(folder.path(), lanes, true).expect("a plan has a sound configuration");
+    let config = plan
+        .config(folder.path(), Shape { lanes, order: PublishOrder::Run }, true)
+        .expect("a plan has a sound configuration");
     let feed = FeedSettings {
         name: "feed".to_owned(),
         source: FeedAddress::Reader(Box::new(Cursor::new(capture.to_vec()))),
         format: Format::Ndjson,
     };
     let clock = Clock::given(GivenTime::new(BEGIN_MS * 1_000_000));
-    Process::start(&config, vec![feed], plan.time, clock, Around::default(), os_disk(), [1, 2, 3])
+    let hosts = Hosts { around: Around::default(), in_flight: 0, random: Random::new(0) };
+    Process::start(&config, vec![feed], plan.time, clock, &hosts, os_disk(), [1, 2, 3])
         .map_err(|fault| fault.to_string())
 }
 
