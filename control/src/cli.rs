@@ -9,7 +9,7 @@ use cutline::sim::plan::{Topologies, Troubles};
 
 use crate::generate::{EVENTS_PER_SECOND_MAX, INTERVAL_MAX_MS, INTERVAL_MIN_MS, START_MAX_MS, SYMBOLS_MAX};
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 the logs are not what they should be, 2 wrong arguments or configuration, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the logs, or a checked engine, are not what they should be, 2 wrong arguments or configuration, \
 3 the machine refused (files, memory, sockets), 130 stopped at once by a second signal.";
 
 /// Market data in, deterministic engine runs out, and a replay that proves it.

@@ -64,7 +64,7 @@ impl Steady {
     /// What grew all the time, from how much to how much.
     pub fn leaks(&self) -> Vec<(Leak, u64, u64)> {
         let held = self.held.get(WARM_LOOKS..).filter(|_| self.is_one_process).unwrap_or_default();
-        let (Some(first), Some(last)) = (held.first(), held.last()) else { return Vec::new() };
+        let [first, .., last] = held else { return Vec::new() };
         let grows = |pair: &[Held]| {
             pair[1].resident_bytes.unwrap_or(0) >= pair[0].resident_bytes.unwrap_or(0) + GROWTH_MIN_BYTES
         };
