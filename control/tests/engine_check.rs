@@ -180,7 +180,7 @@ fn memory_between_calls_is_found() {
 
 #[test]
 fn the_order_of_addresses_is_found() {
-    let text = "class Name: pass\nnames = [Name() for _ in range(20000)]\nplaces = {name: at for at, name in enumerate(names)}\nfirst = [str(places[name]) for name in list(set(names))[:9]]\ndef judge(snapshot): return output(snapshot, drivers=first)";
+    let text = "kept = [object() for _ in range(20)]\norder = sorted(range(20), key=lambda at: id(kept[at]) % 1009)\ndef judge(snapshot): return output(snapshot, drivers=[str(at) for at in order])";
     found(text, "truth", "nondeterminism", "depends on its process");
 }
 

@@ -181,10 +181,15 @@ fn one(
     let later = std::mem::take(&mut steady.differing);
     let mut second =
         Session::start(config, place, mode).map_err(|why| Failure::machine(format!("started again: {why}")))?;
-    let fresh = passes::replay(&mut second, cases, &trace);
+    let mut fresh = passes::replay(&mut second, cases, &trace);
     let usual = Duration::from_nanos(steady.took_ns.value_at_quantile(0.5));
-    let kills = (place == EnginePlace::Process && args.kills > 0)
+    let mut kills = (place == EnginePlace::Process && args.kills > 0)
         .then(|| kills::kill(&mut second, cases, &trace, args.kills, usual));
+    // Each kill gave a fresh process too; one with another past, which matters to who has a memory.
+    let has_memory = repeated.count + backwards.count > 0;
+    if let Some(kills) = kills.as_mut().filter(|_| !has_memory) {
+        fresh.merge(std::mem::take(&mut kills.differing));
+    }
     let deaths = session.health().deaths + second.health().deaths;
     let own_deaths = deaths.saturating_sub(expected_deaths(&trace) + kills.as_ref().map_or(0, |kills| kills.count));
     let examined = Examined {

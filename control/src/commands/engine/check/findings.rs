@@ -179,12 +179,6 @@ fn kills(examined: &Examined, tell: &mut Tell<'_>) {
     if kills.unanswered > 0 {
         tell("restart", format!("{} calls after a kill were not answered", kills.unanswered), next, None);
     }
-    if let Some((at, said)) = &kills.differing.smallest
-        && impure(examined).is_none()
-    {
-        let what = format!("{} calls after a kill were not answered as before", kills.differing.count);
-        tell("restart", what, next, Some((*at, said.to_vec())));
-    }
 }
 
 /// What two places of one mode do not agree on. What differs within one says nothing about the other.
