@@ -1,0 +1,141 @@
+//! `cutline shadow` and `cutline diff-engine`: a candidate's log is what a system with that engine would have published, whether it
+//! comes afterwards, in pieces or behind a living system; and what differs is told.
+
+mod common;
+
+use std::fs::File;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+use common::events::{line, now_ms, snapshot};
+use common::live::Running;
+use common::{CUTLINE, Place, capture, config, connect, cutline, fails, signal, succeed, wait_until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const LOGS: i32 = 1;
+const USAGE: i32 = 2;
+/// The candidate: the same algorithm, which trusts a candidate regime less.
+const CANDIDATE: [&str; 4] = ["--set", "engine.use=\"regime-example\"", "--set", "engine.hysteresis.decay_factor=0.5"];
+const HYSTERESIS: [&str; 2] = ["--set", "engine.mode=\"hysteresis\""];
+
+fn backfill(place: &Place, name: &str, input: &str, more: &[&str]) -> String {
+    let (data, config) = (place.path(name), config(place, name, ""));
+    let args = ["backfill", "--config", &config, "--input", input, "--data", &data, "--append"];
+    succeed(&[&args[..], &HYSTERESIS, more].concat());
+    data
+}
+
+fn shadow(data: &str, into: &str, more: &[&str]) -> String {
+    succeed(&[&["shadow", data, "--into", into], &HYSTERESIS[..], &CANDIDATE, more].concat())
+}
+
+/// What `diff-engine` says, with its exit code; the last line is the summary.
+fn diff(args: &[&str]) -> (i32, Vec<Value>) {
+    let output = cutline(&[&["diff-engine"], args].concat());
+    let lines = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn is_same(a: &str, b: &str) -> u64 {
+    let (code, lines) = diff(&[a, b]);
+    assert_eq!((code, lines.len()), (0, 1), "{lines:?}");
+    lines[0]["same"].as_u64().unwrap()
+}
+
+#[test]
+fn a_shadow_says_what_a_system_with_that_engine_would_have_published() {
+    let place = Place::new();
+    let input = capture(&place, 16_000, 5);
+    let recorded = backfill(&place, "recorded", &input, &["--set", "engine.use=\"regime-example\""]);
+    let promoted = backfill(&place, "promoted", &input, &CANDIDATE);
+    let into = place.path("shadow");
+    let before = succeed(&["dump", &recorded, "outputs"]);
+    shadow(&recorded, &into, &[]);
+    assert!(is_same(&promoted, &into) > 20);
+    assert_eq!(succeed(&["dump", &recorded, "outputs"]), before, "the system is not touched");
+
+    let (code, lines) = diff(&[&recorded, &into, "--limit", "1"]);
+    assert_eq!((code, lines.len()), (LOGS, 2), "{lines:?}");
+    let differs = lines[0]["differs"].as_array().unwrap();
+    assert!(differs.contains(&json!("effective_confidence")), "{}", lines[0]);
+    assert_ne!(lines[0]["a"]["decision"]["effective_confidence"], lines[0]["b"]["decision"]["effective_confidence"]);
+    let alike = diff(&[&recorded, &promoted, "--limit", "1"]);
+    assert_eq!(alike, (LOGS, lines.clone()), "whichever way the candidate's outcomes came about");
+    // A window has its own differences, and all windows together have all of them.
+    let different = |lines: &[Value]| lines.last().unwrap()["different"].as_u64().unwrap();
+    let (_, head) = diff(&[&recorded, &into, "--to", "9000"]);
+    let (_, tail) = diff(&[&recorded, &into, "--from", "9001"]);
+    assert_eq!(different(&head) + different(&tail), different(&lines));
+    assert!(different(&tail) > 0);
+}
+
+#[test]
+fn a_shadow_goes_on_where_it_was_and_of_its_own_system_alone() {
+    let place = Place::new();
+    let (first, second) = (capture(&place, 4000, 0), place.path("second.ndjson"));
+    succeed(&["generate", "--to", &second, "--start-ms", "1767225602000", "--rate", "2000", "--count", "4000"]);
+    let (recorded, promoted, into) = (place.path("recorded"), place.path("promoted"), place.path("shadow"));
+    for input in [&first, &second] {
+        backfill(&place, "recorded", input, &[]);
+        backfill(&place, "promoted", input, &CANDIDATE);
+        shadow(&recorded, &into, &[]);
+        assert!(shadow(&recorded, &into, &[]).starts_with("0 runs called"), "it has all of them");
+    }
+    assert!(is_same(&promoted, &into) > 20);
+
+    let late = place.path("late");
+    shadow(&recorded, &late, &["--from", "4001"]);
+    let (_, lines) = diff(&[&promoted, &late]);
+    let summary = lines.last().unwrap();
+    assert!(summary["only_a_before_or_after"].as_u64() > Some(0) && summary["missing_in_b"] == 0, "{summary}");
+
+    let other = fails(LOGS, &["shadow", &promoted, "--into", &into, "--set", "engine.use=\"scripted\""]);
+    assert!(other.contains("a shadow of another system"), "{other}");
+    let own = fails(USAGE, &["shadow", &recorded, "--into", &recorded, "--set", "engine.use=\"scripted\""]);
+    assert!(own.contains("a folder of its own"), "{own}");
+    assert!(fails(USAGE, &["shadow", &recorded, "--into", &into]).contains("no candidate is named"));
+    assert!(fails(USAGE, &["diff-engine", &recorded, &into, "--from", "900000"]).contains("no run in common"));
+}
+
+fn follow(place: &Place, data: &str, into: &str) -> Child {
+    let mut command = Command::new(CUTLINE);
+    command.args(["shadow", data, "--into", into, "--follow", "--set", "engine.use=\"scripted\""]).args(HYSTERESIS);
+    let said = File::create(place.path("said-shadow")).unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+}
+
+#[test]
+fn a_shadow_follows_a_living_system_and_survives_a_kill() {
+    let place = Place::new();
+    let (data, socket, into) = (place.path("data"), place.path("feed.sock"), place.path("shadow"));
+    let feed = format!("dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+    let running = Running::start(&place, &config(&place, "live", &feed), &data);
+    let mut stream = connect(&socket);
+    let mut sent = 0;
+    let mut send = || {
+        let script = json!({"regime": "up", "confidence": 0.9, "drivers": [], "invalidations": []});
+        for boundary in (0..4).map(|ahead| (now_ms() / 500 + ahead) * 500) {
+            stream.write_all(&line(&snapshot("A", boundary, &script))).unwrap();
+        }
+        sent += 2;
+        running.wait_for("publish_events", sent);
+    };
+    let same = || diff(&[&data, &into]).1.last().and_then(|summary| summary["same"].as_u64()).unwrap_or(0);
+    send();
+    let mut first = follow(&place, &data, &into);
+    wait_until("the shadow has called the runs", || same() > 0);
+    signal(&first, Signal::KILL);
+    first.wait().unwrap();
+    let before = same();
+    let mut second = follow(&place, &data, &into);
+    send();
+    wait_until("it goes on", || same() > before);
+    running.stop();
+    let runs = succeed(&["dump", &data, "runs"]).lines().count() as u64;
+    wait_until("it has called every run", || same() == runs);
+    signal(&second, Signal::TERM);
+    assert!(second.wait().unwrap().success());
+    assert_eq!(is_same(&data, &into), runs);
+    succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+}
