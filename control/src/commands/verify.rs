@@ -29,7 +29,10 @@ pub fn verify(args: &cli::Verify) -> Outcome {
         bar.tick();
     });
     bar.finish_and_clear();
-    OtherEngines::default().warn(verifier.configs());
+    // Where it must match, the refusal says it.
+    if !args.replayed.engine_must_match {
+        OtherEngines::default().warn(verifier.configs());
+    }
     receipt::write(args, &verifier, window, end.as_ref().err())?;
     end.map_err(|fault| failure(args, fault))?;
     print(summary(&verifier.verified(), window, started))?;
