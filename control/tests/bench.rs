@@ -6,7 +6,7 @@ mod common;
 use common::{Place, fails, shared, succeed};
 use serde_json::Value;
 
-const SUITES: [&str; 8] = ["hop", "log", "fanout", "pipeline", "burst", "replay", "ingest", "hiccup"];
+const SUITES: [&str; 9] = ["hop", "log", "fanout", "pipeline", "burst", "replay", "ingest", "engines", "hiccup"];
 
 /// Whether this machine lets the bench have two cores; it says so with exit code 3 otherwise.
 fn two_cores() -> bool {

@@ -2,6 +2,8 @@
 
 pub mod burst;
 mod disk;
+mod engine_calls;
+mod engines;
 pub mod fanout;
 pub mod feeder;
 mod flow;
@@ -40,13 +42,24 @@ pub enum Suite {
     Replay,
     /// NDJSON from another process as fast as it goes, and sustained.
     Ingest,
+    /// What calling an engine costs beyond the engine, wherever it works.
+    Engines,
     /// The noise of the machine.
     Hiccup,
 }
 
 impl Suite {
-    const ALL: [Self; 8] =
-        [Self::Hop, Self::Log, Self::Fanout, Self::Pipeline, Self::Burst, Self::Replay, Self::Ingest, Self::Hiccup];
+    const ALL: [Self; 9] = [
+        Self::Hop,
+        Self::Log,
+        Self::Fanout,
+        Self::Pipeline,
+        Self::Burst,
+        Self::Replay,
+        Self::Ingest,
+        Self::Engines,
+        Self::Hiccup,
+    ];
 
     /// Those that were named, or all, in the order of an event's way.
     pub fn in_order(named: &[Self]) -> impl Iterator<Item = Self> {
@@ -63,6 +76,7 @@ impl Suite {
             Self::Burst => "burst",
             Self::Replay => "replay",
             Self::Ingest => "ingest",
+            Self::Engines => "engines",
             Self::Hiccup => "hiccup",
         }
     }
@@ -77,6 +91,7 @@ impl Suite {
             Self::Burst => burst::cases(context),
             Self::Replay => replay::cases(context),
             Self::Ingest => ingest::cases(),
+            Self::Engines => engines::cases(context),
             Self::Hiccup => vec![Case::new("both cores", noise::hiccup)],
         }
     }

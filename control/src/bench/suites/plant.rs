@@ -8,7 +8,7 @@ use cutline::config::Config;
 use cutline::ingest::FeedSettings;
 use cutline::plane::clock::Clock;
 use cutline::plane::counters::INPUTS_RECEIPTS;
-use cutline::plane::pipeline::{CNC_FILE, EngineFactory, Pipeline, Surroundings, on_the_lane};
+use cutline::plane::pipeline::{CNC_FILE, EngineFactory, HostFactory, Pipeline, Surroundings, on_the_lane};
 use cutline::replay::verify::{Verified, verify};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
@@ -105,6 +105,17 @@ impl Plant {
         engines: &EngineFactory,
         more: &str,
     ) -> Result<Self, Failure> {
+        Self::open_hosted(context, place, blueprint, &on_the_lane(engines), more)
+    }
+
+    /// The same with the engine hosts that `hosts` makes.
+    pub fn open_hosted(
+        context: &Context,
+        place: &Place,
+        blueprint: Blueprint,
+        hosts: &HostFactory<'_>,
+        more: &str,
+    ) -> Result<Self, Failure> {
         let text = config(context, place, &blueprint) + more;
         let (config, _) = Config::from_text("bench", &text).map_err(Failure::machine)?;
         let clock = Clock::start();
@@ -114,7 +125,7 @@ impl Plant {
             time: blueprint.time,
             clock: clock.clone(),
             log_ids: log_ids(),
-            hosts: &on_the_lane(engines),
+            hosts,
             cnc: &cutline_shm::cnc::CncWriter::create,
             disk: os_disk(),
         };

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::invoke::engine::Engine;
 use cutline::model::frames::{OUTCOME, RunFrame};
-use cutline::plane::pipeline::EngineFactory;
+use cutline::plane::pipeline::{EngineFactory, HostFactory, on_the_lane};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::{Start, Tail};
 
@@ -26,14 +26,24 @@ use crate::commands::{Failure, Outcome, engines};
 
 /// One case.
 #[derive(Clone, Copy)]
-struct Size {
-    symbols: u32,
+pub struct Size {
+    pub symbols: u32,
     /// Distance of boundaries: the snapshots of all symbols come between two of them.
-    interval_ms: i64,
+    pub interval_ms: i64,
     /// Ticks measured at full scale, after one to warm up.
-    ticks: u32,
+    pub ticks: u32,
     /// Least scale at which the case is run, percent: a small one is for those who want to see that it works.
-    scale_min: u32,
+    pub scale_min: u32,
+}
+
+/// Through which engine a tick goes.
+pub struct Through<'a> {
+    /// Makes the hosts.
+    pub hosts: &'a HostFactory<'a>,
+    /// Makes the engine by which the logs are proved.
+    pub engines: &'a EngineFactory,
+    /// More tables of configuration.
+    pub config: &'a str,
 }
 
 /// With the engine that does nothing.
@@ -68,16 +78,20 @@ pub fn cases(context: &Context) -> Vec<Case> {
         .filter(|(size, ..)| context.scale >= size.scale_min)
         .map(|(size, engine, engines)| {
             let name = format!("tick of {} symbols, {engine} engine", size.symbols);
-            Case::new(name, move |context, record| run(context, record, size, engines))
+            Case::new(name, move |context, record| {
+                run(context, record, size, &Through { hosts: &on_the_lane(engines), engines, config: "" })
+            })
         })
         .collect()
 }
 
-fn null_engines(_config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
+/// An engine that does nothing.
+pub fn null_engines(_config: &cutline::config::Engine) -> Result<Box<dyn Engine>, String> {
     Ok(Box::new(NullEngine))
 }
 
-fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineFactory) -> Outcome {
+/// Measures ticks of this size.
+pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Through<'_>) -> Outcome {
     let Size { symbols, interval_ms, .. } = size;
     if context.warm_up {
         // Each repetition has a tick to warm up of its own.
@@ -97,12 +111,12 @@ fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineF
         delay_ms: 0,
         lanes: Lanes::One,
     };
-    let mut plant = Plant::open_with(context, &place, blueprint, engines, "")?;
+    let mut plant = Plant::open_hosted(context, &place, blueprint, through.hosts, through.config)?;
     let cannot = |error: std::io::Error| Failure::machine(format!("cannot feed {}: {error}", socket.display()));
     let mut stream = UnixStream::connect(&socket).map_err(cannot)?;
     let mut outputs = Tail::open(&place.data, "outputs", Start::Oldest).map_err(Failure::reading)?;
     let mut snapshots = Snapshots::new(symbols)?;
-    let (mut firsts, mut lasts, mut sent) = (Vec::new(), Vec::new(), 0);
+    let (mut firsts, mut middles, mut lasts, mut sent) = (Vec::new(), Vec::new(), Vec::new(), 0);
     // At least one tick that counts, at any scale.
     let ticks = 1 + u64::from((size.ticks * context.scale).div_ceil(100).min(100));
     let (mut tick, mut missed, mut lead_ms) = (0, 0, LEAD_MS);
@@ -124,6 +138,7 @@ fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineF
         };
         if tick > 0 {
             firsts.push(seen.first_ns as f64);
+            middles.push(seen.middle_ns as f64);
             lasts.push(seen.last_ns as f64);
         }
         tick += 1;
@@ -132,11 +147,12 @@ fn run(context: &Context, record: &mut Record<'_>, size: Size, engines: &EngineF
     plant.stop()?;
     let last = Spread::of(&lasts);
     record.value("boundary to first output, median tick", NS, Spread::of(&firsts).median);
+    record.value("boundary to half of the outputs, median tick", NS, Spread::of(&middles).median);
     record.value("boundary to last output, median tick", NS, last.median);
     record.value("boundary to last output, slowest tick", NS, last.max);
     record.value("per run, median tick", NS, last.median / f64::from(symbols));
     record.value("boundaries passed before their snapshots", MISHAPS, missed as f64);
-    prove_with(record, &place.data, sent, engines).map(drop)
+    prove_with(record, &place.data, sent, through.engines).map(drop)
 }
 
 /// Those of the default configuration if a tick's outputs fit into memory that is ready; otherwise as many as it takes: it is the
@@ -176,6 +192,8 @@ fn await_receipts(plant: &mut Plant, count: u64) -> Outcome {
 /// What was seen of a tick, ns after its boundary.
 struct Seen {
     first_ns: u64,
+    /// Half of the outcomes were there.
+    middle_ns: u64,
     last_ns: u64,
 }
 
@@ -183,7 +201,7 @@ struct Seen {
 /// the tick before: of a lane that was kept from running between its look at the clock and its receive.
 fn follow_tick(plant: &Plant, outputs: &mut Tail, boundary_ms: i64, symbols: u32) -> Result<Option<Seen>, Failure> {
     let after = || (plant.clock.now_ns() - boundary_ms * 1_000_000).max(0).unsigned_abs();
-    let (mut first_ns, mut outcomes, start) = (0, 0, now_ns());
+    let (mut first_ns, mut middle_ns, mut outcomes, start) = (0, 0, 0, now_ns());
     while outcomes < symbols {
         let Some(frame) = outputs.poll().map_err(Failure::reading)? else {
             if outcomes == 0 && after() > NOTHING_MAX_NS {
@@ -211,7 +229,10 @@ fn follow_tick(plant: &Plant, outputs: &mut Tail, boundary_ms: i64, symbols: u32
             if outcomes == 1 {
                 first_ns = after();
             }
+            if outcomes == symbols.div_ceil(2) {
+                middle_ns = after();
+            }
         }
     }
-    Ok(Some(Seen { first_ns, last_ns: after() }))
+    Ok(Some(Seen { first_ns, middle_ns, last_ns: after() }))
 }
