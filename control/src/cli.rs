@@ -537,7 +537,7 @@ pub struct Sim {
     /// So many seeds, from the first on.
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
     pub seeds: u64,
-    /// Number of lanes: 1, 2 or 5, or "each": every seed under each of them, where captures must give the same outputs. Without it
+    /// Number of lanes: 1, 2, 4, 5 or 6, or "each": every seed under each of them, where captures must give the same outputs. Without it
     /// every start draws one.
     #[arg(long, value_name = "LANES", value_parser = crate::commands::sim::parse_topologies)]
     pub topology: Option<Topologies>,

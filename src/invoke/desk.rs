@@ -184,7 +184,7 @@ impl Desk {
         };
         current.buffers.answer.clear();
         if planted!(StateOfFailure) {
-            self.states[index].clear();
+            self.states.get_mut(index).into_iter().for_each(Vec::clear);
         }
         current.standing = match self.retry.delay_after(current.attempts) {
             Some(delay_ms) => Standing::Due(current.last_call_ns.saturating_add(delay_ms.saturating_mul(1_000_000))),

@@ -168,5 +168,5 @@ pub fn parse_topologies(text: &str) -> Result<Topologies, String> {
         return Ok(Topologies::Each);
     }
     let lanes = text.parse().ok().and_then(Lanes::from_count).map(Topologies::Only);
-    lanes.ok_or_else(|| format!("{text:?} is no number of lanes that is simulated: 1, 2 or 5, or each"))
+    lanes.ok_or_else(|| format!("{text:?} is no number of lanes that is simulated: 1, 2, 4, 5 or 6, or each"))
 }
