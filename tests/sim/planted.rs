@@ -81,7 +81,7 @@ fn every_planted_bug_is_found() {
     // One after the other: what is planted is planted for the whole process.
     SCENARIOS.iter().for_each(|&(bug, scenario)| shows(bug, scenario));
     shrinks(Bug::FirstSelected);
-    shrinks(Bug::LostState);
+    shrinks(Bug::DroppedRun);
     assert!(missed.is_empty(), "not found in {SEEDS_MAX} seeds: {missed:?}");
 }
 
