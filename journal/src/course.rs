@@ -186,7 +186,7 @@ impl Tail {
     /// What to tell who has read what the generation of `mark` does not have; `None` if nothing was.
     fn taken_back(&self, mark: &Mark) -> Option<LogFault> {
         let common = mark.cuts.common(self.generation, mark.generation);
-        (self.position() > common).then(|| LogFault::Rewound { to: common.max(self.oldest()) })
+        (self.position() > common).then_some(LogFault::Rewound { to: common })
     }
 
     /// Everything before this position is the same in an earlier generation as in the one that is followed.

@@ -33,7 +33,8 @@ pub enum LogFault {
     /// The writer's machine crashed and frames that had been visible were lost; they will be written anew. Also given
     /// where somebody asks to go on from a place that the log as it is now has not reached.
     Rewound {
-        /// Follow again from this position.
+        /// Follow again from this position: what was read behind it counts for nothing. Where retention has given it up meanwhile, whoever
+        /// does is `Lagged`.
         to: u64,
     },
     /// There is no log of that name here.
