@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cutline_journal::disk::{Access, Disk};
+use cutline_journal::layout::{self, MARK_SLOT_BYTES};
 use cutline_journal::{LogFault, Start, Tail};
 
 use super::marks::Mark;
@@ -42,12 +43,23 @@ pub enum Rot {
 impl World {
     /// The first segment of a log is gone, and retention has not taken it: a start must say so. Then it is put back, as from a backup.
     pub(super) fn lose_first_segment(&mut self, log: usize) -> Result<(), Violation> {
-        let bases = self.bases(log);
-        // Those that may be in memory as well are found there.
-        let is_on_disk_alone = bases.len() as u64 > self.plan.live_segments + 1;
-        let (Some(first), true) = (bases.first(), self.process.is_none() && is_on_disk_alone) else { return Ok(()) };
+        let (bases, files) = (self.bases(log), self.files(LOGS[log]));
+        // Segments that were only prepared promise nothing yet.
+        let has_more = bases.len() as u64 > self.plan.live_segments + 1;
+        let (Some(first), true) = (bases.first(), self.process.is_none() && has_more) else { return Ok(()) };
+        let path = files.disk_segment(*first);
+        let in_memory = files.live_dir().map_or(Ok(Vec::new()), |dir| self.disk.list_regions(dir));
+        // One that a mark has given up already may be there still: its name is removed later.
+        let marks = self.disk.bytes(&files.mark(), 0, 2 * MARK_SLOT_BYTES as u64);
+        let kept_from = marks.chunks(MARK_SLOT_BYTES).filter_map(|slot| layout::Mark::read(slot)?.1).max();
+        if kept_from.is_none_or(|kept_from| *first < kept_from) {
+            return Ok(());
+        }
+        // One that a crash has left in memory as well is found there.
+        if in_memory.unwrap_or_default().iter().any(|name| Some(name.as_os_str()) == path.file_name()) {
+            return Ok(());
+        }
         self.note(Step::LoseFirstSegment(log));
-        let path = self.files(LOGS[log]).disk_segment(*first);
         let bytes = self.disk.bytes(&path, 0, self.plan.segment_bytes);
         let disk: &dyn Disk = &self.disk.clone();
         let put_back = |fault: io::Error| format!("{} cannot be taken away and put back: {fault}", path.display());
