@@ -206,7 +206,7 @@ pub struct Shadow {
     /// Where the candidate's outputs log goes; one that is there is gone on with.
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
-    /// The candidate is [engine] and [engine.hysteresis] of this configuration; how it is called is as recorded.
+    /// The candidate is `[engine]` and `[engine.hysteresis]` of this configuration; how it is called is as recorded.
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Begin with the first tick whose cut ends with this ingest_seq or a later one, without states.

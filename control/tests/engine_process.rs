@@ -290,13 +290,13 @@ fn a_breaker_that_is_open_says_so_and_closes_by_itself() {
     let restart = "[engine.process]\ncount = 1\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5\ndeaths_max = 2\nopen_ms = 700";
     let mut live = Live::start(restart);
     live.feed_until("runs end", |running| running.counter("runs_by_outcome") > 0);
-    // Nothing is asked while both die, so that nothing is answered between them.
-    let mut killed = 0;
+    // What is answered between two deaths begins the count anew: killed until there was no answer between two.
     wait_until("the breaker is open", || {
-        if killed < 2 && live.running.counter("engine_processes_ready") == 1 {
-            killed += live.kill_engines();
+        let is_open = live.running.counter("engine_breaker_open") == 1;
+        if !is_open && live.running.counter("engine_processes_ready") == 1 {
+            live.kill_engines();
         }
-        live.running.counter("engine_breaker_open") == 1
+        is_open
     });
     live.feed_until("it is not ready", |running| running.reason().contains("no engine process takes calls"));
     live.feed_until("it is closed and ready", |running| {

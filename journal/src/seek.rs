@@ -74,7 +74,7 @@ impl Tail {
         // No frame begins there: it belonged to a log that was cut back and has taken another course since.
         let cut = self.own_mark()?.map_or(0, |mark| mark.cuts.of(mark.generation));
         let to = if self.position() < position { self.position() } else { cut.min(position) };
-        Err(LogFault::Rewound { to })
+        Err(LogFault::Rewound { to: to.max(oldest) })
     }
 
     /// Starts at the last segment whose header says that it fits. A damaged header fits nothing: the segment before it

@@ -109,6 +109,35 @@ fn a_follower_behind_retention_is_told_where_to_go_on() {
     assert_eq!(lagged(Tail::open(place.data.path(), "outputs", Start::Position(64))), oldest);
 }
 
+/// Found by `cutline sim --seed 837`: told to go on where retention had come to, a follower kept what had been taken back.
+#[test]
+fn who_has_read_what_was_taken_back_is_told_so_though_retention_has_come_further_since() {
+    let place = Place::new();
+    let (mut log, mut keeper) = place.start();
+    let mut wrote = Vec::new();
+    write_to(2 * SEGMENT, &mut log, &mut keeper, &mut wrote);
+    let end = keeper.durable();
+    for tag in 0..20 {
+        append(&mut log, &mut keeper, tag, 900);
+    }
+    let mut follower = place.tail(Start::Oldest);
+    drain(&mut follower);
+    let position = follower.position();
+    place.kill(log, keeper);
+    place.lose_memory();
+
+    let (mut log, mut keeper) = place.recover().activate().unwrap();
+    let mut told = keeper.retirement();
+    write_to(9 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    told.push(6 * SEGMENT).unwrap();
+    retire_all(&mut keeper);
+    let resumed = Tail::open(place.data.path(), "outputs", Start::Resume { position, generation: 1 }).map(|_| ());
+    for rewound in [resumed, follower.prepare(), follower.poll().map(|_| ())] {
+        assert!(matches!(rewound, Err(LogFault::Rewound { to }) if to == end), "{rewound:?}, the cut is at {end}");
+    }
+    assert_eq!(lagged(Tail::open(place.data.path(), "outputs", Start::Position(end))), 6 * SEGMENT);
+}
+
 #[test]
 fn a_start_reads_from_where_it_is_told_and_refuses_what_is_not_there() {
     let place = Place::new();

@@ -62,12 +62,16 @@ pub fn tail(args: &cli::Tail) -> Outcome {
 
 /// Goes on where a follower has to that was told that what it followed is gone; any other fault ends it.
 fn told(args: &cli::Tail, mut fault: LogFault) -> Result<Tail, Failure> {
+    let mut before = None;
     loop {
         let from = match fault {
             LogFault::Rewound { to } => to,
             LogFault::Lagged { oldest } => oldest,
             fault => return Err(Failure::reading(fault)),
         };
+        if before.replace(from) == Some(from) {
+            return Err(Failure::reading(fault));
+        }
         note(format_args!("{fault}; going on there"));
         // What a log was cut back to may be given up by now.
         match Tail::open(&args.data, "outputs", Start::Position(from)) {
