@@ -31,7 +31,8 @@ pub struct Known {
     pub decided_ns: i64,
     /// The last CONFIG frame: first planned time that it applies to, Unix ms, and payload.
     config: (i64, Vec<u8>),
-    kind: Option<RunKind>,
+    /// What the last CONFIG frame gives the runs behind it; `None` without one.
+    pub kind: Option<RunKind>,
     open: Option<OpenTick>,
     /// The last frame of the runs log was the last of a tick, which was closed.
     at_tick: bool,

@@ -18,7 +18,7 @@ use super::rebuild::{Rebuilt, rebuild};
 use super::settings::{cadence_of, catch_up_of, config_frame, run_kind_of, symbols_of, taker_of};
 use crate::config::{Config, Durability};
 use crate::cut::stage::append_run;
-use crate::cut::state::{CutState, Tick};
+use crate::cut::state::{CutState, RunKind, Tick};
 use crate::invoke::stage::States;
 use crate::model::frames::{CONFIG, TICKS_SKIPPED};
 use crate::model::run_id::RunId;
@@ -159,7 +159,7 @@ pub fn resume(
     let [inputs, runs, outputs] = recovered.map(OpenLog::activate);
     let (inputs, mut runs, outputs) = (inputs?, runs?, outputs?);
     let Rebuilt { known, unfinished_at, backlog_from, last_ns } = rebuilt;
-    let Known { names, mut cut, states, mut pending, last_planned_ms, decided_ns, .. } = known;
+    let Known { names, mut cut, states, mut pending, last_planned_ms, decided_ns, kind, .. } = known;
 
     let start_ns = match time {
         // Time never goes back in a log, though the machine's may have while the process was down.
@@ -168,7 +168,8 @@ pub fn resume(
     };
     if let Some(from) = unfinished_at {
         let before = pending.len();
-        complete_tick(config, &mut runs, (&mut cut, &names), from, start_ns, &mut pending)?;
+        let kind = kind.unwrap_or_else(|| run_kind_of(&config.output));
+        complete_tick(kind, &mut runs, (&mut cut, &names), from, start_ns, &mut pending)?;
         report.completed_runs = (pending.len() - before) as u64;
     }
     // From the coming tick on, as the CONFIG frame below says it: what the logs give is the set of the last configuration, or none.
@@ -261,16 +262,16 @@ fn refuse_without_beginning(place: &LogPlace<'_>, logs: [&Recovered; 3]) -> Resu
     Ok(())
 }
 
-/// Starts the runs that the last tick has and that were not written, from the symbol `from` on.
+/// Starts the runs that the last tick has and that were not written, from the symbol `from` on. They are of the `kind` that the tick was
+/// decided with, whatever the configuration says by now.
 fn complete_tick(
-    config: &Config,
+    kind: RunKind,
     runs: &mut OpenLog,
     (cut, names): (&mut CutState, &NameTables),
     from: usize,
     start_ns: i64,
     pending: &mut VecDeque<Descriptor>,
 ) -> Result<(), LogFault> {
-    let kind = run_kind_of(&config.output);
     let mut counts = Vec::new();
     for index in from..cut.in_set() {
         if let Some((run, symbol, id)) = cut.run(index, kind, names, &mut counts) {
