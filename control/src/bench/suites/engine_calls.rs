@@ -1,82 +1,59 @@
 //! Calls of the suite `engines`: the scripted engine behind every host that there is, one call at a time and a thousand at once, beside a
-//! direct call of it, a round trip through pipes to another process and one through a cache line to the other core.
+//! direct call of it, a round trip through pipes to another process, one through a cache line to the other core, and Python's own call.
+//!
+//! A processor's speed changes from one second to the next: calls behind a host are measured in turns with direct ones, and what is told
+//! is the median of the differences within a turn.
 //!
 //! Hosts are asked by the main thread, on the cold core, as an invoke stage asks them; engine processes have the hot one and spin.
 
-use std::cell::Cell;
 use std::hint::spin_loop;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
-use std::rc::Rc;
 
 use cutline::config::Config;
-use cutline::invoke::call::{Answer, AnswerLimits};
+use cutline::invoke::call::{Answer, AnswerLimits, Asked};
+use cutline::invoke::engine::Engine;
 use cutline::invoke::host::{Ask, Begun, Ended, Host};
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
 use hdrhistogram::Histogram;
 
-use super::hop::ping_pong;
-use super::hops::limit;
+use super::engine_yardsticks::{self, Yardsticks};
 use crate::bench::clock::{histogram, now_ns};
 use crate::bench::harness::{Case, Context};
-use crate::bench::record::{NS, Record, TIMES_AS_LONG};
+use crate::bench::record::{NS, Record, Spread, TIMES_AS_LONG};
 use crate::commands::{Failure, Outcome, note};
 use crate::engines;
 
 /// Calls one at a time at full scale.
-const CALLS: u64 = 50_000;
+pub const CALLS: u64 = 50_000;
+/// Calls of each turn.
+const TURN: usize = 500;
 /// Symbols of a tick, and ticks at full scale.
 const SYMBOLS: u32 = 1_000;
 const TICKS: u64 = 100;
-/// Bytes of a message through pipes, about those of a call.
-const MESSAGE_BYTES: usize = 256;
-const NORMALIZED: &str = r#"{"timestamp_ms":1700000000000,"market":{"structure_levels":{"script":{"regime":"TREND_BUILD_UP","confidence":0.75,"drivers":["cvd"],"invalidations":[]}}}}"#;
+const ON_THE_LANE: &str = "use = \"scripted\"";
+/// What the engine is asked about.
+pub const NORMALIZED: &str = r#"{"timestamp_ms":1700000000000,"market":{"structure_levels":{"script":{"regime":"TREND_BUILD_UP","confidence":0.75,"drivers":["cvd"],"invalidations":[]}}}}"#;
 const TIMESTAMP_MS: i64 = 1_700_000_000_000;
 /// Longest wait for a call's end, ns.
 const WAIT_MAX_NS: u64 = 10_000_000_000;
 /// Says as much as the scripted engine, as a function over dicts.
-const PYTHON: &str = r#"def run(snapshot):
+pub const PYTHON: &str = r#"def run(snapshot):
     script = snapshot["market"]["structure_levels"]["script"]
     return {"symbol": snapshot["symbol"], "timestamp": snapshot["timestamp"], "regime": script["regime"],
             "confidence": script["confidence"], "drivers": script["drivers"],
             "invalidations": script["invalidations"], "permissions": [script["regime"]]}
 "#;
 
-/// Medians of the yardsticks of the same round, ns.
-#[derive(Clone, Default)]
-struct Yardsticks {
-    direct: Rc<Cell<f64>>,
-    pipe: Rc<Cell<f64>>,
-    memory: Rc<Cell<f64>>,
-}
-
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let yardsticks = Yardsticks::default();
     let of = || yardsticks.clone();
-    let (direct, pipe, memory) = (of(), of(), of());
-    let mut cases = vec![
-        Case::new("yardstick: direct call", move |context, record| {
-            told(record, "call", &direct_calls(context)?, &direct.direct);
-            Ok(())
-        }),
-        Case::new("yardstick: pipes to a process and back, 256 B", move |context, record| {
-            told(record, "round trip", &pipes(context)?, &pipe.pipe);
-            Ok(())
-        }),
-        Case::new("yardstick: a line of shared memory there and back", move |context, record| {
-            let halves = ping_pong(context, limit(), limit())?;
-            told(record, "RTT/2", &halves, &memory.memory);
-            memory.memory.set(2.0 * memory.memory.get());
-            Ok(())
-        }),
-    ];
+    let mut cases = engine_yardsticks::cases(&yardsticks);
     let library = std::env::current_exe().map(|path| path.with_file_name("libcutline_engines_library.so"));
     let library = library.ok().filter(|path| path.exists());
     let hysteresis = "[engine.hysteresis]\nengine = \"scripted\"\n";
     let places = [
-        ("on the lane", Some("use = \"scripted\"".to_owned()), ""),
+        ("on the lane", Some(ON_THE_LANE.to_owned()), ""),
         ("in a library", library.map(|path| format!("library = {path:?}")), hysteresis),
         ("in a process", Some("use = \"scripted\"\nhost = \"process\"".to_owned()), ""),
         ("in Python", Some("python = \"cutline_bench_engine:run\"".to_owned()), ""),
@@ -94,11 +71,6 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-fn told(record: &mut Record<'_>, name: &str, found: &Histogram<u64>, median: &Cell<f64>) {
-    median.set(found.value_at_quantile(0.5) as f64);
-    record.latency(name, found);
-}
-
 /// A configuration with this engine; its processes spin on the hot core.
 pub fn config(context: &Context, engine: &str, more: &str) -> Result<Config, Failure> {
     let process = format!("[engine.process]\nidle = \"spin\"\ncores = [{}]\n", context.cores.hot);
@@ -109,38 +81,6 @@ pub fn config(context: &Context, engine: &str, more: &str) -> Result<Config, Fai
 fn snapshot(symbol: &str) -> Result<Snapshot<'_>, Failure> {
     Snapshot::from_normalized(symbol, TIMESTAMP_MS, NORMALIZED.as_bytes())
         .map_err(|fault| Failure::logs(format!("a prepared snapshot cannot be read: {fault:?}")))
-}
-
-fn direct_calls(context: &Context) -> Result<Histogram<u64>, Failure> {
-    let config = config(context, "use = \"scripted\"", "")?;
-    let mut engine = engines::on_lane(&config.output.engine).map_err(Failure::machine)?;
-    let (mut found, mut output) = (histogram(), Vec::with_capacity(4_096));
-    for _ in 0..context.count(CALLS) {
-        let start = now_ns();
-        output.clear();
-        let asked = snapshot("SYM00000")?;
-        engine.run(&asked, &mut output).map_err(|fault| Failure::machine(fault.to_string()))?;
-        found.saturating_record(now_ns() - start);
-    }
-    Ok(found)
-}
-
-/// Through `cat` and back.
-fn pipes(context: &Context) -> Result<Histogram<u64>, Failure> {
-    let cannot = |error: std::io::Error| Failure::machine(format!("cat: {error}"));
-    let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?;
-    let (Some(mut there), Some(mut back)) = (cat.stdin.take(), cat.stdout.take()) else {
-        return Err(Failure::machine("cat has no pipes"));
-    };
-    let (mut found, mut message) = (histogram(), [0x11; MESSAGE_BYTES]);
-    for _ in 0..context.count(CALLS) {
-        let start = now_ns();
-        there.write_all(&message).and_then(|()| back.read_exact(&mut message)).map_err(cannot)?;
-        found.saturating_record(now_ns() - start);
-    }
-    drop(there);
-    cat.wait().map_err(cannot)?;
-    Ok(found)
 }
 
 fn behind(context: &Context, record: &mut Record<'_>, engine: &str, more: &str, yardsticks: &Yardsticks) -> Outcome {
@@ -155,15 +95,25 @@ fn behind(context: &Context, record: &mut Record<'_>, engine: &str, more: &str, 
     };
     let symbols: Vec<String> = (0..SYMBOLS).map(|index| format!("SYM{index:05}")).collect();
     let mut caller = Caller::new(host);
-    let single = one_at_a_time(context, &mut caller, &symbols)?;
-    record.latency("a call, 1 symbol", &single);
-    let single_ns = single.value_at_quantile(0.5) as f64;
-    let batch_ns = all_at_once(context, &mut caller, &symbols)?;
-    record.value("a call, 1,000 symbols", NS, batch_ns);
-    for (calls, ns) in [("1 symbol", single_ns), ("1,000 symbols", batch_ns)] {
-        let beyond_ns = ns - yardsticks.direct.get();
-        record.value(&format!("over a direct call, {calls}"), TIMES_AS_LONG, ns / yardsticks.direct.get());
+    let mut direct = Direct::new(context)?;
+    let single = one_at_a_time(context, &mut caller, &mut direct, &symbols[..1])?;
+    record.latency("a call, 1 symbol", &single.behind);
+    record.latency("direct calls between them, 1 symbol", &single.direct);
+    let batch = all_at_once(context, &mut caller, &mut direct, &symbols)?;
+    record.value("a call, 1,000 symbols", NS, batch.behind.value_at_quantile(0.5) as f64);
+    let is_lane = engine == ON_THE_LANE;
+    for (calls, turns, lane) in
+        [("1 symbol", single, &yardsticks.lane[0]), ("1,000 symbols", batch, &yardsticks.lane[1])]
+    {
+        let beyond_ns = turns.beyond_ns();
+        record.value(&format!("over a direct call, {calls}"), TIMES_AS_LONG, turns.over());
         record.value(&format!("beyond a direct call, {calls}"), NS, beyond_ns);
+        if is_lane {
+            lane.set(beyond_ns);
+            continue;
+        }
+        let beyond_ns = beyond_ns - lane.get();
+        record.value(&format!("beyond a call on the lane, {calls}"), NS, beyond_ns);
         for (name, yardstick) in [("pipes", &yardsticks.pipe), ("shared memory", &yardsticks.memory)] {
             record.value(&format!("that over {name}, {calls}"), TIMES_AS_LONG, beyond_ns / yardstick.get());
         }
@@ -186,6 +136,9 @@ fn started(context: &Context, config: &Config) -> Result<Box<dyn Host>, String> 
 struct Caller {
     host: Box<dyn Host>,
     tickets: Vec<u32>,
+    /// By ticket, whose call is in flight: an index into the symbols asked for.
+    whose: Vec<usize>,
+    limits: AnswerLimits,
     answer: Answer,
 }
 
@@ -193,31 +146,39 @@ impl Caller {
     fn new(host: Box<dyn Host>) -> Self {
         let tickets = u32::try_from(host.in_flight_max()).unwrap_or(1);
         let limits = AnswerLimits { output_max_bytes: 65_536, state_max_bytes: 65_536 };
-        Self { host, tickets: (0..tickets).collect(), answer: Answer::new(limits) }
+        let whose = vec![0; tickets as usize];
+        Self { host, tickets: (0..tickets).collect(), whose, limits, answer: Answer::new(limits) }
     }
 
     /// Puts a call; false if the host takes none now. Counts it in `ended` if it is over at once.
-    fn put(&mut self, symbol: &str, ended: &mut usize) -> Result<bool, Failure> {
+    fn put(&mut self, symbols: &[String], index: usize, ended: &mut usize) -> Result<bool, Failure> {
         let Some(&ticket) = self.tickets.last() else { return Ok(false) };
-        let snapshot = snapshot(symbol)?;
+        let snapshot = snapshot(&symbols[index])?;
         let ask = Ask { mode: EngineMode::Truth, snapshot: &snapshot, state: &[] };
         self.answer.clear();
         match self.host.call(ticket, ask, &mut self.answer, now_ns().cast_signed()) {
             Begun::NotNow => return Ok(false),
-            Begun::InFlight => drop(self.tickets.pop()),
-            Begun::Over(Ok(())) => *ended += 1,
+            Begun::InFlight => {
+                self.tickets.pop();
+                self.whose[ticket as usize] = index;
+            }
+            Begun::Over(Ok(())) => {
+                self.check(&symbols[index])?;
+                *ended += 1;
+            }
             Begun::Over(Err(fault)) => return Err(Failure::machine(fault.to_string())),
         }
         Ok(true)
     }
 
     /// Takes what has ended.
-    fn take(&mut self, ended: &mut usize) -> Outcome {
+    fn take(&mut self, symbols: &[String], ended: &mut usize) -> Outcome {
         while let Some((ticket, end)) = self.host.ended(now_ns().cast_signed()) {
             match end {
                 Ended::Answered => {
                     self.answer.clear();
                     self.host.take(ticket, EngineMode::Truth, &mut self.answer);
+                    self.check(&symbols[self.whose[ticket as usize]])?;
                 }
                 Ended::Failed(fault) => return Err(Failure::machine(fault.to_string())),
                 Ended::GivenBack => return Err(Failure::machine("an engine process died while it was measured")),
@@ -228,15 +189,21 @@ impl Caller {
         Ok(())
     }
 
+    /// Checks the answer against the contract.
+    fn check(&mut self, symbol: &str) -> Outcome {
+        let asked = Asked { mode: EngineMode::Truth, symbol, engine_timestamp_ms: TIMESTAMP_MS };
+        asked.check(self.limits, &mut self.answer).map_err(|fault| Failure::machine(fault.to_string()))
+    }
+
     /// Has all of these called.
     fn call(&mut self, symbols: &[String]) -> Outcome {
         let (mut put, mut ended, start) = (0, 0, now_ns());
         while ended < symbols.len() {
-            while put < symbols.len() && self.put(&symbols[put], &mut ended)? {
+            while put < symbols.len() && self.put(symbols, put, &mut ended)? {
                 put += 1;
             }
             let before = ended;
-            self.take(&mut ended)?;
+            self.take(symbols, &mut ended)?;
             if ended == before {
                 if now_ns() - start > WAIT_MAX_NS {
                     return Err(Failure::machine(format!("only {ended} of {} calls have ended", symbols.len())));
@@ -248,24 +215,103 @@ impl Caller {
     }
 }
 
-fn one_at_a_time(context: &Context, caller: &mut Caller, symbols: &[String]) -> Result<Histogram<u64>, Failure> {
+/// The engine, called by nobody's leave.
+struct Direct {
+    engine: Box<dyn Engine>,
+    output: Vec<u8>,
+}
+
+impl Direct {
+    fn new(context: &Context) -> Result<Self, Failure> {
+        let config = config(context, "use = \"scripted\"", "")?;
+        let engine = engines::on_lane(&config.output.engine).map_err(Failure::machine)?;
+        Ok(Self { engine, output: Vec::with_capacity(4_096) })
+    }
+
+    /// Has all of these called.
+    fn call(&mut self, symbols: &[String]) -> Outcome {
+        for symbol in symbols {
+            self.output.clear();
+            let asked = snapshot(symbol)?;
+            self.engine.run(&asked, &mut self.output).map_err(|fault| Failure::machine(fault.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Calls behind a host in turns with direct ones: all times, and per turn the median of each, ns.
+struct Turns {
+    behind: Histogram<u64>,
+    direct: Histogram<u64>,
+    medians: Vec<(f64, f64)>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { behind: histogram(), direct: histogram(), medians: Vec::new() }
+    }
+
+    fn add(&mut self, behind: &Histogram<u64>, direct: &Histogram<u64>) {
+        let median = |found: &Histogram<u64>| found.value_at_quantile(0.5) as f64;
+        self.medians.push((median(behind), median(direct)));
+        self.behind += behind;
+        self.direct += direct;
+    }
+
+    /// How much longer a call takes than a direct one of the same turn.
+    fn beyond_ns(&self) -> f64 {
+        let differences: Vec<f64> = self.medians.iter().map(|(behind, direct)| behind - direct).collect();
+        Spread::of(&differences).median
+    }
+
+    /// How many times as long.
+    fn over(&self) -> f64 {
+        let ratios: Vec<f64> = self.medians.iter().map(|(behind, direct)| behind / direct).collect();
+        Spread::of(&ratios).median
+    }
+}
+
+fn one_at_a_time(
+    context: &Context,
+    caller: &mut Caller,
+    direct: &mut Direct,
+    symbol: &[String],
+) -> Result<Turns, Failure> {
+    let mut turns = Turns::new();
+    for _ in 0..(context.count(CALLS) / TURN as u64).max(1) {
+        let called = timed(TURN, || caller.call(symbol))?;
+        turns.add(&called, &timed(TURN, || direct.call(symbol))?);
+    }
+    Ok(turns)
+}
+
+/// Times per call, ticks of so many symbols.
+fn all_at_once(
+    context: &Context,
+    caller: &mut Caller,
+    direct: &mut Direct,
+    symbols: &[String],
+) -> Result<Turns, Failure> {
+    let mut turns = Turns::new();
+    let per_call = |ticks: &Histogram<u64>| {
+        let mut calls = histogram();
+        ticks.iter_recorded().for_each(|ns| calls.saturating_record(ns.value_iterated_to() / u64::from(SYMBOLS)));
+        calls
+    };
+    for _ in 0..(TICKS * u64::from(context.scale) / 100).max(1) {
+        let called = timed(1, || caller.call(symbols))?;
+        turns.add(&per_call(&called), &per_call(&timed(1, || direct.call(symbols))?));
+    }
+    Ok(turns)
+}
+
+/// How long each of so many goes takes.
+fn timed(count: usize, mut go: impl FnMut() -> Outcome) -> Result<Histogram<u64>, Failure> {
     let mut found = histogram();
-    for _ in 0..context.count(CALLS) {
+    for _ in 0..count {
         let start = now_ns();
-        caller.call(&symbols[..1])?;
+        go()?;
         found.saturating_record(now_ns() - start);
     }
     Ok(found)
-}
-
-/// Nanoseconds per call of the median tick.
-fn all_at_once(context: &Context, caller: &mut Caller, symbols: &[String]) -> Result<f64, Failure> {
-    let mut ticks = histogram();
-    let count = (TICKS * u64::from(context.scale) / 100).max(1);
-    for _ in 0..count {
-        let start = now_ns();
-        caller.call(symbols)?;
-        ticks.saturating_record(now_ns() - start);
-    }
-    Ok(ticks.value_at_quantile(0.5) as f64 / f64::from(SYMBOLS))
 }

@@ -3,6 +3,7 @@
 pub mod burst;
 mod disk;
 mod engine_calls;
+mod engine_yardsticks;
 mod engines;
 pub mod fanout;
 pub mod feeder;
