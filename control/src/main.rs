@@ -3,10 +3,15 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+#[allow(dead_code)] // what it offers is taken up by the parts that are being merged
+mod bus;
 mod cli;
 mod commands;
 mod engines;
 mod generate;
+mod rolled;
+#[allow(dead_code)] // as for the bus
+mod supervisor;
 
 use clap::Parser;
 

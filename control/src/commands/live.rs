@@ -13,9 +13,9 @@ use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
 use cutline_shm::cnc::CncWriter;
 
-use super::signals::StopRequest;
 use super::{Failure, Outcome, load_config, log_ids, note, room};
 use crate::cli::ConfigArgs;
+use crate::supervisor;
 
 /// Time between two looks at a running pipeline.
 pub const TEND_INTERVAL: Duration = Duration::from_millis(50);
@@ -26,15 +26,7 @@ pub fn run(args: &ConfigArgs) -> Outcome {
     if config.feeds.is_empty() {
         return Err(Failure::usage("no [[feed]] is configured: add one, see config/default.toml"));
     }
-    let stop =
-        StopRequest::listen().map_err(|error| Failure::machine(format!("cannot listen for signals: {error}")))?;
-    let pipeline = open(&config, feeds(&config)?, TimeSource::Clock)?;
-    report_recovery(&pipeline);
-    note(format_args!("running; logs in {}", config.log.dir.display()));
-    for feed in &pipeline.feeds {
-        note(format_args!("feed {}: {}", feed.name, feed.address));
-    }
-    drive(pipeline, &config, || stop.is_set())
+    supervisor::run(config)
 }
 
 /// Opens a pipeline.
@@ -75,32 +67,72 @@ pub fn report_recovery(pipeline: &Pipeline) {
     }
 }
 
-/// Tends the pipeline until it ends by itself or `stop` says so, then closes it. What people should read goes to standard
-/// error.
-pub fn drive(mut pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
-    let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-    let patience = Duration::from_millis(config.shutdown.timeout_ms);
-    let mut stopped: Option<Instant> = None;
-    while !pipeline.is_finished() {
-        if stopped.is_none() && stop() {
-            stopped = Some(Instant::now());
-            pipeline.stop();
-        }
-        thread::sleep(TEND_INTERVAL);
-        pipeline.tend(max_step_ns, |line| note(line));
-        if stopped.is_some_and(|at| at.elapsed() > patience) && !pipeline.reason().is_empty() {
-            let reason = pipeline.reason().to_owned();
-            pipeline.abort();
-            pipeline.close().map_err(Failure::machine)?;
-            let text = "stopped without draining; what the logs hold is recovered at the next start";
-            return Err(Failure::machine(format!("{text}: {reason}")));
+/// A pipeline that runs, with what it takes to look after it.
+pub struct Tended {
+    pipeline: Pipeline,
+    max_step_ns: i64,
+    patience: Duration,
+    stopped: Option<Instant>,
+    /// Why it has to be dropped where it stands: it was stopped, and does not come to an end.
+    abandoned: Option<String>,
+}
+
+impl Tended {
+    /// Looks after this pipeline.
+    pub fn new(pipeline: Pipeline, config: &Config) -> Self {
+        let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let patience = Duration::from_millis(config.shutdown.timeout_ms);
+        Self { pipeline, max_step_ns, patience, stopped: None, abandoned: None }
+    }
+
+    /// Asks it to take nothing more and finish what it has.
+    pub fn stop(&mut self) {
+        if self.stopped.is_none() {
+            self.stopped = Some(Instant::now());
+            self.pipeline.stop();
         }
     }
-    pipeline.close().map_err(Failure::machine)
+
+    /// Whether there is nothing to wait for any more: it is to be closed.
+    pub fn has_ended(&self) -> bool {
+        self.abandoned.is_some() || self.pipeline.is_finished()
+    }
+
+    /// To be called every [`TEND_INTERVAL`]. What people should read goes to standard error.
+    pub fn look(&mut self) {
+        self.pipeline.tend(self.max_step_ns, |line| note(line));
+        let reason = self.pipeline.reason();
+        if self.stopped.is_some_and(|at| at.elapsed() > self.patience) && !reason.is_empty() {
+            self.abandoned = Some(reason.to_owned());
+        }
+    }
+
+    /// Closes the logs. Blocks as long as the disk does.
+    pub fn close(self) -> Outcome {
+        let Some(reason) = self.abandoned else { return self.pipeline.close().map_err(Failure::machine) };
+        self.pipeline.abort();
+        self.pipeline.close().map_err(Failure::machine)?;
+        let text = "stopped without draining; what the logs hold is recovered at the next start";
+        Err(Failure::machine(format!("{text}: {reason}")))
+    }
+}
+
+/// Tends the pipeline until it ends by itself or `stop` says so, then closes it. What people should read goes to standard
+/// error.
+pub fn drive(pipeline: Pipeline, config: &Config, mut stop: impl FnMut() -> bool) -> Outcome {
+    let mut tended = Tended::new(pipeline, config);
+    while !tended.has_ended() {
+        if stop() {
+            tended.stop();
+        }
+        thread::sleep(TEND_INTERVAL);
+        tended.look();
+    }
+    tended.close()
 }
 
 /// The configured feeds, with their addresses looked up.
-fn feeds(config: &Config) -> Result<Vec<FeedSettings>, Failure> {
+pub fn feeds(config: &Config) -> Result<Vec<FeedSettings>, Failure> {
     config
         .feeds
         .iter()

@@ -1,0 +1,50 @@
+//! The topic of modules that start, run and stop. Values only.
+
+use serde::Serialize;
+
+/// What became of a module.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// It is being started.
+    Starting {
+        /// Which start this is since it last ran, from 1.
+        attempt: u32,
+    },
+    /// It is ready: it runs.
+    Ready {
+        /// From its start, ms.
+        took_ms: u64,
+        /// What it says of itself; empty if it says nothing.
+        version: String,
+    },
+    /// It was asked to end.
+    Stopping,
+    /// It has come so far with its end.
+    Step {
+        /// What it has done.
+        step: Step,
+    },
+    /// It has ended as it was asked to, or because it was done.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// It could not be started, or has ended though nobody asked it to.
+    Failed {
+        /// Why.
+        error: String,
+        /// Starts in a row that came to this.
+        attempts: u32,
+    },
+}
+
+/// What lies between a module's being asked to end and its end, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Its lanes take nothing more and have finished what they had.
+    LanesDrained,
+    /// Its logs are flushed, sealed and closed.
+    LogsClosed,
+}

@@ -1,0 +1,85 @@
+//! What every task of the control thread is given, and may hand on: the bus, the configuration in force, the stop, the registry, what may
+//! be asked of the supervisor, and the counters of the data plane. Clones are the same; any thread may have one.
+
+use std::sync::{Arc, OnceLock};
+
+use cutline::config::Config;
+use cutline_shm::reader::CncReader;
+use tokio::sync::watch;
+
+use super::ask::Ask;
+use super::registry::Registry;
+use crate::bus::Bus;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Control {
+    /// What happens.
+    pub bus: Bus,
+    /// The configuration in force: read it by `borrow`, follow it by `subscribe`, change it by `send_replace`.
+    pub config: Arc<watch::Sender<Arc<Config>>>,
+    /// Whether everything is to end.
+    pub stop: Stop,
+    /// The state of every module.
+    pub registry: Registry,
+    /// What may be asked of the supervisor.
+    pub ask: Ask,
+    /// The counters, from when the plane is up.
+    cnc: Arc<OnceLock<CncReader>>,
+}
+
+impl Control {
+    /// A context for modules that are driven by whoever receives what `ask` asks.
+    pub fn new(config: Config, registry: Registry, ask: Ask) -> Self {
+        let config = Arc::new(watch::Sender::new(Arc::new(config)));
+        Self { bus: Bus::new(), config, stop: Stop::default(), registry, ask, cnc: Arc::default() }
+    }
+
+    /// The configuration in force now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// What the data plane tells in memory; `None` before it is up.
+    pub fn cnc(&self) -> Option<&CncReader> {
+        self.cnc.get()
+    }
+
+    /// The data plane is up, and tells there.
+    pub fn set_cnc(&self, cnc: CncReader) {
+        // The plane is opened once in the life of a process.
+        let _ = self.cnc.set(cnc);
+    }
+}
+
+/// The request that everything ends, with its reason. The first one counts.
+#[derive(Clone)]
+pub struct Stop(Arc<watch::Sender<Option<String>>>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
+
+impl Stop {
+    /// Asks for the end.
+    pub fn request(&self, why: &str) {
+        self.0.send_if_modified(|reason| {
+            let is_first = reason.is_none();
+            reason.get_or_insert_with(|| why.to_owned());
+            is_first
+        });
+    }
+
+    /// Why everything is to end; `None` if it is not.
+    pub fn reason(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until the end is asked for. May be dropped while it waits.
+    pub async fn requested(&self) {
+        // The sender is this very one.
+        let _ = self.0.subscribe().wait_for(Option::is_some).await;
+    }
+}

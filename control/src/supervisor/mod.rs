@@ -1,0 +1,28 @@
+//! The supervisor: which modules there are, in which order they start and stop, and in what state each of them is. On the control thread,
+//! outside of the hot path; it never touches a lane.
+//!
+//! ```text
+//! cutline run ── run ──► lifecycle ──orders──► seat (one task a module) ──► body: plane, own part, or child process
+//!                          ▲                     │        │
+//!   recovery, socket ─ ask ┘                     ▼        ▼
+//!                                            registry    bus
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | [`body`] | what a module is made of, behind one trait: [`plane`] is one |
+//! | [`seat`] | the task of one module: starts it, lives with it, stops it |
+//! | [`registry`] | the state of every module, for whoever wants to know |
+//! | [`ask`] | what recovery, configuration and the control socket ask for |
+//! | [`context`] | what every task of the control thread is given |
+//! | [`run`] | the whole of `cutline run` |
+
+pub mod ask;
+pub mod body;
+pub mod context;
+mod plane;
+pub mod registry;
+mod run;
+mod seat;
+
+pub use run::run;
