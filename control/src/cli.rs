@@ -54,6 +54,8 @@ pub enum Command {
     Repair(Repair),
     /// Check a configuration: all of its problems, or the topology that it gives.
     Check(ConfigArgs),
+    /// Print the modules of a configuration and what they depend on, in the order in which they start.
+    Graph(Graph),
     /// Read the counters of a data directory, be its process alive or dead.
     Stat(Stat),
     /// Write a synthetic feed: the same arguments give the same bytes.
@@ -73,6 +75,15 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args)]
+pub struct Graph {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// In the language of Graphviz instead: `cutline graph --dot | dot -Tsvg`.
+    #[arg(long)]
+    pub dot: bool,
 }
 
 /// Where the configuration comes from; config/default.toml is the manual of its keys.

@@ -39,6 +39,7 @@ pub(super) fn all_rules(rules: &Rules<'_>) {
     rules.log();
     rules.room();
     rules.lanes();
+    super::supervisor::rules(rules);
 }
 
 /// The rules about keys that affect outputs.
@@ -292,12 +293,12 @@ impl Rules<'_> {
         origin_at(self.root, key).is_some_and(|origin| origin.layer > 0)
     }
 
-    fn problem(&self, keys: &[&str], what: String, next_step: &str) {
+    pub(super) fn problem(&self, keys: &[&str], what: String, next_step: &str) {
         let problem = self.remark(keys, what, next_step);
         self.report.borrow_mut().problems.push(problem);
     }
 
-    fn warning(&self, keys: &[&str], what: String, next_step: &str) {
+    pub(super) fn warning(&self, keys: &[&str], what: String, next_step: &str) {
         let warning = self.remark(keys, what, next_step);
         self.report.borrow_mut().warnings.push(warning);
     }

@@ -102,6 +102,32 @@ choice! {
 }
 
 choice! {
+    /// When a module is started.
+    StartMode {
+        /// With the system.
+        Eager = "eager",
+        /// When something that needs it is started, or somebody asks for it.
+        Lazy = "lazy",
+    }
+}
+
+choice! {
+    /// What is done when a module fails.
+    RecoveryStrategy {
+        /// It is started again.
+        Restart = "restart",
+        /// It is started again, and told to begin without what it has kept.
+        Reset = "reset",
+        /// The system goes on without it.
+        Degrade = "degrade",
+        /// The whole system is restarted, its state saved.
+        System = "system",
+        /// Nothing: a person decides.
+        Manual = "manual",
+    }
+}
+
+choice! {
     /// How the engine is called.
     EngineMode {
         /// `run(snapshot)`, no state.

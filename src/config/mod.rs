@@ -15,6 +15,7 @@ mod output;
 mod problem;
 mod read;
 mod reader;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +26,10 @@ use crate::plane::topology::{Depth, INVOKES_MAX, LaneSpec, LinkSpec, StageId, To
 
 pub use choice::{
     BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, OtherState,
-    PublishOrder, SymbolMode,
+    PublishOrder, RecoveryStrategy, StartMode, SymbolMode,
 };
+pub use supervisor::{Limits, Module, OWN_MODULES, Probe, Sandbox, Supervisor};
+
 pub use problem::{Origin, Problem, Problems, Warning};
 
 pub use engine::{Engine, EngineHost, EngineProcess, EngineRestart, EngineSpec};
@@ -63,6 +66,10 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// `[measure]`.
     pub measure: Measure,
+    /// `[supervisor]`.
+    pub supervisor: Supervisor,
+    /// `[[module]]`, in order.
+    pub modules: Vec<Module>,
     /// `[links]`.
     pub links: Links,
     /// `[[lane]]`, in order; each lane's stages as written.
@@ -300,7 +307,10 @@ impl Config {
     /// Every key there is, sorted, with `[]` for the index of an array of tables: `log.dir`, `feed[].kind`.
     #[must_use]
     pub fn known_keys() -> Vec<String> {
-        read::known_keys(default_layer(&mut Vec::new()))
+        // There is no module by default; one that says nothing is asked for every key.
+        let mut root = default_layer(&mut Vec::new());
+        document::merge(&mut root, document::parse(1, DEFAULT_FILE, "[[module]]\n", &mut Vec::new()));
+        read::known_keys(root)
     }
 
     /// The pipeline of this configuration. Always succeeds for a config as [`Config::load`] returned it.

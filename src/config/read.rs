@@ -13,7 +13,7 @@ use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
     Clock, Config, Endpoint, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retention,
-    Retry, Scheduler, Shutdown, Symbols, check, engine, fit,
+    Retry, Scheduler, Shutdown, Symbols, check, engine, fit, supervisor,
 };
 use crate::plane::topology::{INVOKES_MAX, LaneSpec, StageId};
 
@@ -109,6 +109,8 @@ fn tree(root: &Section<'_>) -> Config {
         log: log(&root.section("log")),
         publish: publish(&root.section("publish")),
         measure: Measure { stage_times: root.section("measure").boolean("stage_times") },
+        supervisor: supervisor::supervisor(&root.section("supervisor")),
+        modules: supervisor::modules(root),
         shutdown: Shutdown { timeout_ms: root.section("shutdown").integer("timeout_ms", 0..=DAY_MS) },
         links: links(&root.section("links")),
         lanes: root
@@ -311,7 +313,7 @@ fn lane(index: usize, section: &Section<'_>) -> LaneSpec {
 }
 
 /// A name fit to be a label.
-fn named(section: &Section<'_>, default: impl FnOnce() -> String) -> String {
+pub(super) fn named(section: &Section<'_>, default: impl FnOnce() -> String) -> String {
     let Some(name) = section.optional_text("name") else { return default() };
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > NAME_MAX_BYTES || !name.bytes().all(fit) {

@@ -148,17 +148,20 @@ impl<'a> Section<'a> {
 
     /// `true` or `false`.
     pub fn boolean(&self, key: &str) -> bool {
-        let Some(node) = self.ask(key) else {
+        self.optional_boolean(key).unwrap_or_else(|| {
             self.missing(key);
-            return false;
+            false
+        })
+    }
+
+    /// `true` or `false`, or absent.
+    pub fn optional_boolean(&self, key: &str) -> Option<bool> {
+        let node = self.ask(key)?;
+        let Data::Boolean(value) = &node.data else {
+            self.mistyped(key, node, "true or false", &format!("Set {key} to true or false."));
+            return Some(false);
         };
-        match &node.data {
-            Data::Boolean(value) => *value,
-            _ => {
-                self.mistyped(key, node, "true or false", &format!("Set {key} to true or false."));
-                false
-            }
-        }
+        Some(*value)
     }
 
     /// One of a few words.

@@ -2,6 +2,7 @@
 
 mod frame;
 mod garbage;
+mod modules;
 mod values;
 
 use std::collections::BTreeSet;
@@ -69,12 +70,19 @@ fn the_default_is_legal_and_as_the_contract_says() {
 fn documented_keys() -> Vec<(String, bool)> {
     let mut keys = Vec::new();
     let (mut section, mut explained) = (String::new(), false);
+    let mut arrays = BTreeSet::new();
     for line in DEFAULT_TOML.lines() {
-        if let Some(header) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+        // A table that is not there by default shows in a comment how it is written.
+        let header = line.strip_prefix("# ").filter(|rest| rest.starts_with('[')).unwrap_or(line);
+        if let Some(header) = header.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            arrays.insert(header);
             section = format!("{header}[]");
             keys.push((header.to_string(), explained));
-        } else if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = header.to_string();
+        } else if let Some(header) = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = match header.split_once('.') {
+                Some((array, rest)) if arrays.contains(array) => format!("{array}[].{rest}"),
+                _ => header.to_string(),
+            };
             keys.push((section.clone(), explained));
         } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ")
             && key.chars().all(|char| char.is_ascii_lowercase() || char == '_')

@@ -43,6 +43,10 @@ pub enum Lifecycle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// It takes no request any more.
+    RefusesRequests,
+    /// The requests that were in flight are answered.
+    RequestsFinished,
     /// Its lanes take nothing more and have finished what they had.
     LanesDrained,
     /// Its logs are flushed, sealed and closed.

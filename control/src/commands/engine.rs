@@ -13,7 +13,7 @@ pub fn engine(command: &EngineCommand) -> Outcome {
         EngineCommand::Check(args) => check::check(args),
         EngineCommand::New(args) => new::new(args),
         EngineCommand::Serve { spec } => serve::serve(spec),
-        EngineCommand::Launch { launch } => match cutline_host::process::launch::launch(launch) {
+        EngineCommand::Launch { launch } => match cutline_host::child::launch::launch(launch) {
             Ok(never) => match never {},
             Err(fault) => Err(Failure::machine(fault)),
         },

@@ -9,6 +9,7 @@ mod dump;
 mod engine;
 mod explain;
 pub mod generate;
+mod graph;
 pub mod live;
 mod liveness;
 mod log;
@@ -89,6 +90,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Log(command) => log::log(&command),
         Command::Repair(args) => repair::repair(&args),
         Command::Check(args) => check::check(&args),
+        Command::Graph(args) => graph::graph(&args),
         Command::Stat(args) => stat::stat(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Engine(command) => engine::engine(&command),

@@ -1,6 +1,8 @@
 //! What recovery, configuration and the control socket ask of the supervisor. From any thread; who asks may wait for the answer, which
 //! comes when what was asked for is done, or says why it was not.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,9 +22,17 @@ pub enum Order {
         reset: bool,
     },
     /// Hand it another configuration; the answer is its acknowledgement.
-    Update(Value),
+    Update {
+        /// What it is handed, an object of its own keys.
+        config: Value,
+        /// Longest time until it acknowledges.
+        within: Duration,
+    },
     /// Ask it how it does; the answer is its own.
-    Health,
+    Health {
+        /// Longest time until it answers.
+        within: Duration,
+    },
 }
 
 /// An answer: what the module said, or null, or why it was not done.

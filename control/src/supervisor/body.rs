@@ -36,13 +36,13 @@ pub trait Body {
     /// ended.
     fn stop(&mut self, within: Duration) -> Act<'_, Result<String, Failure>>;
 
-    /// Hands it another configuration.
-    fn update(&mut self, _config: Value) -> Act<'_, Result<Value, String>> {
+    /// Hands it another configuration, and ends when it has acknowledged it.
+    fn update(&mut self, _config: Value, _within: Duration) -> Act<'_, Result<Value, String>> {
         Box::pin(async { Err("it takes no configuration while it runs: restart it".to_owned()) })
     }
 
-    /// Asks it how it does.
-    fn health(&mut self) -> Act<'_, Result<Value, String>> {
+    /// Asks it how it does, and ends with its answer.
+    fn health(&mut self, _within: Duration) -> Act<'_, Result<Value, String>> {
         Box::pin(async { Err("it does not speak the module protocol".to_owned()) })
     }
 }

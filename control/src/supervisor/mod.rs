@@ -10,7 +10,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`body`] | what a module is made of, behind one trait: [`plane`] is one |
+//! | [`modules`] | which modules a configuration has |
+//! | [`graph`] | who must be ready before whom |
+//! | [`fault`] | why the system does not start |
+//! | [`body`] | what a module is made of, behind one trait: [`plane`] is one, a [`part`] of this program another |
 //! | [`seat`] | the task of one module: starts it, lives with it, stops it |
 //! | [`registry`] | the state of every module, for whoever wants to know |
 //! | [`ask`] | what recovery, configuration and the control socket ask for |
@@ -20,6 +23,10 @@
 pub mod ask;
 pub mod body;
 pub mod context;
+mod fault;
+pub mod graph;
+pub mod modules;
+pub mod part;
 mod plane;
 pub mod registry;
 mod run;

@@ -94,8 +94,10 @@ async fn answer(plane: &Handle, Asked { module, order, who: _, answer }: Asked) 
         Order::Stop | Order::Restart { .. } => {
             Err("the plane is what this process is for: stop or restart the process".to_owned())
         }
-        Order::Update(config) => plane.order(Do::Update(config)).await.map_err(|failure| failure.message),
-        Order::Health => plane.order(Do::Health).await.map_err(|failure| failure.message),
+        Order::Update { config, within } => {
+            plane.order(Do::Update(config, within)).await.map_err(|failure| failure.message)
+        }
+        Order::Health { within } => plane.order(Do::Health(within)).await.map_err(|failure| failure.message),
     };
     // That nobody waits for it any more is no fault.
     let _ = answer.send(told);

@@ -28,10 +28,10 @@ pub enum Do {
     },
     /// Stop, for this reason, and answer when it has ended.
     Stop(String),
-    /// Take another configuration.
-    Update(Value),
-    /// Say how it does.
-    Health,
+    /// Take another configuration, and acknowledge it within this time.
+    Update(Value, Duration),
+    /// Say within this time how it does.
+    Health(Duration),
 }
 
 type Done = Result<Value, Failure>;
@@ -108,9 +108,11 @@ impl Seat {
                     is_running = false;
                     stopped.and(self.failure.take().map_or(Ok(Value::Null), Err))
                 }
-                Do::Update(config) if is_running => self.body.update(config).await.map_err(Failure::machine),
-                Do::Health if is_running => self.body.health().await.map_err(Failure::machine),
-                Do::Update(_) | Do::Health => Err(Failure::machine("it does not run")),
+                Do::Update(config, within) if is_running => {
+                    self.body.update(config, within).await.map_err(Failure::machine)
+                }
+                Do::Health(within) if is_running => self.body.health(within).await.map_err(Failure::machine),
+                Do::Update(..) | Do::Health(_) => Err(Failure::machine("it does not run")),
             };
             // That nobody waits for it any more is no fault.
             let _ = answer.send(done);

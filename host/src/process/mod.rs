@@ -12,15 +12,11 @@
 //! | `settings` | what it is made from |
 //! | `dispatch`, `seat`, `breaker` | the lane's side: which process, how a call ended, when to start again |
 //! | `orders` | what passes between lane and warden |
-//! | `warden`, `child`, `hello`, `log` | the cold thread that does with the kernel what a lane must not |
-//! | [`launch`] | the step between fork and the engine's program |
+//! | `warden`, `hello` | the cold thread that does with the kernel what a lane must not, by `crate::child` |
 
 mod breaker;
-mod child;
 mod dispatch;
 mod hello;
-pub mod launch;
-mod log;
 mod orders;
 mod seat;
 mod settings;
@@ -36,19 +32,17 @@ use cutline::config::EngineProcess;
 use cutline::invoke::call::Answer;
 use cutline::invoke::host::{Ask, Begun, Ended, Host, HostHealth};
 use cutline::model::run_id::EngineMode;
-use cutline_shm::exchange::{IDLE_ENV, LaneEnd, Shape};
+use cutline_shm::exchange::{DESCRIPTOR_ENV, IDLE_ENV, LaneEnd, Shape};
 
-pub use log::{Event, Listener, Stream};
+pub use crate::child::log::{Event, Listener, Stream};
 pub use settings::{Launcher, ProcessSettings, Program, StartFault};
 
+use crate::child::BASIC_ENV;
+use crate::child::launch::Launch;
 use crate::sandbox::{Sandbox, find_program};
 use breaker::Restart;
 use dispatch::{Dispatch, Terms};
-use launch::Launch;
 use warden::{Plan, Warden};
-
-/// Environment variables that every engine process sees, if we have them.
-const ENV: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"];
 
 /// Longest name of memory, bytes: a little less than the kernel takes.
 const MEMORY_NAME_MAX_BYTES: usize = 200;
@@ -122,9 +116,11 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
     }
     make_directory(directory)?;
     let launch = Launch {
+        who: "the engine".to_owned(),
         program: path,
         arguments: program.arguments.clone(),
         directory: directory.clone(),
+        descriptor_env: DESCRIPTOR_ENV.to_owned(),
         parent: std::process::id(),
         sandbox,
     };
@@ -156,7 +152,7 @@ fn make_directory(directory: &Path) -> Result<(), StartFault> {
 
 /// The environment of engine processes: of ours, what is named.
 fn env(place: &EngineProcess, program: &Program) -> Vec<(String, String)> {
-    let named = ENV.into_iter().chain(place.env.iter().map(String::as_str));
+    let named = BASIC_ENV.into_iter().chain(place.env.iter().map(String::as_str));
     let ours = named.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
     let idle = (IDLE_ENV.to_owned(), place.idle.name().to_owned());
     ours.chain([idle]).chain(program.env.iter().cloned()).collect()

@@ -23,7 +23,7 @@ pub struct Program {
 }
 
 /// How this program is told to be the launcher: what stands before the launch on its command line. It calls
-/// [`super::launch::launch`].
+/// [`crate::child::launch::launch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launcher {
     /// This program.

@@ -11,10 +11,10 @@ use cutline_shm::exchange::{EngineState, LaneEnd, Shape};
 use cutline_shm::region::Region;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::child::{Child, text_of};
 use super::hello::{Hello, read_hello};
-use super::log::{Event, Listener};
 use super::orders::{Order, Report};
+use crate::child::log::{Event, Listener};
+use crate::child::{Child, text_of};
 
 /// How long the warden sleeps while nothing happens: how late an order may be obeyed.
 const SLEEP: Duration = Duration::from_millis(5);

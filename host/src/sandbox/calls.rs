@@ -1,20 +1,30 @@
-//! The system calls of an engine process, by seccomp: everything that computing needs, and nothing that reaches others.
+//! The system calls of a child process, by seccomp: everything that computing needs, and nothing that reaches others.
 //!
-//! What is refused fails with EPERM, so that an engine shows a fault of its own and does not hang. New threads are allowed, new processes are
-//! not. `execve` is allowed, because the launcher itself needs it; which programs, landlock says.
+//! What is refused fails with EPERM, so that it shows a fault of its own and does not hang. New threads are allowed; sockets, new processes
+//! and signals to them are where it was said of it. `execve` is allowed, because the launcher itself needs it; which programs, landlock says.
 
 use std::collections::BTreeMap;
 
 use libc::c_long;
+use serde::{Deserialize, Serialize};
+
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
 };
 
+/// What is allowed besides.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Calls {
+    /// Sockets of every kind.
+    pub network: bool,
+    /// New processes, and signals to them.
+    pub processes: bool,
+}
+
 /// Refused whatever their arguments.
 const REFUSED: &[c_long] = &[
-    // The network, and sockets of every other kind; io_uring can make them too.
-    libc::SYS_socket,
+    // It can make sockets, whatever is said of them.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
@@ -78,14 +88,19 @@ const REFUSED: &[c_long] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const REFUSED_HERE: &[c_long] =
-    &[libc::SYS_fork, libc::SYS_vfork, libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt];
+const REFUSED_HERE: &[c_long] = &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt];
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[];
 
+/// Ways to make a process besides `clone`.
+#[cfg(target_arch = "x86_64")]
+const FORKS: &[c_long] = &[libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const FORKS: &[c_long] = &[];
+
 /// Why there is no seccomp here.
 pub(super) fn unavailable() -> Option<String> {
-    if let Err(fault) = programs(1) {
+    if let Err(fault) = programs(1, Calls { network: false, processes: false }) {
         return Some(fault);
     }
     // Since 4.14 the kernel says what it can do; before that we do without.
@@ -97,16 +112,18 @@ pub(super) fn unavailable() -> Option<String> {
     }
 }
 
-/// From here on this thread, and what it becomes, makes no other calls.
-pub(super) fn restrict() -> Result<(), String> {
-    for program in programs(std::process::id())? {
-        apply_filter(&program).map_err(|fault| fault.to_string())?;
+impl Calls {
+    /// From here on this thread, and what it becomes, makes no other calls.
+    pub(super) fn restrict(self) -> Result<(), String> {
+        for program in programs(std::process::id(), self)? {
+            apply_filter(&program).map_err(|fault| fault.to_string())?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The filters, of which each has its own answer to what it refuses. `own` is the process, which keeps its number when it is executed.
-fn programs(own: u32) -> Result<[BpfProgram; 2], String> {
+fn programs(own: u32, allowed: Calls) -> Result<[BpfProgram; 2], String> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|fault| fault.to_string())?;
     let compile = |rules, errno: i32| {
         let refusal = SeccompAction::Errno(errno.cast_unsigned());
@@ -114,7 +131,7 @@ fn programs(own: u32) -> Result<[BpfProgram; 2], String> {
             SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch).map_err(|fault| fault.to_string())?;
         filter.try_into().map_err(|fault: seccompiler::BackendError| fault.to_string())
     };
-    let refused = compile(refused(own).map_err(|fault| fault.to_string())?, libc::EPERM)?;
+    let refused = compile(refused(own, allowed).map_err(|fault| fault.to_string())?, libc::EPERM)?;
     // Its flags lie in memory, where no filter sees them: libraries then use `clone`.
     let unknown = compile(BTreeMap::from([(libc::SYS_clone3, vec![])]), libc::ENOSYS)?;
     Ok([refused, unknown])
@@ -122,20 +139,29 @@ fn programs(own: u32) -> Result<[BpfProgram; 2], String> {
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-fn refused(own: u32) -> Result<Rules, seccompiler::BackendError> {
+fn refused(own: u32, allowed: Calls) -> Result<Rules, seccompiler::BackendError> {
     use SeccompCmpArgLen::{Dword, Qword};
     let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, vec![])).collect();
+    if !allowed.network {
+        rules.insert(libc::SYS_socket, vec![]);
+    }
+    if !allowed.processes {
+        rules.extend(FORKS.iter().map(|call| (*call, vec![])));
+    }
     let mut when = |call: c_long, conditions: Vec<SeccompCondition>| -> Result<(), seccompiler::BackendError> {
         rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
         Ok(())
     };
-    let thread = libc::CLONE_THREAD as u64;
-    when(libc::SYS_clone, vec![SeccompCondition::new(0, Qword, SeccompCmpOp::MaskedEq(thread), 0)?])?;
-    // Signals and limits for itself only.
     let own = u64::from(own);
-    for call in [libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill] {
-        when(call, vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, own)?])?;
+    if !allowed.processes {
+        let thread = libc::CLONE_THREAD as u64;
+        when(libc::SYS_clone, vec![SeccompCondition::new(0, Qword, SeccompCmpOp::MaskedEq(thread), 0)?])?;
+        // Signals for itself only.
+        for call in [libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill] {
+            when(call, vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, own)?])?;
+        }
     }
+    // Limits for itself only.
     for call in [libc::SYS_prlimit64, libc::SYS_sched_setaffinity] {
         let not_itself = SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, own)?;
         when(call, vec![not_itself, SeccompCondition::new(0, Dword, SeccompCmpOp::Ne, 0)?])?;

@@ -1,5 +1,5 @@
-//! The files of an engine process, by landlock: it reads its program, the system's libraries and what was named, executes its own program
-//! and nothing else, and writes nothing but `/dev/null`.
+//! The files of a child process, by landlock: it reads its program, the system's libraries and what was named, executes its own program and
+//! what was named, and writes nothing but `/dev/null` and what was named for that.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,6 +10,8 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use serde::{Deserialize, Serialize};
+
+use super::Bounds;
 
 /// What programs need of the system in order to run at all. What is not there is left out.
 const SYSTEM: [&str; 20] = [
@@ -34,6 +36,18 @@ const SYSTEM: [&str; 20] = [
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
 ];
+/// What programs that use the network need besides.
+const NETWORK: [&str; 9] = [
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/run/systemd/resolve",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+];
 /// Scripts whose interpreter is a script, and so on, are followed so far.
 const INTERPRETERS_MAX: usize = 4;
 /// Longest first line of a script, or name of an interpreter, bytes.
@@ -46,11 +60,23 @@ const WANTED: ABI = ABI::V6;
 pub(super) struct Files {
     read: Vec<PathBuf>,
     execute: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+    network: bool,
 }
 
 impl Files {
     /// Those of a program and what was named besides. What was named may be executed, too: a program that starts another one names it.
-    pub(super) fn of<'a>(program: &Path, named: impl Iterator<Item = &'a PathBuf>) -> Result<Self, String> {
+    pub(super) fn of<'a>(
+        bounds: &Bounds<'_>,
+        program: &Path,
+        named: impl Iterator<Item = &'a PathBuf>,
+    ) -> Result<Self, String> {
+        let named_file = |path: &PathBuf, key: &str| {
+            let fault = |fault| {
+                format!("{}: {fault}; it was to be allowed to use it ({}.{key})", path.display(), bounds.section)
+            };
+            path.canonicalize().map_err(fault)
+        };
         let mut execute = vec![program.to_path_buf()];
         for at in 0..INTERPRETERS_MAX {
             let Some(path) = execute.get(at) else { break };
@@ -58,12 +84,12 @@ impl Files {
             execute.extend(found);
         }
         for path in named {
-            let path = path.canonicalize().map_err(|fault| {
-                format!("{}: {fault}; the engine was to be allowed to read it (engine.process.read)", path.display())
-            })?;
-            execute.push(path);
+            execute.push(named_file(path, "read")?);
         }
-        Ok(Self { read: SYSTEM.map(PathBuf::from).to_vec(), execute })
+        let write = bounds.write.iter().map(|path| named_file(path, "write")).collect::<Result<_, _>>()?;
+        let network = NETWORK.iter().filter(|_| bounds.network);
+        let read = SYSTEM.iter().chain(network).map(PathBuf::from).collect();
+        Ok(Self { read, execute, write, network: bounds.network })
     }
 
     /// From here on this thread, and what it becomes, reaches nothing else.
@@ -78,13 +104,16 @@ impl Files {
 
     fn try_restrict(&self, null: PathFd) -> Result<RulesetStatus, RulesetError> {
         let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
-        let restricted = Ruleset::default()
-            .handle_access(AccessFs::from_all(WANTED))?
-            .handle_access(AccessNet::from_all(WANTED))?
-            .scope(Scope::from_all(WANTED))?
+        let mut ruleset = Ruleset::default().handle_access(AccessFs::from_all(WANTED))?.scope(Scope::Signal)?;
+        if !self.network {
+            ruleset = ruleset.handle_access(AccessNet::from_all(WANTED))?.scope(Scope::AbstractUnixSocket)?;
+        }
+        let write = AccessFs::from_all(WANTED) & !AccessFs::Execute;
+        let restricted = ruleset
             .create()?
             .add_rules(path_beneath_rules(&self.read, read))?
             .add_rules(path_beneath_rules(&self.execute, read | AccessFs::Execute))?
+            .add_rules(path_beneath_rules(&self.write, write))?
             .add_rule(PathBeneath::new(null, AccessFs::ReadFile | AccessFs::WriteFile))?
             .restrict_self()?;
         Ok(restricted.ruleset)
@@ -153,7 +182,7 @@ fn loader(file: &mut File, head: &[u8]) -> io::Result<Option<PathBuf>> {
 /// A program by its path, or by its name as a shell would find it: absolute, and with its symbolic links, by which Python knows its
 /// virtual environment.
 pub fn find_program(program: &Path) -> Result<PathBuf, String> {
-    let fault = |why: &dyn std::fmt::Display| format!("{}: {why}; check the engine's program", program.display());
+    let fault = |why: &dyn std::fmt::Display| format!("{}: {why}; check the program", program.display());
     if program.components().count() > 1 {
         let path = std::path::absolute(program).map_err(|why| fault(&why))?;
         return std::fs::metadata(&path).map(|_| path).map_err(|why| fault(&why));
@@ -184,12 +213,25 @@ pub fn python_files(interpreter: &Path) -> Result<Vec<PathBuf>, String> {
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds<'_> = Bounds {
+        section: "engine.process",
+        cores: &[],
+        memory_max_bytes: None,
+        cpu_max_s: None,
+        files_max: 64,
+        processes_max: None,
+        user: None,
+        write: &[],
+        network: false,
+        processes: false,
+    };
+
     #[test]
     fn what_the_kernel_executes_for_a_program_is_found() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let script = dir.path().join("script");
         std::fs::write(&script, "#!/usr/bin/env -S A=b sh -x\n").unwrap();
-        let files = Files::of(&script, std::iter::empty()).unwrap();
+        let files = Files::of(&BOUNDS, &script, std::iter::empty()).unwrap();
         let shell = Path::new("/bin/sh").canonicalize().unwrap();
         assert!(files.execute.iter().any(|path| path.canonicalize().unwrap() == shell), "{:?}", files.execute);
         assert!(files.execute.iter().any(|path| path.to_string_lossy().contains("ld-")), "and the loader of it");
@@ -200,16 +242,16 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert_eq!(interpreters(&path).unwrap(), Vec::<PathBuf>::new(), "{name}");
         }
-        assert!(Files::of(&dir.path().join("none"), std::iter::empty()).is_err());
+        assert!(Files::of(&BOUNDS, &dir.path().join("none"), std::iter::empty()).is_err());
         let absent = dir.path().join("absent");
-        assert!(Files::of(&script, [absent].iter()).unwrap_err().contains("engine.process.read"));
+        assert!(Files::of(&BOUNDS, &script, [absent].iter()).unwrap_err().contains("engine.process.read"));
     }
 
     #[test]
     fn a_program_is_found_by_path_or_by_name() {
         assert!(find_program(Path::new("sh")).unwrap().is_absolute());
         for none in ["./no such program", "no such program", "/no/such"] {
-            assert!(find_program(Path::new(none)).unwrap_err().contains("check the engine's program"), "{none}");
+            assert!(find_program(Path::new(none)).unwrap_err().contains("check the program"), "{none}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The user that engine processes run as, found by name.
+//! The user that a child process runs as, found by name.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,10 @@ pub(super) struct User {
 /// The user of this name. Only root can become another one.
 pub(super) fn find(name: &str) -> Result<User, String> {
     let known = std::fs::read_to_string("/etc/passwd").map_err(|fault| format!("/etc/passwd: {fault}"))?;
-    let user = in_passwd(&known, name).ok_or_else(|| {
-        format!("engine.process.user = {name:?}: no such user in /etc/passwd; make one, or leave it empty")
-    })?;
+    let user = in_passwd(&known, name).ok_or("no such user in /etc/passwd; make one, or leave it empty")?;
     let own = rustix::process::geteuid();
     if !own.is_root() && own.as_raw() != user.user {
-        return Err(format!("engine.process.user = {name:?}: only root can start processes of another user"));
+        return Err("only root can start processes of another user".to_owned());
     }
     Ok(user)
 }
@@ -42,6 +40,6 @@ mod tests {
         assert_eq!(in_passwd(known, "nobody"), Some(User { user: 65534, group: 65533 }));
         assert_eq!(in_passwd(known, "root"), Some(User { user: 0, group: 0 }));
         assert!(in_passwd(known, "nob").is_none() && in_passwd(known, "bad").is_none() && in_passwd("", "").is_none());
-        assert!(find("nobody of this name").unwrap_err().contains("engine.process.user"));
+        assert!(find("nobody of this name").unwrap_err().contains("no such user"));
     }
 }

@@ -1,4 +1,4 @@
-//! What engine processes print, as lines: bounded in length, and in number per second. Used by the warden's thread alone.
+//! What child processes print, as lines: bounded in length, and in number per second.
 //!
 //! Nothing that a process prints can make it stand still, fill memory, or forge another line.
 
@@ -21,7 +21,7 @@ pub enum Stream {
     Err,
 }
 
-/// What happens to engine processes, for whoever keeps a log.
+/// What happens to child processes, for whoever keeps a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// It was started.
@@ -45,12 +45,13 @@ pub enum Event<'a> {
     Ended(&'a str),
 }
 
-/// Told of each event, with the number of the process from 0 and its process id, on the warden's thread. It must not wait for long.
+/// Told of each event of an engine process, with the number of the process from 0 and its process id, on the warden's thread. It must not
+/// wait for long.
 pub type Listener = Box<dyn FnMut(usize, u32, Event<'_>) + Send>;
 
 /// How many lines of a process are taken over.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub struct Allowance {
     lines_per_s: u32,
     second: Instant,
     used: u32,
@@ -58,7 +59,9 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn new(lines_per_s: u32, now: Instant) -> Self {
+    /// So many in each second from now on.
+    #[must_use]
+    pub fn new(lines_per_s: u32, now: Instant) -> Self {
         Self { lines_per_s, second: now, used: 0, dropped: 0 }
     }
 
@@ -74,7 +77,7 @@ impl Allowance {
     }
 
     /// How many lines were dropped in the second that is over, if one is.
-    pub(super) fn over(&mut self, now: Instant, last: bool) -> Option<u64> {
+    pub fn over(&mut self, now: Instant, last: bool) -> Option<u64> {
         if !last && now.duration_since(self.second) < Duration::from_secs(1) {
             return None;
         }
@@ -85,7 +88,7 @@ impl Allowance {
 
 /// One of a process's streams.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub struct Lines<R> {
     from: R,
     stream: Stream,
     line: Vec<u8>,
@@ -96,20 +99,22 @@ pub(super) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     /// The lines of a stream that never waits.
-    pub(super) fn new(from: R, stream: Stream) -> Self {
+    pub fn new(from: R, stream: Stream) -> Self {
         Self { from, stream, line: Vec::with_capacity(LINE_MAX_BYTES), cut: false, ended: false }
     }
 
-    pub(super) fn source(&self) -> &R {
+    /// Where they come from.
+    pub fn source(&self) -> &R {
         &self.from
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether nothing comes any more.
+    pub fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// Hands on the lines that are there, as many as are allowed. True if there may be more.
-    pub(super) fn read(&mut self, allowance: &mut Allowance, listener: &mut dyn FnMut(Event<'_>)) -> bool {
+    pub fn read(&mut self, allowance: &mut Allowance, listener: &mut dyn FnMut(Event<'_>)) -> bool {
         let mut chunk = [0; CHUNK_BYTES];
         for _ in 0..READ_MAX_BYTES / CHUNK_BYTES {
             match self.from.read(&mut chunk) {
@@ -145,7 +150,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// Hands on the line as far as it is there.
-    pub(super) fn finish(&mut self, allowance: &mut Allowance, listener: &mut dyn FnMut(Event<'_>)) {
+    pub fn finish(&mut self, allowance: &mut Allowance, listener: &mut dyn FnMut(Event<'_>)) {
         if (!self.line.is_empty() || self.cut) && allowance.take() {
             let text = printable(&self.line);
             listener(Event::Printed { stream: self.stream, text: &text, cut: self.cut });

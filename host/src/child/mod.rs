@@ -1,5 +1,15 @@
-//! One engine process as the kernel has it: started through the launcher in a process group of its own, with its exchange as standard
-//! input, its output in pipes, and a descriptor by which its death is noticed. Used by the warden's thread alone.
+//! One child process as the kernel has it: started through the launcher in a process group of its own, with what it is spoken to over as
+//! standard input, its output in pipes, and a descriptor by which its death is noticed.
+//!
+//! Used by one thread, which starts it: with that thread it dies. Engine processes have their warden, modules the control thread.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`launch`] | the step between fork and the program |
+//! | [`log`] | what it prints, as lines |
+
+pub mod launch;
+pub mod log;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,25 +19,32 @@ use std::time::Instant;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::log::{Allowance, Event, Lines, Stream};
+use log::{Allowance, Event, Lines, Stream};
+
+/// Environment variables of ours that every child process sees, if we have them.
+pub const BASIC_ENV: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"];
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Child {
+pub struct Child {
     process: std::process::Child,
     pid: Pid,
     pidfd: OwnedFd,
     out: Lines<ChildStdout>,
     err: Lines<ChildStderr>,
+    /// How much of what it prints is taken over.
     pub allowance: Allowance,
     /// A stream had more than is read in one go.
     pub floods: bool,
 }
 
 impl Child {
-    /// Starts the command, which gets the exchange's memory as its standard input.
-    pub(super) fn start(mut command: Command, memory: OwnedFd, lines_per_s: u32) -> io::Result<Self> {
-        command.stdin(Stdio::from(memory)).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    /// Starts the command of a launcher, which gets `spoken_to` as its standard input.
+    ///
+    /// # Errors
+    /// There is no process; nothing is left of it.
+    pub fn start(mut command: Command, spoken_to: OwnedFd, lines_per_s: u32) -> io::Result<Self> {
+        command.stdin(Stdio::from(spoken_to)).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut process = command.spawn()?;
         match Self::watch(&mut process) {
             Ok((pid, pidfd, out, err)) => {
@@ -55,36 +72,51 @@ impl Child {
         Ok((pid, pidfd, out, err))
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Kills it and all that it has started.
-    pub(super) fn kill(&self) {
-        // That there is nobody left to kill is no fault.
-        let _ = kill_process_group(self.pid, Signal::KILL);
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Asks it, and all that it has started, to end.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // That there is nobody left is no fault.
+        let _ = kill_process_group(self.pid, signal);
     }
 
     /// Becomes readable when it is dead.
-    pub(super) fn death(&self) -> BorrowedFd<'_> {
+    #[must_use]
+    pub fn death(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
     /// Its streams that have not ended.
-    pub(super) fn streams(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub fn streams(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let out = (!self.out.has_ended()).then(|| self.out.source().as_fd());
         out.into_iter().chain((!self.err.has_ended()).then(|| self.err.source().as_fd()))
     }
 
     /// Hands on what it has printed.
-    pub(super) fn read(&mut self, listener: &mut dyn FnMut(Event<'_>)) {
+    pub fn read(&mut self, listener: &mut dyn FnMut(Event<'_>)) {
         let out = self.out.read(&mut self.allowance, listener);
         let err = self.err.read(&mut self.allowance, listener);
         self.floods = out || err;
     }
 
     /// It is dead: ends its descendants, hands on the last that it printed, and says how it ended.
-    pub(super) fn bury(mut self, listener: &mut dyn FnMut(Event<'_>)) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// The system does not tell how.
+    pub fn bury(mut self, listener: &mut dyn FnMut(Event<'_>)) -> io::Result<ExitStatus> {
         // Before it is waited for, so that the group's number is nobody else's yet.
         self.kill();
         let status = self.process.wait();
@@ -99,7 +131,8 @@ impl Child {
 }
 
 /// How a process ended, for people.
-pub(super) fn text_of(status: ExitStatus) -> String {
+#[must_use]
+pub fn text_of(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => match name_of(signal) {
@@ -110,7 +143,7 @@ pub(super) fn text_of(status: ExitStatus) -> String {
     }
 }
 
-/// The signals by which engines die.
+/// The signals by which processes die.
 fn name_of(signal: i32) -> Option<&'static str> {
     const NAMES: [(Signal, &str); 12] = [
         (Signal::ABORT, "SIGABRT"),
@@ -121,9 +154,9 @@ fn name_of(signal: i32) -> Option<&'static str> {
         (Signal::KILL, "SIGKILL"),
         (Signal::PIPE, "SIGPIPE"),
         (Signal::SEGV, "SIGSEGV"),
-        (Signal::SYS, "SIGSYS: a system call that engines have no right to"),
+        (Signal::SYS, "SIGSYS: a system call that it has no right to"),
         (Signal::TERM, "SIGTERM"),
-        (Signal::XCPU, "SIGXCPU: engine.process.cpu_max_s is used up"),
+        (Signal::XCPU, "SIGXCPU: its processor time is used up"),
         (Signal::HUP, "SIGHUP"),
     ];
     NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
