@@ -77,7 +77,7 @@ settings() {
         }
         END {
             print "cores=\"" cores "\""
-            printf "live_bytes=%.0f\n", 3 * of["log.live_segments"] * of["log.segment_bytes"]
+            printf "live_bytes=%.0f\n", 3 * (of["log.live_segments"] + 1) * of["log.segment_bytes"]
             print "connections=" of["ingest.connections_max"] + 0
         }'
 }
@@ -156,11 +156,11 @@ line() { printf '%-9s %-28s %-22s want %-20s %s\n' "$1" "$2" "$3" "$4" "$5"; }
 command_line() { printf '%-9s %s\n' '' "$1"; }
 
 # A file of the kernel that may be written: NAME PATH WANTED WHY. WANTED: values with | between them, the first is set;
-# or <=N, where N is set.
+# or <=N or >=N, where N is set.
 knob() {
     chosen "$1" || return 0
     name=$1 path=$root$2 why=$4
-    set_to=${3%%|*} && set_to=${set_to#<=}
+    set_to=${3%%|*} && set_to=${set_to#[<>]=}
     if ! now=$(value_of "$path"); then
         [ "$action" = apply ] || line unknown "$name" "not to be read" "$3" "$why ($path)"
         return 0
@@ -181,6 +181,7 @@ knob() {
 fits() {
     case $2 in
         '<='*) [ "$1" -le "${2#<=}" ] 2>/dev/null ;;
+        '>='*) [ "$1" -ge "${2#>=}" ] 2>/dev/null ;;
         *) case "|$2|" in *"|$1|"*) true ;; *) false ;; esac ;;
     esac
 }

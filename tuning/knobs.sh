@@ -89,9 +89,10 @@ huge=$(echo "$shm" | tr ',' '\n' | sed -n 's/^huge=//p')
 fact shm.huge "${huge:-never}" within_size "huge pages under the live logs: fewer misses in the TLB" "mount -o remount,huge=within_size /dev/shm (and in /etc/fstab)" \
     "$(case ${shm:+mounted}$huge in mountedwithin_size | mountedalways) echo 0 ;; '') echo 2 ;; *) echo 1 ;; esac)"
 free=$(df -kP /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
-fact shm.free "${free:-?} KiB free" ">= $((live_bytes / 1024)) KiB" "3 x log.live_segments x log.segment_bytes, unless they lie there already" "mount -o remount,size=$((live_bytes / 512))k /dev/shm (and in /etc/fstab)" \
+fact shm.free "${free:-?} KiB free" ">= $((live_bytes / 1024)) KiB" "3 x (log.live_segments + 1) x log.segment_bytes, unless they lie there already" "mount -o remount,size=$((live_bytes / 512))k /dev/shm (and in /etc/fstab)" \
     "$(at_least "$free" $((live_bytes / 1024)))"
 knob vm.swappiness /proc/sys/vm/swappiness "<=1" "a live segment in swap is a disk read on a lane"
+knob vm.max_map_count /proc/sys/vm/max_map_count ">=65530" "each segment that is mapped takes one: beyond it mapping fails"
 swaps=$(awk 'END { print NR - 1 }' "$root/proc/swaps" 2>/dev/null) || swaps=
 fact swap "$swaps areas" 0 "tmpfs can be swapped out" "swapoff -a (and in /etc/fstab)" "$(at_least "${swaps:+-$swaps}" 0)"
 knob vm.stat_interval /proc/sys/vm/stat_interval "120" "a kernel thread wakes on every core each interval, s"

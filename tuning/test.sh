@@ -49,6 +49,7 @@ put /proc/irq/9/smp_affinity_list 0-1
 put /proc/5/comm irqbalance
 put /proc/sys/kernel/timer_migration 1
 put /proc/sys/vm/swappiness 0
+put /proc/sys/vm/max_map_count 4096
 put /proc/sys/vm/stat_interval 1
 put /proc/sys/vm/dirty_bytes 999
 put /proc/sys/vm/dirty_background_bytes 888
@@ -87,7 +88,8 @@ says '^ok +vm.swappiness +0 '
 says '^ok +thp.enabled +madvise'
 says '^WRONG +thp.defrag +always'
 says '^ok +shm.huge +within_size'
-says '^WRONG +shm.free .*want >= 12884901888 KiB'
+says '^WRONG +vm.max_map_count +4096 +want >=65530'
+says '^WRONG +shm.free .*want >= 16106127360 KiB'
 contents "$root" | cmp -s - "$work/before" || fail "check changed something"
 
 expect 0 host apply
@@ -99,6 +101,7 @@ cat >"$work/expected" <<END
 ./proc/sys/kernel/timer_migration:0
 ./proc/sys/vm/dirty_background_bytes:67108864
 ./proc/sys/vm/dirty_bytes:268435456
+./proc/sys/vm/max_map_count:65530
 ./proc/sys/vm/stat_interval:120
 ./sys/devices/system/cpu/cpu2/cpufreq/scaling_governor:performance
 ./sys/devices/system/cpu/cpu2/cpuidle/state1/disable:1

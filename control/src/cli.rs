@@ -14,7 +14,7 @@ pub use logs::*;
 pub use pipeline::*;
 pub use replay::*;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 the logs, or a checked engine, are not what they should be, 2 wrong arguments or configuration, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the logs, a checked engine, or the host that doctor looks at, are not what they should be, 2 wrong arguments or configuration, \
 3 the machine refused (files, memory, sockets), 130 stopped at once by a second signal.";
 
 /// Market data in, deterministic engine runs out, and a replay that proves it.
@@ -58,6 +58,12 @@ pub enum Command {
     Graph(Graph),
     /// Read the counters of a data directory, be its process alive or dead.
     Stat(Stat),
+    /// Look at the host: each knob that matters, found, wanted, why, and how to change it. Changes nothing.
+    Doctor(Doctor),
+    /// Show a system at work, or the last picture of a dead one: lanes, links, latencies, runs per second, faults. q ends it.
+    Top(Top),
+    /// List the distinct errors of a data directory, be its process alive or dead: how often, first and last time.
+    Errors(Errors),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
     /// For who writes an engine.

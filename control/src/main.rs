@@ -12,6 +12,7 @@ mod generate;
 mod rolled;
 #[allow(dead_code)] // as for the bus
 mod supervisor;
+mod utc;
 
 use clap::Parser;
 

@@ -172,6 +172,12 @@ impl<T: Line> Producer<T> {
         self.end.free() as usize
     }
 
+    /// Bytes that the consumer has not given back, freshly looked up.
+    #[must_use]
+    pub fn used_bytes(&mut self) -> usize {
+        self.capacity_bytes() - self.free_bytes()
+    }
+
     /// Bytes of the ring.
     #[inline]
     #[must_use]

@@ -33,7 +33,7 @@ use core::marker::PhantomData;
 use crate::{
     cursor::{ConsumerEnd, ProducerEnd, ends},
     demote,
-    line::assert_is_one_line,
+    line::{LINE_BYTES, assert_is_one_line},
     lines::Memory,
     sync::{Edge, edge},
 };
@@ -191,6 +191,12 @@ impl<T: Line> Producer<T> {
     #[inline]
     pub fn free(&mut self) -> usize {
         self.end.free() as usize
+    }
+
+    /// Bytes of the slots that the consumer has not given back, freshly looked up.
+    #[must_use]
+    pub fn used_bytes(&mut self) -> usize {
+        (self.capacity() - self.free()) * LINE_BYTES
     }
 
     /// Whether `slots` values can be written now. Looks at the consumer's cursor line only if what it knew does not

@@ -8,6 +8,7 @@
 
 mod check;
 mod choice;
+mod control;
 mod document;
 mod engine;
 mod fit;
@@ -28,8 +29,8 @@ pub use choice::{
     BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, OtherState,
     PublishOrder, RecoveryStrategy, StartMode, SymbolMode,
 };
+pub use control::{Control, Http, HttpListen, Who};
 pub use supervisor::{Limits, Module, OWN_MODULES, Probe, Sandbox, Supervisor};
-
 pub use problem::{Origin, Problem, Problems, Warning};
 
 pub use engine::{Engine, EngineHost, EngineProcess, EngineRestart, EngineSpec};
@@ -62,6 +63,10 @@ pub struct Config {
     pub log: Log,
     /// `[publish]`.
     pub publish: Publish,
+    /// `[http]`.
+    pub http: Http,
+    /// `[control]`.
+    pub control: Control,
     /// `[shutdown]`.
     pub shutdown: Shutdown,
     /// `[measure]`.

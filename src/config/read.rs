@@ -13,7 +13,7 @@ use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
     Clock, Config, Endpoint, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retention,
-    Retry, Scheduler, Shutdown, Symbols, check, engine, fit, supervisor,
+    Retry, Scheduler, Shutdown, Symbols, check, control, engine, fit, supervisor,
 };
 use crate::plane::topology::{INVOKES_MAX, LaneSpec, StageId};
 
@@ -95,7 +95,10 @@ fn merged(layers: Vec<Node>) -> Node {
 fn tree(root: &Section<'_>) -> Config {
     let engine = root.section("engine");
     let called = engine::engine(&engine);
+    let log = log(&root.section("log"));
     Config {
+        http: control::http(&root.section("http")),
+        control: control::control(&root.section("control"), &log.live_dir),
         engine_host: engine::host(&engine, &called.spec),
         output: OutputConfig {
             scheduler: scheduler(&root.section("scheduler")),
@@ -106,7 +109,7 @@ fn tree(root: &Section<'_>) -> Config {
         feeds: root.entries("feed", FEEDS_MAX).iter().enumerate().map(|(index, entry)| feed(index, entry)).collect(),
         ingest: ingest(&root.section("ingest")),
         clock: Clock { max_step_ms: root.section("clock").integer("max_step_ms", 1..=DAY_MS) },
-        log: log(&root.section("log")),
+        log,
         publish: publish(&root.section("publish")),
         measure: Measure { stage_times: root.section("measure").boolean("stage_times") },
         supervisor: supervisor::supervisor(&root.section("supervisor")),
@@ -223,7 +226,7 @@ fn host_and_port(section: &Section<'_>, key: &str, address: String, least_port: 
     address
 }
 
-fn socket_path(section: &Section<'_>, key: &str, path: String) -> PathBuf {
+pub(super) fn socket_path(section: &Section<'_>, key: &str, path: String) -> PathBuf {
     if path.len() > UNIX_PATH_MAX_BYTES {
         let what = format!("has {} bytes, a Unix socket's path at most {UNIX_PATH_MAX_BYTES}", path.len());
         section.problem(key, what, "Choose a shorter path.");

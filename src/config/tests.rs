@@ -1,5 +1,6 @@
 //! What the configuration promises, from the outside: files and texts in, a tree or problems out.
 
+mod control;
 mod frame;
 mod garbage;
 mod modules;

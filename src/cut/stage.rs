@@ -433,6 +433,10 @@ impl Stage for CutStage {
         self.observer.counts(&self.counts);
     }
 
+    fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
+        self.runs.iter_mut().for_each(|runs| tell(runs.used_bytes()));
+    }
+
     fn stop(&mut self, _now_ns: i64) {
         self.stopping = self.time == TimeSource::Clock;
     }

@@ -36,6 +36,11 @@ impl Drafter {
         Self { producer, scratch: Scratch::new() }
     }
 
+    /// Bytes of the ring that the sequencer has not given back.
+    pub fn used_bytes(&mut self) -> usize {
+        self.producer.used_bytes()
+    }
+
     /// Makes visible what was written.
     pub fn publish(&mut self) {
         self.producer.publish();

@@ -357,6 +357,10 @@ impl Stage for IngestStage {
         self.poll(now_ns)
     }
 
+    fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
+        tell(self.drafter.used_bytes());
+    }
+
     fn stop(&mut self, _now_ns: i64) {
         self.stop_intake();
     }

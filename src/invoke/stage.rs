@@ -301,6 +301,10 @@ impl Stage for InvokeStage {
         self.observer.counts(&self.desk.counts, &self.desk.host.health());
     }
 
+    fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
+        tell(self.results.used_bytes());
+    }
+
     fn stop(&mut self, now_ns: i64) {
         if self.desk.time == TimeSource::Clock {
             self.stop_at_ns = Some(now_ns.saturating_add(self.shutdown_timeout_ns));

@@ -52,6 +52,8 @@ table! {
     STAGE_WORKED Counter "stage_worked_polls" "polls" "Polls in which a stage worked on something.";
     STAGE_BLOCKED Counter "stage_blocked_polls" "polls" "Polls in which what a stage had to hand on found no room.";
     STAGE_TIME Gauge "stage_time" "ns" "Time per item that a stage worked on, by stage; only with measure.stage_times.";
+    LINK_USED Gauge "link_used_bytes" "bytes" "Bytes of a link that its reader has not given back, looked at a hundred times a second; up to a quarter may have been read.";
+    LINK_CAPACITY Gauge "link_capacity_bytes" "bytes" "Bytes that a link holds before it is full.";
     LANE_BUSY Counter "lane_busy_cycles" "cycles" "Cycles in which some stage worked.";
     LANE_IDLE Counter "lane_idle_cycles" "cycles" "Cycles without work.";
     LANE_BLOCKED Counter "lane_blocked_cycles" "cycles" "Cycles in which work was waiting for room.";

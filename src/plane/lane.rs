@@ -46,6 +46,8 @@ pub struct StageCounters {
     pub blocked: Counter,
     /// Time per item, ns, if it is to be measured.
     pub time_ns: Option<Histogram>,
+    /// How much of each link that it writes is taken, bytes, in the links' order.
+    pub links: Vec<Counter>,
 }
 
 /// A stage on its lane.
@@ -87,6 +89,18 @@ impl Seat {
         self.counters.items.set(self.items);
         self.counters.worked.set(self.worked);
         self.counters.blocked.set(self.blocked);
+        let mut links = self.counters.links.iter();
+        self.stage.links_used(&mut |bytes| {
+            if let Some(link) = links.next() {
+                link.set(bytes as u64);
+            }
+        });
+    }
+
+    /// The last word of a stage that is done: its links are nobody's any more, and what is left in them their readers take.
+    fn end(&mut self, now_ns: i64) {
+        self.housekeep(now_ns);
+        self.counters.links.iter().for_each(|link| link.set(0));
     }
 }
 
@@ -180,7 +194,7 @@ impl Lane {
         self.stages.retain_mut(|seat| {
             let done = seat.stage.is_done();
             if done {
-                seat.housekeep(now_ns);
+                seat.end(now_ns);
             }
             !done
         });

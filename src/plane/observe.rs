@@ -12,7 +12,7 @@ use super::by_source::{SourceCounters, SourceLateness};
 use super::counters as table;
 use super::lane::{LaneCounters, StageCounters};
 use super::notice::{Notice, Notifier};
-use super::topology::StageId;
+use super::topology::{StageId, Topology};
 use crate::cut::stage::{CutCounts, CutObserver};
 use crate::cut::state::Late;
 use crate::ingest::{IngestCounters, IngestStage};
@@ -93,6 +93,10 @@ impl Stage for ObservedIngest {
     fn housekeep(&mut self, _now_ns: i64) {
         self.counters.copy(self.stage.counters());
         self.stage.take_faults().for_each(|fault| self.notifier.tell(Notice::Feed(fault)));
+    }
+
+    fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
+        self.stage.links_used(tell);
     }
 
     fn stop(&mut self, _now_ns: i64) {
@@ -306,16 +310,22 @@ pub fn lane(cnc: &CncWriter, name: &str, now_ns: i64) -> Result<LaneCounters, Cn
     })
 }
 
-/// Registers a stage's counters, with the time it takes if that is to be measured.
+/// Registers a stage's counters and those of the links that it writes, with the time it takes if that is to be measured.
 ///
 /// # Errors
 /// The cnc file is full.
-pub fn stage(cnc: &CncWriter, name: &str, measure: bool) -> Result<StageCounters, CncFault> {
-    let label = format!("stage={name}");
+pub fn stage(cnc: &CncWriter, topology: &Topology, stage: StageId, measure: bool) -> Result<StageCounters, CncFault> {
+    let label = format!("stage={stage}");
+    let links = topology.links().iter().filter(|link| link.from == stage).map(|link| {
+        let label = format!("link={}", link.name);
+        cnc.counter(&table::LINK_CAPACITY, &label)?.set(link.depth.bytes());
+        cnc.counter(&table::LINK_USED, &label)
+    });
     Ok(StageCounters {
         items: cnc.counter(&table::STAGE_ITEMS, &label)?,
         worked: cnc.counter(&table::STAGE_WORKED, &label)?,
         blocked: cnc.counter(&table::STAGE_BLOCKED, &label)?,
         time_ns: if measure { Some(cnc.histogram(&table::STAGE_TIME, &label)?) } else { None },
+        links: links.collect::<Result<_, CncFault>>()?,
     })
 }

@@ -143,7 +143,7 @@ fn start_lanes(
         let mut lane = Lane { stages: Vec::new(), core: spec.core, idle: spec.idle, counters };
         for id in &spec.stages {
             if let Some(at) = stages.iter().position(|(found, _)| found == id) {
-                lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(cnc, id.as_str(), measure)?));
+                lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(cnc, topology, *id, measure)?));
             }
         }
         let (clock, stop, abort) = (clock.clone(), Arc::clone(stop), Arc::clone(abort));

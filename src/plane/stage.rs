@@ -28,6 +28,9 @@ pub trait Stage: Send {
     fn poll(&mut self, now_ns: i64) -> Progress;
     /// Called at a low rate: publishes counters.
     fn housekeep(&mut self, _now_ns: i64) {}
+    /// Tells how much of each link that it writes is taken, bytes, in the order of
+    /// [`Topology::links`](super::topology::Topology::links). At a low rate: it looks at the readers' cursors.
+    fn links_used(&mut self, _tell: &mut dyn FnMut(usize)) {}
     /// Asks the stage to come to an end. What it still holds is worked off by further polls.
     fn stop(&mut self, _now_ns: i64) {}
     /// True once nothing more will come out of it.

@@ -8,6 +8,7 @@ mod fault;
 
 use std::fmt;
 
+use cutline_journal::Descriptor;
 use cutline_ring::idle::Idle;
 
 pub use self::fault::TopologyFault;
@@ -76,6 +77,17 @@ pub enum Depth {
     Bytes(u64),
     /// A ring of slots: capacity in entries.
     Entries(u64),
+}
+
+impl Depth {
+    /// The same in bytes: an entry is one descriptor.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Entries(entries) => entries * size_of::<Descriptor>() as u64,
+        }
+    }
 }
 
 /// A ring between two stages.

@@ -283,6 +283,10 @@ impl Stage for SequenceStage {
         self.observer.counts(&self.counts, &self.tally, &self.names);
     }
 
+    fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
+        tell(self.cut.used_bytes());
+    }
+
     /// What was received is kept, though it makes the log longer than it may be: nobody reads the sources any more.
     fn stop(&mut self, _now_ns: i64) {
         self.inputs.lift_capacity();

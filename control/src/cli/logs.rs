@@ -155,6 +155,32 @@ pub struct Stat {
     pub json: bool,
 }
 
+#[derive(Args)]
+pub struct Top {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// Print one picture as text and end.
+    #[arg(long)]
+    pub once: bool,
+    /// Time between two pictures, ms: rates are over it.
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub interval_ms: u64,
+    /// --once: columns of the picture.
+    #[arg(long, default_value_t = 120, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=500))]
+    pub width: u16,
+}
+
+#[derive(Args)]
+pub struct Errors {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
 fn parse_start(text: &str) -> Result<cutline_journal::Start, String> {
     match text {
         "start" => Ok(cutline_journal::Start::Oldest),

@@ -29,6 +29,18 @@ pub struct Demo {
 }
 
 #[derive(Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// One JSON object instead of lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Where /proc and /sys lie: of another machine whose files were copied, say.
+    #[arg(long, default_value = "/", value_name = "DIR")]
+    pub root: PathBuf,
+}
+
+#[derive(Args)]
 pub struct Backfill {
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -5,8 +5,10 @@ pub mod capture;
 mod check;
 mod demo;
 mod diff_engine;
+mod doctor;
 mod dump;
 mod engine;
+mod errors;
 mod explain;
 pub mod generate;
 mod graph;
@@ -22,6 +24,7 @@ pub mod sim;
 mod stat;
 mod survey;
 mod tail;
+mod top;
 mod verify;
 mod whatif;
 
@@ -92,6 +95,9 @@ pub fn run(command: Command) -> Outcome {
         Command::Check(args) => check::check(&args),
         Command::Graph(args) => graph::graph(&args),
         Command::Stat(args) => stat::stat(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Top(args) => top::top(&args),
+        Command::Errors(args) => errors::errors(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Engine(command) => engine::engine(&command),
         Command::Sim(args) => sim::sim(&args),

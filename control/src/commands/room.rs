@@ -49,7 +49,7 @@ pub fn live_segments(config: &Config) -> u64 {
 }
 
 /// Bytes that are free for the live directory, with those that it has already; `None` if that cannot be known.
-fn room_bytes(live: &Path) -> Option<u64> {
+pub fn room_bytes(live: &Path) -> Option<u64> {
     let existing = live.ancestors().find(|path| path.exists())?;
     let system = rustix::fs::statvfs(existing).ok()?;
     // A tmpfs without a limit has no blocks at all.

@@ -6,8 +6,9 @@ use std::path::Path;
 use cutline::plane::pipeline::CNC_FILE;
 use cutline_shm::reader::CncReader;
 
-use super::{Failure, Outcome, liveness, output};
+use super::{Failure, Outcome, errors, liveness, output};
 use crate::cli;
+use crate::utc::utc;
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
@@ -54,7 +55,7 @@ fn table(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> i
         writeln!(out)?;
     }
     for error in cnc.errors() {
-        writeln!(out, "error {} times: {}", error.count, error.text)?;
+        writeln!(out, "error {} times, last {}: {}", error.count, utc(error.last_ns), error.text)?;
     }
     if let Some(delay_ms) = recommended_delay(cnc) {
         writeln!(
@@ -101,7 +102,7 @@ fn json(cnc: &CncReader, verify: Option<&CncReader>, out: &mut impl Write) -> io
         "status": told(cnc),
         "counters": counters.collect::<Vec<_>>(),
         "histograms": histograms.collect::<Vec<_>>(),
-        "errors": cnc.errors().map(|error| serde_json::json!({"count": error.count, "text": error.text})).collect::<Vec<_>>(),
+        "errors": cnc.errors().map(|error| errors::as_json(&error)).collect::<Vec<_>>(),
         "more_delay_ms": recommended_delay(cnc),
         "verify": verify,
     });
