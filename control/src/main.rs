@@ -7,8 +7,11 @@ mod bench;
 mod bus;
 mod cli;
 mod commands;
+mod doors;
 mod engines;
 mod generate;
+#[allow(dead_code)] // as for the bus
+mod http;
 mod rolled;
 #[allow(dead_code)] // as for the bus
 mod supervisor;

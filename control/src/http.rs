@@ -1,0 +1,96 @@
+//! The HTTP listener: `/health`, `/ready` and `/metrics`, read from memory. On the control thread; it changes nothing and asks nobody.
+//!
+//! It listens where this machine alone can reach it (`[http]`, which refuses anything else). How many connections there are and how long
+//! each lives is bounded ([`limited`]), so that a slow client costs others nothing.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`judge`] | how the system is, from the states of its modules |
+//! | [`metrics`] | the cnc file and the modules as OpenMetrics |
+//! | [`openmetrics`] | that text format |
+//! | [`limited`] | a listener whose connections are few and end |
+
+mod judge;
+mod limited;
+mod metrics;
+mod openmetrics;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::json;
+
+use crate::commands::{Failure, note};
+use crate::supervisor::context::Control;
+use judge::{Judgement, not_ready};
+use limited::Limited;
+
+/// Listens where the configuration in force says until `closing` is over; `ready` is called once it does. Requests that have begun by then
+/// are finished.
+///
+/// # Errors
+/// It cannot listen there.
+pub async fn serve(
+    control: Control,
+    ready: impl FnOnce(),
+    closing: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    let config = control.config();
+    let Some(listen) = &config.http.listen else {
+        return Err(Failure::usage("http.listen is \"\": set it to have this module"));
+    };
+    let fault = |fault: std::io::Error| Failure::machine(format!("http.listen: {fault}"));
+    let lifetime = Duration::from_millis(config.http.timeout_ms);
+    let listener = Limited::bind(listen, config.http.connections_max, lifetime).map_err(fault)?;
+    note(format_args!("http: {}", listener.address()));
+    ready();
+    axum::serve(listener, router(control)).with_graceful_shutdown(closing).await.map_err(fault)
+}
+
+fn router(control: Control) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(readiness))
+        .route("/metrics", get(metrics))
+        .fallback(elsewhere)
+        .with_state(control)
+}
+
+async fn health(State(control): State<Control>) -> impl IntoResponse {
+    let modules = control.registry.all();
+    let judgement = Judgement::of(&modules);
+    let code = if judgement.is_critical() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let plane = control
+        .cnc()
+        .and_then(|cnc| cnc.status())
+        .map(|status| json!({"state": status.state.name(), "reason": status.reason}));
+    (code, Json(json!({"system": judgement, "plane": plane, "modules": modules})))
+}
+
+async fn readiness(State(control): State<Control>) -> impl IntoResponse {
+    let status = control.cnc().and_then(|cnc| cnc.status());
+    match not_ready(status.as_ref(), &control.registry.all()) {
+        None => (StatusCode::OK, Json(json!({"ready": true}))),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "reason": reason}))),
+    }
+}
+
+async fn metrics(State(control): State<Control>) -> impl IntoResponse {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+    let text = metrics::render(control.cnc(), &control.registry.all(), &control.bus, now_ns);
+    ([(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text)
+}
+
+async fn elsewhere(uri: Uri) -> impl IntoResponse {
+    let text = format!("there is no {}: there are /health, /ready and /metrics", uri.path());
+    (StatusCode::NOT_FOUND, Json(json!({"error": text})))
+}
+
+#[cfg(test)]
+mod tests;
