@@ -25,7 +25,7 @@ for crate; do
         echo "the loom tests of $crate fail without any mutation"
         exit 2
     }
-    edges=$(cat "$crate"/src/*.rs | tr -d '\n' | grep -oE 'edge!\( *"[a-z0-9_]+", *"[a-z0-9_]+",? *\)|weaken = "[a-z0-9_]+"' | grep -oE '"[a-z0-9_]+"' | tr -d '"' | sort -u)
+    edges=$(find "$crate/src" -name '*.rs' -exec cat {} + | tr -d '\n' | grep -oE 'edge!\( *"[a-z0-9_]+", *"[a-z0-9_]+",? *\)|weaken = "[a-z0-9_]+"' | grep -oE '"[a-z0-9_]+"' | tr -d '"' | sort -u)
     [ -n "$edges" ] || {
         echo "$crate names no edge"
         exit 2
