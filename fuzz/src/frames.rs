@@ -13,12 +13,12 @@ use cutline::replay::verify::{rebuild_outputs, verify};
 use cutline::replay::whatif::{Change, whatif};
 use cutline::sequence::names::NameTables;
 use cutline::sim::engine::Around;
-use cutline::sim::facts::{Facts, same_event};
+use cutline::sim::facts::Facts;
 use cutline::sim::mirror::LOGS;
 use cutline::sim::plan::{Lanes, Plan};
 use cutline::sim::process::engines;
+use cutline::sim::shown::State;
 use cutline_journal::{LogFault, Start, Tail};
-use serde_json::Value;
 
 use crate::frames_place::{Logs, damage, settings, template, template_plan, write};
 use crate::pipeline_place::{Folder, drive, facts, start};
@@ -143,7 +143,7 @@ fn check_verify(folder: &Folder, sound: &Sound, changed: [bool; 3]) {
             let (events, sound_events) = (&found.events, &sound.facts.events);
             assert!(events.len() <= sound_events.len(), "identical, and there is an event more");
             assert!(
-                events.iter().zip(sound_events).all(|(one, other)| same_event(one, other)),
+                events.iter().zip(sound_events).all(|(one, other)| one.lasting() == other.lasting()),
                 "identical, and an event is another"
             );
             assert!(states(&sound.facts).starts_with(&states(&found)), "identical, and a state is another");
@@ -158,9 +158,9 @@ fn check_verify(folder: &Folder, sound: &Sound, changed: [bool; 3]) {
 }
 
 /// The states without the engine's digest: another build of the same engine gives the same state, and `verify` says so.
-fn states(facts: &Facts) -> Vec<Value> {
+fn states(facts: &Facts) -> Vec<State> {
     let mut states = facts.states.clone();
-    states.iter_mut().for_each(|state| state["engine_digest"] = Value::Null);
+    states.iter_mut().for_each(|state| state.engine_digest.clear());
     states
 }
 

@@ -134,5 +134,5 @@ pub(crate) fn facts(data: &Path) -> Result<Facts, String> {
     for (mirror, name) in mirrors.iter_mut().zip(LOGS) {
         mirror.reopen(LogFiles::find(data, name), u64::MAX)?;
     }
-    Facts::read(&mirrors)
+    Facts::read(&mut mirrors)
 }

@@ -90,10 +90,16 @@ impl Around {
         });
     }
 
-    /// What hosts came to so far, and the first thing that was wrong.
+    /// What hosts came to so far.
     #[must_use]
-    pub fn seen(&self) -> (Marks, Option<String>) {
-        self.noted(|noted| (noted.marks.clone(), noted.wrong.clone()))
+    pub fn reached(&self) -> Marks {
+        self.noted(|noted| noted.marks.clone())
+    }
+
+    /// The first thing that was wrong.
+    #[must_use]
+    pub fn first_wrong(&self) -> Option<String> {
+        self.noted(|noted| noted.wrong.clone())
     }
 
     fn noted<T>(&self, with: impl FnOnce(&mut Noted) -> T) -> T {

@@ -3,21 +3,19 @@
 
 use std::hash::Hash as _;
 
-use cutline_journal::Start;
-use cutline_journal::sim::Faults;
-use serde_json::Value;
-
-use super::envelope;
 use super::facts::Facts;
 use super::follower::Follower;
 use super::marks::Mark;
 use super::mirror::{CLOCK_STEP, LOGS, Mirror, OUTCOME, STARTED};
 use super::oracle::{self, Excuses, Totals};
 use super::process::{KeeperStep, Process, engines};
+use super::shown::Decision;
 use super::step::{Crash, Step, Violation};
 use super::world::{Ended, World};
 use crate::replay::verify::verify;
 use crate::sequence::stage::TimeSource;
+use cutline_journal::Start;
+use cutline_journal::sim::Faults;
 
 /// Time that passes in a round, ns.
 const ROUND_NS: u64 = 200_000;
@@ -180,10 +178,9 @@ impl World {
             while self.follower_reads(index)? {}
             self.followers[index].compare(&self.mirrors[2].frames).map_err(|what| self.violation(what))?;
         }
-        let facts = Facts::read(&self.mirrors).map_err(|what| self.violation(what))?;
-        let (reached, wrong) = self.around.seen();
-        self.marks.add(&reached);
-        if let Some(wrong) = wrong {
+        let facts = Facts::read(&mut self.mirrors).map_err(|what| self.violation(what))?;
+        self.marks.add(&self.around.reached());
+        if let Some(wrong) = self.around.first_wrong() {
             return Err(self.violation(wrong));
         }
         let restarted = self.happened.starts > 1;
@@ -205,13 +202,13 @@ impl World {
         if verified.pending > 0 {
             return Err(self.violation(format!("verify: {verified:?}")));
         }
-        self.marks.set_if(Mark::VerifiedBehind, self.bases(0).first().is_some_and(|&oldest| oldest > 0));
+        self.marks.set_if(Mark::VerifiedBehind, self.oldest(0) > 0);
         Ok(())
     }
 
     fn mark_facts(&mut self, facts: &Facts, totals: Totals) {
-        let failed = |kind: &str| facts.events.iter().any(|event| event["payload"]["error_kind"] == kind);
-        let any = |key: &str, value: &str| facts.events.iter().any(|event| event[key] == value);
+        let failed = |kind: &str| facts.events.iter().any(|event| event.error_kind() == Some(kind));
+        let any = |event_type| facts.events.iter().any(|event| event.event_type.as_deref() == Some(event_type));
         for (mark, kind) in [
             (Mark::FailedMissing, "missing_snapshot_inputs"),
             (Mark::FailedEngine, "engine_failure"),
@@ -223,11 +220,10 @@ impl World {
         ] {
             self.marks.set_if(mark, failed(kind));
         }
-        self.marks.set_if(Mark::Completed, any("event_type", "EngineRunCompleted"));
-        self.marks.set_if(Mark::Hysteresis, any("event_type", "HysteresisDecisionPublished"));
-        let attempt = |event: &Value| event["attempt"].as_i64().unwrap_or(0);
-        self.marks.set_if(Mark::Retried, facts.events.iter().any(|event| attempt(event) > 1));
-        let empty = |frame: &Value| frame["frame"] == "tick" && frame["skipped"].as_u64().unwrap_or(0) > 0;
+        self.marks.set_if(Mark::Completed, any("EngineRunCompleted"));
+        self.marks.set_if(Mark::Hysteresis, any("HysteresisDecisionPublished"));
+        self.marks.set_if(Mark::Retried, facts.events.iter().any(|event| event.attempt > Some(1)));
+        let empty = |frame: &Decision| matches!(frame, Decision::Tick(tick) if tick.skipped > 0);
         self.marks.set_if(Mark::EmptyTick, facts.decisions.iter().any(empty));
         self.marks.set_if(Mark::ClockStepped, self.mirrors[1].count(CLOCK_STEP) > 0);
         self.marks.set_if(Mark::Overtaken, totals.overtaken > 0);
@@ -235,15 +231,10 @@ impl World {
         self.marks.set_if(Mark::SymbolsOverMax, self.plan.symbols as u64 > self.plan.symbols_max);
         let line_max_bytes = usize::try_from(self.plan.line_max_bytes).unwrap_or(usize::MAX);
         self.marks.set_if(Mark::Truncated, facts.receipts.iter().any(|receipt| receipt.line.len() == line_max_bytes));
-        for receipt in &facts.receipts {
-            let envelope = envelope::read(&receipt.line, receipt.is_binary);
-            let is_event = envelope.is_some();
-            let is_unread = envelope.is_some_and(|envelope| envelope.event.is_none());
-            self.marks.set_if(Mark::Undecoded, !is_event);
-            self.marks.set_if(Mark::BinaryEvent, receipt.is_binary && is_event);
-            self.marks.set_if(Mark::BinaryRefused, receipt.is_binary && !is_event);
-            self.marks.set_if(Mark::BinaryUnread, is_unread);
-        }
+        self.marks.set_if(Mark::Undecoded, totals.refused > 0);
+        self.marks.set_if(Mark::BinaryEvent, totals.binary_events > 0);
+        self.marks.set_if(Mark::BinaryRefused, totals.binary_refused > 0);
+        self.marks.set_if(Mark::BinaryUnread, totals.binary_unread > 0);
         self.marks.set_if(Mark::BinaryBroken, self.feeds.iter().any(super::feed::Feed::has_broken_off));
         let segment_bytes = self.plan.segment_bytes;
         for (mark, log) in [(Mark::RolledInputs, 0), (Mark::RolledRuns, 1), (Mark::RolledOutputs, 2)] {

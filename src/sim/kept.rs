@@ -1,22 +1,34 @@
 //! What retention may give up, once more and plainly: never what lies within `[log.retention]`, nor what a run without outcome or the cut
 //! of a coming tick needs. Part of the oracle: looks at file names and at what was seen of the logs, and asks nobody.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use super::marks::Mark;
 use super::mirror::LOGS;
 use super::step::Violation;
 use super::world::World;
 
 impl World {
-    /// Positions of the segments of a log that are on disk, oldest first.
-    pub(super) fn bases(&self, log: usize) -> Vec<u64> {
-        let folder = self.data().join(LOGS[log]);
-        let segments = self.disk.lens().into_iter().filter(|(path, _)| path.starts_with(&folder));
-        segments.filter_map(|(path, _)| path.file_stem()?.to_str()?.parse().ok()).collect()
+    /// Position of the oldest segment of a log that is on disk; 0 if there is none.
+    pub(super) fn oldest(&self, log: usize) -> u64 {
+        self.disk.find_name(&self.data().join(LOGS[log]), base).unwrap_or(0)
+    }
+
+    /// Segments of a log that are on disk.
+    pub(super) fn segments(&self, log: usize) -> u64 {
+        let mut count = 0;
+        let counted = |name: &OsStr| -> Option<()> {
+            count += u64::from(base(name).is_some());
+            None
+        };
+        self.disk.find_name(&self.data().join(LOGS[log]), counted);
+        count
     }
 
     /// Looks at what is left after the keeper has retired something.
     pub(super) fn check_kept(&mut self) -> Result<(), Violation> {
-        let oldest: [u64; 3] = std::array::from_fn(|log| self.bases(log).first().copied().unwrap_or(0));
+        let oldest: [u64; 3] = std::array::from_fn(|log| self.oldest(log));
         if oldest == [0; 3] || !self.has_looked || self.disk.is_stopped() {
             return Ok(());
         }
@@ -49,4 +61,9 @@ impl World {
             _ => Ok(()),
         }
     }
+}
+
+/// The position that a segment's file is named by.
+fn base(name: &OsStr) -> Option<u64> {
+    Path::new(name).file_stem()?.to_str()?.parse().ok()
 }

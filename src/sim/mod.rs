@@ -32,6 +32,8 @@ pub mod process;
 pub mod random;
 pub mod restart;
 pub mod rot;
+pub mod same;
+pub mod shown;
 pub mod shrink;
 pub mod step;
 pub mod world;
@@ -40,11 +42,12 @@ use std::hash::Hasher as _;
 use std::path::Path;
 
 use self::changes::Changes;
-use self::facts::{Facts, same_event};
+use self::facts::Facts;
 use self::marks::{Mark, Marks};
 use self::oracle::Totals;
 use self::plan::{Lanes, Plan, Topologies, Troubles};
 use self::random::Random;
+use self::shown::OfRun;
 use self::step::{Happened, Violation};
 use self::world::World;
 use crate::config::PublishOrder;
@@ -210,14 +213,14 @@ pub fn clear(folder: &Path) {
 /// Compares the events of two runs over the same receipts: all of them in one row, or those of each symbol.
 fn compare(one: &Facts, other: &Facts, order: PublishOrder) -> Result<(), Violation> {
     let events = |facts: &Facts| {
-        let mut events = facts.events.clone();
+        let mut events: Vec<OfRun> = facts.events.iter().map(OfRun::lasting).collect();
         if order == PublishOrder::Symbol {
-            events.sort_by(|one, other| one["symbol"].as_str().cmp(&other["symbol"].as_str()));
+            events.sort_by(|one, other| one.symbol.cmp(&other.symbol));
         }
         events
     };
     let (one, other) = (&events(one), &events(other));
-    let same = one.iter().zip(other).take_while(|(one, other)| same_event(one, other)).count();
+    let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
     if same == one.len() && same == other.len() {
         return Ok(());
     }

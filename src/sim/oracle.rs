@@ -5,12 +5,14 @@
 //! written a second time, in `Oracle::outcome`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::envelope::Envelope;
 use super::facts::Facts;
+use super::shown::{self, Decision, OfRun, Output, Payload, Shown, Tick, TicksSkipped};
 use super::{engine, envelope};
 use crate::config::PublishOrder;
 
@@ -57,6 +59,14 @@ pub struct Totals {
     pub widest: u64,
     /// Outcomes that came before that of an earlier run.
     pub overtaken: u64,
+    /// Receipts that are no events.
+    pub refused: u64,
+    /// Binary records among them.
+    pub binary_refused: u64,
+    /// Binary records that are events.
+    pub binary_events: u64,
+    /// Those of them that count by their header alone.
+    pub binary_unread: u64,
 }
 
 impl Totals {
@@ -67,6 +77,24 @@ impl Totals {
         self.runs += other.runs;
         self.widest = self.widest.max(other.widest);
         self.overtaken += other.overtaken;
+        self.refused += other.refused;
+        self.binary_refused += other.binary_refused;
+        self.binary_events += other.binary_events;
+        self.binary_unread += other.binary_unread;
+    }
+
+    fn receipt(&mut self, is_binary: bool, envelope: Option<&Envelope>) {
+        self.receipts += 1;
+        match envelope {
+            None => {
+                self.refused += 1;
+                self.binary_refused += u64::from(is_binary);
+            }
+            Some(envelope) => {
+                self.binary_events += u64::from(is_binary);
+                self.binary_unread += u64::from(envelope.event.is_none());
+            }
+        }
     }
 }
 
@@ -79,13 +107,14 @@ struct Event {
 }
 
 /// A run as it must be.
+#[derive(Debug)]
 struct Run {
     id: String,
     symbol: String,
     engine_ms: i64,
     planned_ms: i64,
     cut: (u64, u64),
-    counts: Value,
+    counts: BTreeMap<String, u64>,
     selected: Option<Value>,
 }
 
@@ -122,18 +151,21 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
 impl Oracle<'_> {
     /// Section 2: `ingest_seq` from 1, +1 each; `ingest_ts` never decreases. Section 4: which symbols are seen.
     fn receipts(&mut self) -> Result<(), String> {
+        let (receipts, shown) = (self.facts.receipts.len(), self.facts.shown.len());
+        ensure(receipts == shown, || format!("{shown} of {receipts} receipts are shown"))?;
         let mut last_ns = i64::MIN;
-        for (receipt, seq) in self.facts.receipts.iter().zip(1..) {
+        for ((receipt, line), seq) in self.facts.receipts.iter().zip(&self.facts.shown).zip(1..) {
             ensure(receipt.seq == seq, || format!("receipt {seq} has ingest_seq {}", receipt.seq))?;
             ensure(receipt.ts_ns >= last_ns, || format!("ingest_ts of receipt {seq} goes back"))?;
             last_ns = receipt.ts_ns;
-            self.totals.receipts += 1;
             let envelope = envelope::read(&receipt.line, receipt.is_binary);
-            let shown = self.facts.shown.get(self.totals.receipts as usize - 1).unwrap_or(&Value::Null);
-            let is_record = shown["ingest_seq"] == seq
-                && shown["ingest_ts_ns"] == receipt.ts_ns
-                && envelope::shows(&receipt.line, envelope.as_ref(), &shown["event"]);
-            ensure(is_record, || format!("receipt {seq} is shown as {shown}, and is {envelope:?}"))?;
+            self.totals.receipt(receipt.is_binary, envelope.as_ref());
+            let shown: Shown<'_> = shown::read(line)?;
+            let is_record = shown.ingest_seq == seq
+                && shown.ingest_ts_ns == receipt.ts_ns
+                && shown.ingest_ts_ms == receipt.ts_ns.div_euclid(1_000_000)
+                && envelope::shows(&receipt.line, envelope.as_ref(), shown.event.get());
+            ensure(is_record, || format!("receipt {seq} is shown as {line}, and is {envelope:?}"))?;
             let Some(Envelope { symbol, event_type, normalized, .. }) = envelope else { continue };
             if !self.events.contains_key(&symbol) && self.events.len() == self.rules.symbols_max {
                 continue;
@@ -150,27 +182,27 @@ impl Oracle<'_> {
         let mut last_planned: Option<i64> = None;
         let mut expected: VecDeque<Run> = VecDeque::new();
         for (index, frame) in self.facts.decisions.iter().enumerate() {
-            let kind = frame["frame"].as_str().unwrap_or_default();
-            ensure(index > 0 || kind == "config", || format!("the runs log begins with {frame}"))?;
-            let open = expected.front().map(|run| run.id.clone());
-            if !matches!(kind, "started" | "clock_step") {
-                ensure(open.is_none(), || format!("run {open:?} was not started before {frame}"))?;
+            let is_config = matches!(frame, Decision::Config(_));
+            ensure(index > 0 || is_config, || format!("the runs log begins with {frame:?}"))?;
+            if !matches!(frame, Decision::Started(_) | Decision::ClockStep) {
+                let open = expected.front().map(|run| &run.id);
+                ensure(open.is_none(), || format!("run {open:?} was not started before {frame:?}"))?;
             }
-            match kind {
-                "config" | "clock_step" => {}
-                "ticks_skipped" => last_planned = Some(self.skipped(frame, last_planned)?),
-                "tick" => {
-                    let planned_ms = frame["planned_ts_ms"].as_i64().unwrap_or(0);
-                    self.planned(planned_ms, last_planned)?;
-                    last_planned = Some(planned_ms);
-                    expected = self.tick(planned_ms, frame)?;
+            match frame {
+                Decision::Config(_) | Decision::ClockStep => {}
+                Decision::TicksSkipped(skipped) => last_planned = Some(self.skipped(skipped, last_planned)?),
+                Decision::Tick(tick) => {
+                    self.planned(tick.planned_ts_ms, last_planned)?;
+                    last_planned = Some(tick.planned_ts_ms);
+                    expected = self.tick(tick)?;
                 }
-                "started" => {
-                    let Some(run) = expected.pop_front() else { return Err(format!("no tick has {frame}")) };
-                    self.started(&run, frame)?;
+                Decision::Started(started) => {
+                    let Some(run) = expected.pop_front() else { return Err(format!("no tick has {started:?}")) };
+                    let is_due = started.planned_ts_ms == Some(run.planned_ms);
+                    ensure(is_due, || format!("planned_ts_ms should be {} in {started:?}", run.planned_ms))?;
+                    self.same_run(&run, started)?;
                     self.runs.push(run);
                 }
-                _ => return Err(format!("unknown decision {frame}")),
             }
         }
         ensure(expected.is_empty(), || format!("{} runs of the last tick were not started", expected.len()))
@@ -185,17 +217,17 @@ impl Oracle<'_> {
         ensure(follows, || format!("a tick is planned at {planned_ms} after {last:?}"))
     }
 
-    fn skipped(&self, frame: &Value, last: Option<i64>) -> Result<i64, String> {
-        let at = |key: &str| frame[key].as_i64().unwrap_or(i64::MIN);
-        let (from, to, count) = (at("from_planned_ts_ms"), at("to_planned_ts_ms"), at("count"));
+    fn skipped(&self, skipped: &TicksSkipped, last: Option<i64>) -> Result<i64, String> {
+        let (from, to, count) = (skipped.from_planned_ts_ms, skipped.to_planned_ts_ms, skipped.count);
         let interval = self.rules.interval_ms;
         let follows =
             last.is_some_and(|last| from == last + interval) && to - from == (count - 1) * interval && count > 0;
-        ensure(follows, || format!("{frame} after a tick at {last:?}"))?;
+        ensure(follows, || format!("{skipped:?} after a tick at {last:?}"))?;
         Ok(to)
     }
 
-    fn tick(&mut self, planned_ms: i64, frame: &Value) -> Result<VecDeque<Run>, String> {
+    fn tick(&mut self, tick: &Tick) -> Result<VecDeque<Run>, String> {
+        let planned_ms = tick.planned_ts_ms;
         let engine_ms = planned_ms - self.rules.delay_ms.unwrap_or(0);
         let cut_end = self.facts.receipts.partition_point(|receipt| receipt.ts_ns <= planned_ms * 1_000_000) as u64;
         let is_listed = |symbol: &String| self.rules.listed.as_ref().is_none_or(|list| list.contains(symbol));
@@ -209,19 +241,18 @@ impl Oracle<'_> {
             }
             let from = events.partition_point(|event| event.seq < cut_start);
             let within = &events[from..events.partition_point(|event| event.seq <= cut_end)];
-            let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-            within.iter().for_each(|event| *counts.entry(&event.event_type).or_default() += 1);
+            let mut counts = BTreeMap::new();
+            within.iter().for_each(|event| *counts.entry(event.event_type.clone()).or_default() += 1);
             let selected = within.iter().rev().filter_map(|event| event.snapshot.as_ref());
             let selected = selected.into_iter().find(|(timestamp_ms, _)| *timestamp_ms == engine_ms);
             let mode = if self.rules.keeps_state { "hysteresis" } else { "truth" };
-            let id = Sha256::digest(format!("{symbol}|{engine_ms}|{cut_end}|{mode}"));
             runs.push_back(Run {
-                id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+                id: hex(&Sha256::digest(format!("{symbol}|{engine_ms}|{cut_end}|{mode}"))),
                 symbol: symbol.clone(),
                 engine_ms,
                 planned_ms,
                 cut: (cut_start, cut_end),
-                counts: json!(counts),
+                counts,
                 selected: selected.map(|(_, normalized)| normalized.clone()),
             });
         }
@@ -229,46 +260,46 @@ impl Oracle<'_> {
         self.totals.ticks += 1;
         self.totals.runs += runs.len() as u64;
         self.totals.widest = self.totals.widest.max(runs.len() as u64);
-        let expected = json!({"cut_end_ingest_seq": cut_end, "engine_timestamp_ms": engine_ms, "frame": "tick",
-            "planned_ts_ms": planned_ms, "runs": runs.len(), "skipped": skipped});
-        ensure(*frame == expected, || format!("the tick is {frame}, and should be {expected}"))?;
+        let expected = Tick::new(planned_ms, engine_ms, cut_end, runs.len() as u64, skipped);
+        ensure(*tick == expected, || format!("the tick is {tick:?}, and should be {expected:?}"))?;
         Ok(runs)
     }
 
     /// What every record of a run says of it.
-    fn same_run(&self, run: &Run, record: &Value) -> Result<(), String> {
-        let expected = [
-            ("run_id", json!(run.id)),
-            ("symbol", json!(run.symbol)),
-            ("engine_timestamp_ms", json!(run.engine_ms)),
-            ("cut_start_ingest_seq", json!(run.cut.0)),
-            ("cut_end_ingest_seq", json!(run.cut.1)),
-            ("cut_kind", json!(if self.rules.delay_ms.is_some() { "boundary" } else { "timer" })),
-            ("engine_mode", json!(if self.rules.keeps_state { "hysteresis" } else { "truth" })),
-            ("counts_by_event_type", run.counts.clone()),
-        ];
-        match expected.iter().find(|(key, value)| record[*key] != *value) {
-            Some((key, value)) => Err(format!("{key} should be {value} in {record}")),
-            None => Ok(()),
+    fn same_run(&self, run: &Run, record: &OfRun) -> Result<(), String> {
+        let kind = if self.rules.delay_ms.is_some() { "boundary" } else { "timer" };
+        let mode = if self.rules.keeps_state { "hysteresis" } else { "truth" };
+        let cut = (record.cut_start_ingest_seq, record.cut_end_ingest_seq);
+        for (key, holds) in [
+            ("run_id", record.run_id == run.id),
+            ("symbol", record.symbol == run.symbol),
+            ("engine_timestamp_ms", record.engine_timestamp_ms == run.engine_ms),
+            ("cut_start_ingest_seq or cut_end_ingest_seq", cut == run.cut),
+            ("cut_kind", record.cut_kind == kind),
+            ("engine_mode", record.engine_mode == mode),
+            ("counts_by_event_type", record.counts_by_event_type == run.counts),
+        ] {
+            ensure(holds, || format!("{key} should be that of {run:?} in {record:?}"))?;
         }
-    }
-
-    fn started(&self, run: &Run, frame: &Value) -> Result<(), String> {
-        ensure(frame["planned_ts_ms"] == run.planned_ms, || format!("planned_ts_ms in {frame}"))?;
-        self.same_run(run, frame)
+        Ok(())
     }
 
     /// Records of runs, in the order of runs: those of a symbol are in it from the start, and all of them in run order.
-    fn in_run_order<'f>(&mut self, records: &'f [Value]) -> Result<Vec<&'f Value>, String> {
+    fn in_run_order<'f, T: std::fmt::Debug>(
+        &mut self,
+        records: &'f [T],
+        id: impl Fn(&T) -> &str,
+    ) -> Result<Vec<&'f T>, String> {
         let places: BTreeMap<&str, usize> = (0..).zip(&self.runs).map(|(place, run)| (&*run.id, place)).collect();
         let mut last_of_symbol: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut placed: Vec<(usize, &Value)> = Vec::new();
+        let mut placed: Vec<(usize, &T)> = Vec::new();
         let mut latest = 0;
         for record in records {
-            let place = record["run_id"].as_str().and_then(|id| places.get(id));
-            let Some(&place) = place else { return Err(format!("no run has {record}")) };
+            let Some(&place) = places.get(id(record)) else { return Err(format!("no run has {record:?}")) };
             let last = last_of_symbol.insert(&self.runs[place].symbol, place);
-            ensure(last.is_none_or(|last| last <= place), || format!("a later run of its symbol is before {record}"))?;
+            ensure(last.is_none_or(|last| last <= place), || {
+                format!("a later run of its symbol is before {record:?}")
+            })?;
             self.totals.overtaken += u64::from(place < latest);
             latest = latest.max(place);
             placed.push((place, record));
@@ -280,41 +311,41 @@ impl Oracle<'_> {
     }
 
     /// Section 6: calls of a run that ended so. A start after one that left it unfinished counts as another call.
-    fn attempts(&self, run: &Run, ended: &Value, has_failed: bool) -> Result<(), String> {
-        let attempts = ended["attempt"].as_u64().unwrap_or(0);
+    fn attempts(&self, run: &Run, ended: &OfRun, has_failed: bool) -> Result<(), String> {
+        let attempts = ended.attempt.unwrap_or(0);
         let most = self.rules.attempts.max(if self.excuses.restarted { 2 } else { 1 });
         let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
         let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
         let is_plain = !self.excuses.down && !self.excuses.restarted && behaviour != Some(engine::TIMES_OUT);
-        let is_called_again = has_failed && price.is_some() && ended["payload"]["error_kind"] != "shutdown";
+        let is_cut_short = ended.error_kind() == Some("shutdown");
+        let is_called_again = has_failed && price.is_some() && !is_cut_short;
         let due = if is_called_again { self.rules.attempts } else { 1 };
-        let is_cut_short = ended["payload"]["error_kind"] == "shutdown";
         let holds = attempts <= most && (!is_plain || is_cut_short || attempts == due);
-        ensure(holds, || format!("{attempts} calls, of {due} (at most {most}), in {ended}"))
+        ensure(holds, || format!("{attempts} calls, of {due} (at most {most}), in {ended:?}"))
     }
 
     /// Sections 3 and 5: every run's events, once, in order, and what they say.
     fn outputs(&mut self) -> Result<(), String> {
         let facts = self.facts;
-        let mut records = self.in_run_order(&facts.states)?.into_iter();
+        let mut records = self.in_run_order(&facts.states, |state| &state.run_id)?.into_iter();
         self.totals.overtaken = 0;
-        let mut events = self.in_run_order(&facts.events)?.into_iter();
+        let mut events = self.in_run_order(&facts.events, |event| &event.run_id)?.into_iter();
         let mut states: BTreeMap<&str, String> = BTreeMap::new();
         let mut ids = BTreeSet::new();
         for run in &self.runs {
             ensure(ids.insert(&run.id), || format!("run {} is started twice", run.id))?;
-            let mut next = |event_type: &str| -> Result<&Value, String> {
+            let mut next = |event_type: &str| -> Result<&OfRun, String> {
                 let Some(event) = events.next() else {
                     return Err(format!("run {} of {} has no {event_type}", run.id, run.symbol));
                 };
                 self.same_run(run, event)?;
-                let plain = event["schema"] == "orchestrator_event" && event["schema_version"] == "1";
-                ensure(plain && event["attempt"].as_i64().is_some_and(|attempt| attempt >= 1), || format!("{event}"))?;
+                let is_event = is(&event.schema, "orchestrator_event") && is(&event.schema_version, "1");
+                ensure(is_event && event.attempt.is_some_and(|attempt| attempt >= 1), || format!("{event:?}"))?;
                 Ok(event)
             };
             let started = next("EngineRunStarted")?;
-            let is_start = started["event_type"] == "EngineRunStarted" && started["payload"].is_null();
-            ensure(is_start, || format!("a run begins with {started}"))?;
+            let is_start = is(&started.event_type, "EngineRunStarted") && started.payload.is_none();
+            ensure(is_start, || format!("a run begins with {started:?}"))?;
             let second = next("outcome")?;
             let state = states.get(run.symbol.as_str()).cloned().unwrap_or_default();
             let outcome = self.outcome(run, &state, second)?;
@@ -324,13 +355,12 @@ impl Oracle<'_> {
                 continue;
             }
             let completed = next("EngineRunCompleted")?;
-            let selected = &second["payload"]["hysteresis_decision"]["selected_output"];
-            let same =
-                completed["event_type"] == "EngineRunCompleted" && completed["payload"]["regime_output"] == *selected;
-            ensure(same, || format!("{completed} after {second}"))?;
+            let selected = selected_of(second);
+            let same = is(&completed.event_type, "EngineRunCompleted") && output_of(completed) == selected;
+            ensure(same && selected.is_some(), || format!("{completed:?} after {second:?}"))?;
             let Some(record) = records.next() else { return Err(format!("run {} has no state", run.id)) };
-            let same = record["run_id"] == run.id && record["symbol"] == run.symbol && record["state"] == new_state;
-            ensure(same, || format!("the state after {} should be {new_state}, it is {record}", run.id))?;
+            let same = record.run_id == run.id && record.symbol == run.symbol && record.state == new_state;
+            ensure(same, || format!("the state after {} should be {new_state}, it is {record:?}", run.id))?;
             states.insert(&run.symbol, new_state);
         }
         ensure(events.next().is_none(), || "there are more events than runs have".to_owned())?;
@@ -339,17 +369,17 @@ impl Oracle<'_> {
 
     /// Compares the event that ends a run (in hysteresis mode the one before it) with what the engine says to the selected
     /// line. The new state, or that it failed.
-    fn outcome(&self, run: &Run, state: &str, event: &Value) -> Result<Result<String, ()>, String> {
-        let failed = |kind: &str| event["event_type"] == "EngineRunFailed" && event["payload"]["error_kind"] == kind;
+    fn outcome(&self, run: &Run, state: &str, event: &OfRun) -> Result<Result<String, ()>, String> {
+        let failed = |kind: &str| is(&event.event_type, "EngineRunFailed") && event.error_kind() == Some(kind);
         let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
         let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
         let excused = self.excuses.stopped && failed("shutdown")
             || price.is_some() && self.excuses.down && failed("engine_unavailable")
             || behaviour == Some(engine::TIMES_OUT) && failed("engine_timeout");
         let (Some(price), Some(normalized)) = (price, &run.selected) else {
-            let missing =
-                failed("missing_snapshot_inputs") && event["payload"]["error_detail"] == "missing SnapshotInputs";
-            return ensure(excused || missing, || format!("a run without SnapshotInputs ends with {event}"))
+            let detail = event.payload.as_ref().and_then(|payload| payload.error_detail.as_deref());
+            let missing = failed("missing_snapshot_inputs") && detail == Some("missing SnapshotInputs");
+            return ensure(excused || missing, || format!("a run without SnapshotInputs ends with {event:?}"))
                 .map(|()| Err(()));
         };
         if excused {
@@ -362,25 +392,64 @@ impl Oracle<'_> {
             _ => "",
         };
         if !kind.is_empty() {
-            return ensure(failed(kind), || format!("{kind} is due, and there is {event}")).map(|()| Err(()));
+            return ensure(failed(kind), || format!("{kind} is due, and there is {event:?}")).map(|()| Err(()));
         }
         let new_state = engine::next_state(state.as_bytes(), &price);
         let more = if self.rules.keeps_state { format!("/{new_state}") } else { String::new() };
-        let drivers = [
-            format!("vwap={}", text(&normalized["market"], "vwap")),
-            format!("oi={}", text(&normalized["derivatives"], "open_interest")),
-        ];
-        let output = json!({"symbol": run.symbol, "timestamp": run.engine_ms, "regime": format!("P{price}{more}"),
-            "confidence": 0.5, "drivers": drivers, "invalidations": [], "permissions": []});
-        let (event_type, found) = if self.rules.keeps_state {
-            ("HysteresisDecisionPublished", &event["payload"]["hysteresis_decision"]["selected_output"])
-        } else {
-            ("EngineRunCompleted", &event["payload"]["regime_output"])
+        let output = Output {
+            symbol: run.symbol.clone(),
+            timestamp: run.engine_ms,
+            regime: format!("P{price}{more}"),
+            confidence: 0.5,
+            drivers: vec![
+                format!("vwap={}", text(&normalized["market"], "vwap")),
+                format!("oi={}", text(&normalized["derivatives"], "open_interest")),
+            ],
+            invalidations: Vec::new(),
+            permissions: Vec::new(),
         };
-        let same = event["event_type"] == event_type && *found == output;
-        ensure(same, || format!("a {event_type} with {output} is due, and there is {event}"))?;
+        let (event_type, found) = if self.rules.keeps_state {
+            ("HysteresisDecisionPublished", selected_of(event))
+        } else {
+            ("EngineRunCompleted", output_of(event))
+        };
+        let same = is(&event.event_type, event_type) && found == Some(&output);
+        ensure(same, || format!("a {event_type} with {output:?} is due, and there is {event:?}"))?;
         Ok(Ok(new_state))
     }
+}
+
+/// Whether a record has this text in a key.
+fn is(found: &Option<String>, text: &str) -> bool {
+    found.as_deref() == Some(text)
+}
+
+/// The output of an event that has this one and nothing else to say.
+fn output_of(event: &OfRun) -> Option<&Output> {
+    match event.payload.as_ref()? {
+        Payload { regime_output, hysteresis_decision: None, error_kind: None, error_detail: None } => {
+            regime_output.as_ref()
+        }
+        _ => None,
+    }
+}
+
+/// The selected output of a decision.
+fn selected_of(event: &OfRun) -> Option<&Output> {
+    match event.payload.as_ref()? {
+        Payload { hysteresis_decision, regime_output: None, error_kind: None, error_detail: None } => {
+            hysteresis_decision.as_ref().map(|decision| &decision.selected_output)
+        }
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A field as the engine of a simulation shows it.

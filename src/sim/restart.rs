@@ -185,8 +185,7 @@ impl World {
     pub(super) fn begin(&mut self, process: Process, pipes: Vec<Pipe>, lanes: Lanes) -> Result<(), Violation> {
         let found = process.recovery;
         self.marks.set_if(Mark::FromCheckpoint, found.checkpoint_seq > 0);
-        self.marks
-            .set_if(Mark::StartedBehind, (0..3).any(|log| self.bases(log).first().is_some_and(|&oldest| oldest > 0)));
+        self.marks.set_if(Mark::StartedBehind, (0..3).any(|log| self.oldest(log) > 0));
         self.marks.set_if(Mark::CutOff, found.cut_off_bytes > 0);
         self.marks.set_if(Mark::PendingRuns, found.pending_runs > 0);
         self.marks.set_if(Mark::CompletedTick, found.completed_runs > 0);

@@ -43,16 +43,18 @@ pub enum Rot {
 impl World {
     /// The first segment of a log is gone, and retention has not taken it: a start must say so. Then it is put back, as from a backup.
     pub(super) fn lose_first_segment(&mut self, log: usize) -> Result<(), Violation> {
-        let (bases, files) = (self.bases(log), self.files(LOGS[log]));
+        let (first, files) = (self.oldest(log), self.files(LOGS[log]));
         // Segments that were only prepared promise nothing yet.
-        let has_more = bases.len() as u64 > self.plan.live_segments + 1;
-        let (Some(first), true) = (bases.first(), self.process.is_none() && has_more) else { return Ok(()) };
-        let path = files.disk_segment(*first);
+        let has_more = self.segments(log) > self.plan.live_segments + 1;
+        if self.process.is_some() || !has_more {
+            return Ok(());
+        }
+        let path = files.disk_segment(first);
         let in_memory = files.live_dir().map_or(Ok(Vec::new()), |dir| self.disk.list_regions(dir));
         // One that a mark has given up already may be there still: its name is removed later.
         let marks = self.disk.bytes(&files.mark(), 0, 2 * MARK_SLOT_BYTES as u64);
         let kept_from = marks.chunks(MARK_SLOT_BYTES).filter_map(|slot| layout::Mark::read(slot)?.1).max();
-        if kept_from.is_none_or(|kept_from| *first < kept_from) {
+        if kept_from.is_none_or(|kept_from| first < kept_from) {
             return Ok(());
         }
         // One that a crash has left in memory as well is found there.

@@ -261,7 +261,8 @@ impl World {
     pub(super) fn follower_reads(&mut self, index: usize) -> Result<bool, Violation> {
         let files = self.files(LOGS[2]);
         let durable = self.process.as_ref().filter(|_| self.plan.durable).map(|process| process.durable()[2]);
-        let oldest = self.bases(2).first().copied().unwrap_or(0);
+        // Where nothing is ever given up that is known without looking.
+        let oldest = if self.plan.retires() { self.oldest(2) } else { 0 };
         let told = Told { durable, oldest, segment_bytes: self.plan.segment_bytes };
         match self.followers[index].step(&files, told, &mut self.marks) {
             Ok(moved) => Ok(moved),
@@ -286,7 +287,7 @@ impl World {
 
     /// Reads what the logs have come to hold, and looks whether watermarks are where they may be.
     pub(super) fn follow(&mut self) -> Result<(), Violation> {
-        if let Some(wrong) = self.around.seen().1 {
+        if let Some(wrong) = self.around.first_wrong() {
             return Err(self.violation(wrong));
         }
         let Some(process) = &self.process else { return Ok(()) };

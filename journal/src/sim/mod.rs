@@ -16,16 +16,18 @@
 //! A disk [`SimDisk::with_memory`] has them itself, without a system call, and loses them with the power.
 
 mod faults;
+mod names;
 mod node;
 mod seam;
 mod state;
 
-use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::faults::Faults;
+use self::names::Names;
 use self::state::State;
 use crate::layout::to_usize;
 
@@ -56,7 +58,7 @@ impl SimDisk {
     /// The same disk, empty, of a machine whose memory is simulated too.
     #[must_use]
     pub fn with_memory(self) -> Self {
-        self.state().memory = Some(BTreeMap::new());
+        self.state().memory = Some(Names::default());
         self
     }
 
@@ -162,6 +164,12 @@ impl SimDisk {
     #[must_use]
     pub fn lens(&self) -> Vec<(PathBuf, u64)> {
         self.state().files().map(|(path, bytes)| (path.to_owned(), bytes.len() as u64)).collect()
+    }
+
+    /// The first in the order of names that `look` finds something in, of all that lies in a folder. No call to the disk: nothing goes
+    /// wrong here.
+    pub fn find_name<T>(&self, dir: &Path, look: impl FnMut(&OsStr) -> Option<T>) -> Option<T> {
+        self.state().names_in(dir).find_map(look)
     }
 
     /// Some bytes of a file, as far as it has them; none if there is no such file.

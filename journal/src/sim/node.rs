@@ -61,16 +61,20 @@ impl Change {
     }
 }
 
+static ZEROS: [u8; 4096] = [0; 4096];
+
 /// As `iter().all()`, which takes a build for tests a hundred times as long.
 fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; 4096] = [0; 4096];
     bytes.chunks(ZEROS.len()).all(|chunk| *chunk == ZEROS[..chunk.len()])
 }
 
 /// As `resize`, which takes a build for tests a hundred times as long.
 fn set_len(to: &mut Vec<u8>, len: usize) {
     to.truncate(len);
-    to.extend_from_slice(&vec![0; len - to.len()]);
+    to.reserve(len - to.len());
+    while to.len() < len {
+        to.extend_from_slice(&ZEROS[..ZEROS.len().min(len - to.len())]);
+    }
 }
 
 fn write(to: &mut Vec<u8>, at: usize, bytes: &[u8]) {

@@ -45,12 +45,12 @@ impl Disk for SimDisk {
             return Err(RegionFault::new(path, RegionStep::Allocate, full));
         }
         let Some(memory) = &mut state.memory else { return Region::create_new(path, len_bytes) };
-        if memory.contains_key(path) {
+        if memory.get(path).is_some() {
             let exists = RegionCause::Errno(Errno::EXIST.raw_os_error());
             return Err(RegionFault::new(path, RegionStep::Create, exists));
         }
         let region = Arc::new(Region::in_process(path, len_bytes)?);
-        memory.insert(path.to_owned(), region.clone());
+        memory.insert(path, region.clone());
         Ok(Region::lend(&region, true))
     }
 
@@ -73,10 +73,7 @@ impl Disk for SimDisk {
     fn list_regions(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         match &self.state().memory {
             None => OsDisk.list(dir),
-            Some(memory) => {
-                let inside = memory.keys().filter(|path| path.parent() == Some(dir));
-                Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
-            }
+            Some(memory) => Ok(memory.inside(dir).map(OsString::from).collect()),
         }
     }
 
@@ -97,7 +94,7 @@ impl Disk for SimDisk {
     fn remove_region(&self, path: &Path) -> io::Result<()> {
         let exists = match &self.state().memory {
             None => path.exists(),
-            Some(memory) => memory.contains_key(path),
+            Some(memory) => memory.get(path).is_some(),
         };
         if !exists {
             return Err(Errno::NOENT.into());

@@ -1,7 +1,7 @@
 //! Names, files and the count of what was done to them: a simulated disk behind its lock.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use cutline_shm::region::Region;
 use rustix::io::Errno;
 
 use super::faults::{Faults, Random};
+use super::names::Names;
 use super::node::{Luck, Node, SECTOR_BYTES};
 use crate::disk::Access;
 use crate::layout::to_usize;
@@ -53,11 +54,11 @@ impl fmt::Display for DiskStep {
 pub(super) struct State {
     root: PathBuf,
     nodes: Vec<Node>,
-    names: BTreeMap<PathBuf, Entry>,
-    durable_names: BTreeMap<PathBuf, Entry>,
+    names: Names<Entry>,
+    durable_names: Names<Entry>,
     pending_names: Vec<NameChange>,
     /// Files in memory, if they are simulated too.
-    pub memory: Option<BTreeMap<PathBuf, Arc<Region>>>,
+    pub memory: Option<Names<Arc<Region>>>,
     pub faults: Faults,
     pub random: Random,
     pub steps: u64,
@@ -71,8 +72,8 @@ impl State {
         Self {
             root: root.to_owned(),
             nodes: Vec::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
+            names: Names::default(),
+            durable_names: Names::default(),
             pending_names: Vec::new(),
             memory: None,
             faults: Faults::default(),
@@ -91,7 +92,7 @@ impl State {
         // Nobody has a file without a name open any more.
         let named: BTreeSet<usize> = [&self.names, &self.durable_names]
             .into_iter()
-            .flat_map(BTreeMap::values)
+            .flat_map(Names::values)
             .copied()
             .chain(self.pending_names.iter().filter_map(|change| change.entry))
             .filter_map(|entry| if let Entry::File(node) = entry { Some(node) } else { None })
@@ -127,9 +128,9 @@ impl State {
 
     fn set_name(&mut self, path: &Path, entry: Option<Entry>) {
         match entry {
-            Some(entry) => self.names.insert(path.to_owned(), entry),
-            None => self.names.remove(path),
-        };
+            Some(entry) => drop(self.names.insert(path, entry)),
+            None => drop(self.names.remove(path)),
+        }
         self.pending_names.push(NameChange { path: path.to_owned(), entry });
     }
 
@@ -167,8 +168,12 @@ impl State {
         if !self.is_folder(dir) {
             return Err(Errno::NOENT.into());
         }
-        let inside = self.names.keys().filter(|path| path.parent() == Some(dir));
-        Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
+        Ok(self.names_in(dir).map(OsString::from).collect())
+    }
+
+    /// Names of what lies in a folder, in their order.
+    pub fn names_in<'a>(&'a self, dir: &'a Path) -> impl Iterator<Item = &'a OsStr> {
+        self.names.inside(dir)
     }
 
     pub fn remove(&mut self, path: &Path) -> io::Result<()> {
@@ -294,7 +299,7 @@ impl State {
     pub fn lose_power(&mut self, seed: u64) {
         let mut random = Random::new(seed);
         let luck = Luck::of(&mut random);
-        self.memory = self.memory.as_ref().map(|_| BTreeMap::new());
+        self.memory = self.memory.as_ref().map(|_| Names::default());
         let mut stopped = BTreeSet::new();
         for change in std::mem::take(&mut self.pending_names) {
             if !stopped.contains(&change.path) && luck.holds(&mut random) {
@@ -311,7 +316,7 @@ impl State {
                 .take_while(|dir| !self.root.starts_with(dir))
                 .all(|dir| all.get(dir) == Some(&Entry::Folder))
         };
-        self.durable_names.retain(|path, _| in_place(path));
+        self.durable_names.retain(|path| in_place(path));
         self.names = self.durable_names.clone();
         self.nodes.iter_mut().for_each(|node| node.lose_power(&mut random));
         self.random = random;
@@ -320,7 +325,7 @@ impl State {
     /// Files by name, as they are seen.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
         self.names.iter().filter_map(|(path, entry)| match entry {
-            Entry::File(node) => Some((path.as_path(), self.nodes[*node].bytes())),
+            Entry::File(node) => Some((path, self.nodes[*node].bytes())),
             Entry::Folder => None,
         })
     }
@@ -343,9 +348,9 @@ fn whole_sectors(offset: u64, len: u64) -> u64 {
     (end - end % SECTOR_BYTES as u64).saturating_sub(offset)
 }
 
-fn apply(names: &mut BTreeMap<PathBuf, Entry>, change: NameChange) {
+fn apply(names: &mut Names<Entry>, change: NameChange) {
     match change.entry {
-        Some(entry) => names.insert(change.path, entry),
-        None => names.remove(&change.path),
-    };
+        Some(entry) => drop(names.insert(&change.path, entry)),
+        None => drop(names.remove(&change.path)),
+    }
 }
