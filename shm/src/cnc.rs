@@ -139,6 +139,12 @@ impl CncWriter {
         &self.path
     }
 
+    /// Whether it is memory of this process alone.
+    #[must_use]
+    pub fn is_in_process(&self) -> bool {
+        !self.region.is_file()
+    }
+
     /// The counter of this name and label, made if it is new. The label has at most 96 bytes, such as
     /// `source=binance,type=TradeTick`.
     ///

@@ -10,6 +10,8 @@
 //! | [`background`] | a thread that gives way to all others |
 //! | [`descriptors`] | what of its open files a process hands to a program that it becomes |
 //! | [`exchange`] | memory between a lane and an engine in another process |
+//! | [`flight`] | the flight file: what lanes did last, the slowest receipts and runs, the machine meanwhile |
+//! | [`trail`], [`slot`] | what it is made of: the last records of one writer, and one record that is replaced |
 //! | [`counters`], [`histograms`], [`errors`], [`heartbeat`], [`status`] | what lies in it, one concept each |
 //!
 //! Nothing here reads a clock: times are arguments. Nothing here panics on what a file contains.
@@ -21,6 +23,7 @@ pub mod descriptors;
 pub mod errors;
 pub mod exchange;
 mod fault;
+pub mod flight;
 pub mod heartbeat;
 pub mod histograms;
 pub mod layout;
@@ -31,7 +34,9 @@ mod model;
 pub mod owner;
 pub mod reader;
 pub mod region;
+pub mod slot;
 pub mod status;
+pub mod trail;
 
 #[cfg(target_endian = "big")]
 compile_error!("Cutline's files are little-endian and are read in place: big-endian targets are not supported");

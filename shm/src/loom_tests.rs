@@ -24,6 +24,8 @@ use crate::status::{self, State};
 
 #[path = "exchange/loom_tests.rs"]
 mod exchange;
+#[path = "trail/loom_tests.rs"]
+mod trail;
 
 /// A region of which loom checks these words.
 fn region(words_32: &[usize], words_64: &[usize]) -> Region {

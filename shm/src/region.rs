@@ -123,6 +123,12 @@ impl Region {
         self.writable
     }
 
+    /// True if a file lies behind it, which other processes can map too.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        matches!(self.backing, Backing::File)
+    }
+
     /// The file that was mapped, by the name it had then.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -1,0 +1,134 @@
+//! What the machine did: samples of each lane, and, of each slow receipt or run, what happened while it was under way. Cold, one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::layout::{
+    LANES_AT, MOMENT_BYTES, MOMENTS_AT, Moment, RUNS_AT, SAMPLES, SLOW_BYTES, SLOWEST, Sample, SlowRecord, WINDOWS,
+    samples_at,
+};
+use super::{CELL_BYTES, THREAD_AT};
+use crate::region::Region;
+use crate::slot;
+use crate::trail::{self, Trail};
+
+/// Slots of slow runs and receipts together.
+const SLOTS: usize = 2 * WINDOWS * SLOWEST;
+
+/// See the module.
+#[derive(Debug)]
+pub struct MachineWriter {
+    region: Arc<Region>,
+    lanes: Vec<Trail>,
+    /// Versions of the slow records whose moment is written.
+    seen: Vec<u64>,
+}
+
+impl MachineWriter {
+    pub(super) fn new(region: Arc<Region>, lanes: usize) -> Self {
+        let trail = |lane| Trail::new(Arc::clone(&region), samples_at(lane), SAMPLES);
+        Self { lanes: (0..lanes).map(trail).collect(), seen: vec![0; SLOTS], region }
+    }
+
+    /// The threads of the lanes, as the system numbers them; `None` for one that has not begun.
+    pub fn threads(&self) -> impl Iterator<Item = Option<u32>> + '_ {
+        (0..self.lanes.len()).map(|lane| {
+            let thread = self.region.atomic_u64(LANES_AT + lane * CELL_BYTES + THREAD_AT).load(Ordering::Relaxed);
+            u32::try_from(thread).ok().filter(|&thread| thread > 0)
+        })
+    }
+
+    /// What the machine took from a lane since the last sample.
+    pub fn sample(&mut self, lane: usize, sample: &Sample) {
+        if let Some(trail) = self.lanes.get_mut(lane) {
+            trail.record(sample);
+        }
+    }
+
+    /// Writes down the moments of what was slow since the last call, from the samples until now.
+    pub fn note_moments(&mut self) {
+        let mut samples = None;
+        for index in 0..SLOTS {
+            let at = RUNS_AT + index * SLOW_BYTES;
+            if slot::version(&self.region, at) == self.seen[index] {
+                continue;
+            }
+            let Some((version, record)) = slot::load::<SlowRecord>(&self.region, at) else { continue };
+            self.seen[index] = version;
+            let samples = samples.get_or_insert_with(|| load_samples(&self.region, self.lanes.len()));
+            let moment = Moment { of: version, ..moment(samples, &record) };
+            slot::store(&self.region, MOMENTS_AT + index * MOMENT_BYTES, &moment);
+        }
+    }
+}
+
+/// The samples of all lanes.
+pub(super) fn load_samples(region: &Region, lanes: usize) -> Vec<Vec<Sample>> {
+    (0..lanes).map(|lane| trail::load(region, samples_at(lane), SAMPLES).0).collect()
+}
+
+/// What the machine did while this was under way, as far as these samples of the lanes tell.
+pub(super) fn moment(lanes: &[Vec<Sample>], record: &SlowRecord) -> Moment {
+    let (from_ns, until_ns) = (record.until_ns.saturating_sub(record.latency_ns), record.until_ns);
+    let mut found = Moment::default();
+    for (lane, samples) in (0..).zip(lanes) {
+        let (mut waited_ns, mut preempted, mut steal_ns, mut covered_ns) = (0_u64, 0_u32, 0_u64, 0_u64);
+        for sample in samples {
+            let begin_ns = sample.until_ns.saturating_sub(i64::from(sample.span_us) * 1_000);
+            let overlap_ns = sample.until_ns.min(until_ns).saturating_sub(begin_ns.max(from_ns));
+            if overlap_ns <= 0 {
+                continue;
+            }
+            covered_ns = covered_ns.saturating_add(overlap_ns.unsigned_abs());
+            waited_ns += u64::from(sample.waited_us) * 1_000;
+            steal_ns += u64::from(sample.steal_us) * 1_000;
+            preempted = preempted.saturating_add(sample.preempted);
+            found.minor_faults = found.minor_faults.saturating_add(sample.minor_faults);
+            found.major_faults = found.major_faults.saturating_add(sample.major_faults);
+        }
+        if waited_ns > found.waited_ns || lane == 0 {
+            (found.waited_ns, found.preempted, found.lane) = (waited_ns, preempted, lane);
+        }
+        found.steal_ns = found.steal_ns.max(steal_ns);
+        found.covered_ns = found.covered_ns.max(covered_ns);
+    }
+    found
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn sample(until_ms: i64, waited_us: u32, preempted: u32) -> Sample {
+        Sample {
+            until_ns: until_ms * MS,
+            span_us: 50_000,
+            waited_us,
+            preempted,
+            minor_faults: 1,
+            steal_us: 10_000,
+            ..Sample::default()
+        }
+    }
+
+    fn slow(from_ms: i64, until_ms: i64) -> SlowRecord {
+        SlowRecord { latency_ns: (until_ms - from_ms) * MS, until_ns: until_ms * MS, ..SlowRecord::default() }
+    }
+
+    #[test]
+    fn a_moment_is_of_the_samples_that_touch_it_and_of_the_lane_that_waited_most() {
+        let lanes = [
+            vec![sample(100, 5, 1), sample(150, 7, 1), sample(200, 9, 1), sample(250, 900, 9)],
+            vec![sample(100, 900, 9), sample(150, 0, 0), sample(200, 40, 2), sample(250, 0, 0)],
+        ];
+        let found = moment(&lanes, &slow(110, 190));
+        assert_eq!((found.lane, found.waited_ns, found.preempted), (1, 40_000, 2));
+        assert_eq!((found.minor_faults, found.steal_ns), (4, 20 * MS.unsigned_abs()));
+        assert_eq!(found.covered_ns, 80 * MS.unsigned_abs());
+        assert_eq!(moment(&lanes, &slow(250, 300)), Moment::default(), "nothing is known of that time");
+        assert_eq!(moment(&lanes, &slow(190, 260)).covered_ns, 60 * MS.unsigned_abs());
+        assert_eq!(moment(&[], &slow(0, 1)), Moment::default());
+    }
+}
