@@ -20,7 +20,7 @@ use cutline::model::run_id::EngineMode;
 use cutline::plane::clock::Clock;
 use cutline::plane::gate::PublishGate;
 use cutline::plane::stage::{Progress, Stage};
-use cutline::publish::stage::{PublishCounts, PublishObserver, PublishStage};
+use cutline::publish::stage::{PublishCounts, PublishObserver, PublishStage, Published};
 use cutline::sequence::names::NameTables;
 use cutline::sequence::stage::{TimeSource, WATERMARK};
 use cutline_journal::keeper::LogKeeper;
@@ -48,9 +48,9 @@ const CYCLE_NS: i64 = 10_000;
 struct Completed(Arc<AtomicU64>);
 
 impl PublishObserver for Completed {
-    fn published(&mut self, _latency_ns: i64, _duration_ns: i64) {}
+    fn published(&mut self, _run: &Published) {}
 
-    fn counts(&mut self, counts: &PublishCounts) {
+    fn counts(&mut self, counts: &PublishCounts, _now_ns: i64) {
         self.0.store(counts.completed, Ordering::Relaxed);
     }
 }

@@ -15,7 +15,7 @@ use crate::model::frames::{CLOCK_STEP, NAME, NAME_SOURCE, RunHeader, STARTED, TI
 use crate::model::receipt::{RECEIPT, UNDECODED};
 use crate::plane::clock::Clock;
 use crate::plane::gate::PublishGate;
-use crate::plane::stage::{Progress, Stage};
+use crate::plane::stage::{Progress, Reached, Stage};
 use crate::sequence::names::NameTables;
 use crate::sequence::stage::TimeSource;
 
@@ -70,6 +70,10 @@ pub struct CutStage {
     runs: Vec<spsc::Producer<Descriptor>>,
     /// Number of the next run since the start.
     ordinal: u32,
+    /// Runs that invoke stages were given without this one's doing.
+    pending: u64,
+    /// `ingest_seq` of the receipt taken in last.
+    taken_seq: u64,
     cadence: Cadence,
     kind: RunKind,
     time: TimeSource,
@@ -129,6 +133,8 @@ impl CutStage {
             runs_log,
             runs,
             ordinal: pending,
+            pending: u64::from(pending),
+            taken_seq: 0,
             cadence,
             kind,
             time,
@@ -269,6 +275,9 @@ impl CutStage {
             return Ok(self.begin_tick(self.tick_time(now_ns)));
         }
         self.consume_next();
+        if descriptor.kind == RECEIPT {
+            self.taken_seq = descriptor.seq;
+        }
         if descriptor.kind == RECEIPT
             && let Some(late) = self.state.receipt(&descriptor, &self.names)
         {
@@ -291,6 +300,7 @@ impl CutStage {
                 break;
             }
             taken += 1;
+            self.taken_seq = descriptor.seq;
             if let Some(late) = self.state.receipt(descriptor, &self.names) {
                 self.counts.snapshots_late += 1;
                 self.observer.late(late);
@@ -421,6 +431,11 @@ impl Stage for CutStage {
             self.runs_log.publish();
         }
         progress
+    }
+
+    /// The last `ingest_seq` taken in, and runs handed on.
+    fn reached(&self) -> Reached {
+        Reached { taken: self.taken_seq, given: self.pending + self.counts.runs }
     }
 
     fn housekeep(&mut self, now_ns: i64) {

@@ -31,7 +31,7 @@ use super::{
     fault::{Cause, FeedLabel, IngestFault, IngestFaultKind, open_advice},
     feed::{Feed, FeedState},
 };
-use crate::plane::stage::{Progress, Stage};
+use crate::plane::stage::{Progress, Reached, Stage};
 
 /// Name of the link behind ingest, as `Blocked` reports it.
 pub const LINK: &str = "receipts";
@@ -359,6 +359,11 @@ impl Stage for IngestStage {
 
     fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
         tell(self.drafter.used_bytes());
+    }
+
+    /// Bytes received, receipts drafted.
+    fn reached(&self) -> Reached {
+        Reached { taken: self.counters.bytes, given: self.counters.lines }
     }
 
     fn stop(&mut self, _now_ns: i64) {

@@ -39,6 +39,8 @@ pub(super) struct Current {
     attempts: u32,
     first_call_ns: i64,
     last_call_ns: i64,
+    /// When a call that was in flight was over; of one on the lane nobody knows before its cycle is.
+    ended_ns: Option<i64>,
     failure: Option<(Failure, Detail)>,
     pub buffers: Buffers,
 }
@@ -72,6 +74,7 @@ impl Current {
             attempts: u32::from(started.flags),
             first_call_ns: start_ns,
             last_call_ns: start_ns,
+            ended_ns: None,
             failure: None,
             buffers,
         }
@@ -149,7 +152,8 @@ impl Desk {
     }
 
     /// Takes in how a call in flight has ended.
-    pub fn ended(&mut self, current: &mut Current, ticket: u32, ended: Ended) {
+    pub fn ended(&mut self, current: &mut Current, ticket: u32, ended: Ended, now_ns: i64) {
+        current.ended_ns = Some(now_ns);
         let called = match ended {
             Ended::Answered => {
                 let Buffers { head, answer } = &mut current.buffers;
@@ -219,6 +223,7 @@ impl Desk {
             symbol_id: current.started.symbol,
             started_ts_ms: current.first_call_ns.div_euclid(1_000_000),
             completed_ns,
+            ended_ns: current.ended_ns.map_or(completed_ns, |ended_ns| ended_ns.min(completed_ns)),
         };
         Ok(result.push(results))
     }

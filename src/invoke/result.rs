@@ -3,7 +3,7 @@
 //! ```text
 //! descriptor: seq = sequence of the STARTED frame, symbol, ts_ms = first call, ts_ns = completed,
 //!             position = the run's number << 32 | bytes of head, source = bytes of output or error detail,
-//!             aux = bytes of decision << 32 | bytes of state
+//!             aux = bytes of decision << 32 | bytes of state, crc = microseconds from the last call's end to completed
 //! payload:    head (RunHeader ‖ symbol ‖ counts) ‖ output or detail ‖ decision ‖ state
 //! ```
 
@@ -42,6 +42,8 @@ pub struct RunResult<'a> {
     pub started_ts_ms: i64,
     /// When the run was over, Unix ns.
     pub completed_ns: i64,
+    /// When its last call was over, Unix ns, to the microsecond: it may have waited for earlier runs since then.
+    pub ended_ns: i64,
 }
 
 impl<'a> RunResult<'a> {
@@ -64,6 +66,7 @@ impl<'a> RunResult<'a> {
             source: self.body.len() as u32,
             ts_ms: self.started_ts_ms,
             ts_ns: self.completed_ns,
+            crc: u32::try_from((self.completed_ns - self.ended_ns) / 1_000).unwrap_or(u32::MAX),
             aux: ((self.decision.len() as i64) << 32) | self.state.len() as i64,
             ..Descriptor::default()
         };
@@ -92,6 +95,7 @@ impl<'a> RunResult<'a> {
             symbol_id: header.symbol,
             started_ts_ms: header.ts_ms,
             completed_ns: header.ts_ns,
+            ended_ns: header.ts_ns - i64::from(header.crc) * 1_000,
         })
     }
 

@@ -19,7 +19,7 @@ use super::result::ResultOrder;
 use super::retry::RetryPolicy;
 use crate::cut::counts::RUN_HEAD_MAX_BYTES;
 use crate::model::run_id::EngineMode;
-use crate::plane::stage::{Progress, Stage};
+use crate::plane::stage::{Progress, Reached, Stage};
 use crate::sequence::stage::TimeSource;
 
 /// What the invoke stage counts.
@@ -90,6 +90,8 @@ pub struct InvokeStage {
     line: VecDeque<Current>,
     /// How many of them are not over.
     open: usize,
+    /// Runs that were ever in the line, and those that were handed on.
+    reached: Reached,
     /// Those of runs that were handed on.
     buffers: Vec<Buffers>,
     /// Those that no call in flight has.
@@ -129,6 +131,7 @@ impl InvokeStage {
             pending,
             line: VecDeque::with_capacity(runs_max),
             open: 0,
+            reached: Reached::default(),
             buffers: std::iter::repeat_with(buffers).take(runs_max).collect(),
             tickets: (0..in_flight as u32).rev().collect(),
             calls: 1,
@@ -150,7 +153,7 @@ impl InvokeStage {
                 standing == in_flight || planted!(AnswerOfAnother) && matches!(standing, Standing::InFlight(_))
             };
             if let Some(current) = self.line.iter_mut().find(|current| is_its(current.standing)) {
-                self.desk.ended(current, ticket, ended);
+                self.desk.ended(current, ticket, ended, now_ns);
                 self.open -= usize::from(current.standing == Standing::Over);
                 *did += 1;
             }
@@ -172,6 +175,7 @@ impl InvokeStage {
                 return Ok(Progress::Blocked("results"));
             }
             self.buffers.extend(self.line.remove(at).map(|handed_on| handed_on.buffers));
+            self.reached.given += 1;
             *did += 1;
         }
         Ok(Progress::Idle)
@@ -206,6 +210,7 @@ impl InvokeStage {
         };
         self.line.push_back(Current::new(started, buffers, self.desk.time, now_ns));
         self.open += 1;
+        self.reached.taken += 1;
         true
     }
 
@@ -293,6 +298,11 @@ impl Stage for InvokeStage {
         let progress = worked.unwrap_or(Progress::Blocked("logs")).after(did);
         self.done = ended && progress == Progress::Idle && self.line.is_empty();
         progress
+    }
+
+    /// Runs begun, and runs handed on.
+    fn reached(&self) -> Reached {
+        self.reached
     }
 
     fn housekeep(&mut self, _now_ns: i64) {

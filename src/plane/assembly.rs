@@ -15,6 +15,7 @@ use cutline_journal::disk::Disk;
 use cutline_journal::keeper::{FlushSettings, Keeper};
 use cutline_ring::{bytes, spsc};
 use cutline_shm::cnc::{CncFault, CncWriter};
+use cutline_shm::flight::{FlightParts, LaneRecorder, MachineWriter};
 use cutline_shm::owner::Owner;
 use cutline_shm::status::State;
 
@@ -22,6 +23,7 @@ use super::checkpoint::Checkpoint;
 use super::checkpointer::{Checkpointer, Followed};
 use super::clock::Clock;
 use super::fault::PlaneFault;
+use super::flight::{self, Queues, Slow};
 use super::gate::PublishGate;
 use super::notice::{self, Notice, Notifier};
 use super::observe::{ObservedCut, ObservedIngest, ObservedInvoke, ObservedPublish, ObservedSequence};
@@ -94,6 +96,10 @@ pub struct Assembly {
     pub watch: Watch,
     /// Counters of stages and lanes.
     pub cnc: Arc<CncWriter>,
+    /// Where lanes leave what they did last, in the topology's order.
+    pub recorders: Vec<LaneRecorder>,
+    /// Where goes what the machine does meanwhile.
+    pub machine: MachineWriter,
     /// Pipeline time.
     pub clock: Clock,
     /// What was found.
@@ -138,10 +144,27 @@ impl Assembly {
         let clock = around.clock;
         let found_ns = (around.time == TimeSource::Clock).then_some(resumed.last_ns);
         let watch = Watch::new(&place, &cnc, clock.clone(), gate.clone(), found_ns, notices)?;
+        let FlightParts { lanes: recorders, runs, receipts, machine, progress } =
+            flight::create(&cnc, &topology, now_ns)?;
+        let queues = Queues::new(progress, &topology);
+        let slow = [runs, receipts].map(|slowest| Slow::new(slowest, queues.clone(), now_ns));
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
-        let (stages, mut keeper, feeds) = joint.stages(around.feeds, hosts, resumed, notifiers)?;
+        let (stages, mut keeper, feeds) = joint.stages(around.feeds, hosts, resumed, notifiers, slow)?;
         let checkpointer = checkpointer(&place, checkpoint.as_deref(), &mut keeper)?;
-        Ok(Self { topology, stages, keeper, checkpointer, watch, cnc, clock, recovery, feeds, owner })
+        Ok(Self {
+            topology,
+            stages,
+            keeper,
+            checkpointer,
+            watch,
+            cnc,
+            recorders,
+            machine,
+            clock,
+            recovery,
+            feeds,
+            owner,
+        })
     }
 }
 
@@ -199,6 +222,7 @@ impl Joint<'_> {
         hosts: Vec<Box<dyn Host>>,
         resumed: Resumed,
         mut notifiers: impl Iterator<Item = Notifier>,
+        [slow_runs, slow_receipts]: [Slow; 2],
     ) -> Result<(Vec<(StageId, Box<dyn Stage>)>, Keeper, Vec<FeedLabel>), PlaneFault> {
         let (config, time, cnc) = (self.config, self.time, self.cnc);
         let Resumed { logs, names, cut, backlog, states, pending, last_ns, .. } = resumed;
@@ -228,13 +252,13 @@ impl Joint<'_> {
             clock: self.clock.clone(),
         };
         let start = CutStart { names: names.clone(), state: cut, backlog };
-        let told = Box::new(ObservedSequence::new(cnc)?);
+        let told = Box::new(ObservedSequence::new(cnc, slow_receipts)?);
         let sequence = SequenceStage::new(drafts_out, inputs, cuts, names, time, last_ns, told);
         let (cadence, kind) = (cadence_of(&config.output), run_kind_of(&config.output));
         let told = Box::new(ObservedCut::new(cnc, notifier())?);
         let cut = CutStage::new(cut_links, cadence, kind, time, start, told);
         let digest = hosts[0].digest();
-        let told = Box::new(ObservedPublish::new(cnc)?);
+        let told = Box::new(ObservedPublish::new(cnc, slow_runs)?);
         let order = order_of(config.output.order);
         let publish = PublishStage::new(results_out, order, outputs, time, digest, self.gate.clone(), told);
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use cutline_journal::LogFault;
 use cutline_shm::cnc::CncFault;
+use cutline_shm::flight::FlightFault;
 use cutline_shm::owner::OwnerFault;
 
 use super::topology::TopologyFault;
@@ -18,6 +19,8 @@ pub enum PlaneFault {
     Owner(OwnerFault),
     /// Shared memory for counters.
     Cnc(CncFault),
+    /// Shared memory for what lanes did last.
+    Flight(FlightFault),
     /// Feeds that cannot be opened, all of them.
     Feeds(Vec<IngestFault>),
     /// Lanes and links that cannot work together.
@@ -38,6 +41,7 @@ impl fmt::Display for PlaneFault {
             Self::Log(fault) => fault.fmt(f),
             Self::Owner(fault) => fault.fmt(f),
             Self::Cnc(fault) => fault.fmt(f),
+            Self::Flight(fault) => fault.fmt(f),
             Self::Feeds(faults) => join(f, faults),
             Self::Topology(faults) => join(f, faults),
             Self::Engine(text) | Self::Lane(text) | Self::Io(text) | Self::Lost(text) => f.write_str(text),
@@ -57,6 +61,12 @@ impl std::error::Error for PlaneFault {}
 impl From<LogFault> for PlaneFault {
     fn from(fault: LogFault) -> Self {
         Self::Log(fault)
+    }
+}
+
+impl From<FlightFault> for PlaneFault {
+    fn from(fault: FlightFault) -> Self {
+        Self::Flight(fault)
     }
 }
 

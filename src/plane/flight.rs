@@ -29,7 +29,9 @@ pub fn create(cnc: &CncWriter, topology: &Topology, now_ns: i64) -> Result<Fligh
     let numbered = (0..).zip(lanes);
     let names = FlightNames {
         lanes: lanes.iter().map(|lane| &*lane.name).collect(),
-        stages: numbered.flat_map(|(index, lane)| lane.stages.iter().map(move |stage| (stage.as_str(), index))).collect(),
+        stages: numbered
+            .flat_map(|(index, lane)| lane.stages.iter().map(move |stage| (stage.as_str(), index)))
+            .collect(),
         links: LINKS.to_vec(),
     };
     flight::create(cnc, FLIGHT_FILE, &names, now_ns)

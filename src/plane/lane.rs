@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cutline_journal::planted;
 use cutline_ring::idle::{Idle, Idler};
 use cutline_shm::counters::Counter;
+use cutline_shm::flight::LaneRecorder;
 use cutline_shm::heartbeat::Heartbeat;
 use cutline_shm::histograms::Histogram;
 
 use super::clock::Clock;
+use super::flight::SeatStamps;
 use super::stage::{Progress, Stage};
 
 /// Time between two housekeepings, ns.
@@ -54,6 +56,7 @@ pub struct StageCounters {
 pub struct Seat {
     stage: Box<dyn Stage>,
     counters: StageCounters,
+    stamps: SeatStamps,
     items: u64,
     worked: u64,
     blocked: u64,
@@ -62,13 +65,15 @@ pub struct Seat {
 impl Seat {
     /// A stage that has not been polled yet.
     #[must_use]
-    pub fn new(stage: Box<dyn Stage>, counters: StageCounters) -> Self {
-        Self { stage, counters, items: 0, worked: 0, blocked: 0 }
+    pub fn new(stage: Box<dyn Stage>, counters: StageCounters, stamps: SeatStamps) -> Self {
+        Self { stage, counters, stamps, items: 0, worked: 0, blocked: 0 }
     }
 
-    fn poll(&mut self, now_ns: i64, clock: &Clock) -> Progress {
+    fn poll(&mut self, now_ns: i64, clock: &Clock, recorder: &mut LaneRecorder) -> Progress {
+        recorder.polling(Some(self.stamps.stage()));
         let begin_ns = if self.counters.time_ns.is_some() { clock.now_ns() } else { 0 };
         let progress = self.stage.poll(now_ns);
+        self.stamps.note(recorder, now_ns, progress, &*self.stage);
         match progress {
             Progress::Did(items) => {
                 if let Some(histogram) = &self.counters.time_ns {
@@ -120,6 +125,8 @@ pub struct Lane {
     pub idle: Idle,
     /// Where it tells.
     pub counters: LaneCounters,
+    /// Where it leaves what it did last.
+    pub recorder: LaneRecorder,
 }
 
 impl Lane {
@@ -146,23 +153,26 @@ impl Lane {
         let (mut busy, mut idle, mut blocked, mut stalls) = (0_u64, 0_u64, 0_u64, 0_u64);
         let (mut longest_ns, mut housekept_ns, mut last_ns) = (0_i64, i64::MIN, clock.now_ns());
         let mut stopping = false;
+        self.recorder.begin();
         while !self.stages.is_empty() && !abort.load(Ordering::Relaxed) {
             // Time handed to stages never goes back, though the clock may by a hair.
             let now_ns = clock.now_ns().max(last_ns);
             let cycle_ns = now_ns - last_ns;
             last_ns = now_ns;
+            self.recorder.cycle(now_ns);
             if !stopping && stop.load(Ordering::Acquire) {
                 stopping = true;
                 self.stages.iter_mut().for_each(|seat| seat.stage.stop(now_ns));
             }
             let (mut worked, mut waits) = (false, false);
             for seat in &mut self.stages {
-                match seat.poll(now_ns, clock) {
+                match seat.poll(now_ns, clock, &mut self.recorder) {
                     Progress::Did(_) => worked = true,
                     Progress::Blocked(_) => waits = true,
                     Progress::Idle => {}
                 }
             }
+            self.recorder.polling(None);
             if worked {
                 busy += 1;
                 // An idle wait before this cycle is no stall.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use cutline_journal::LogFault;
 use cutline_shm::cnc::{CncFault, CncWriter};
 use cutline_shm::counters::{Counter, CounterDef};
+use cutline_shm::flight::layout::SlowRecord;
 use cutline_shm::histograms::Histogram;
 
 use super::by_source::{SourceCounters, SourceLateness};
 use super::counters as table;
+use super::flight::Slow;
 use super::lane::{LaneCounters, StageCounters};
 use super::notice::{Notice, Notifier};
 use super::topology::{StageId, Topology};
@@ -19,10 +21,10 @@ use crate::ingest::{IngestCounters, IngestStage};
 use crate::invoke::host::HostHealth;
 use crate::invoke::stage::{InvokeCounts, InvokeObserver};
 use crate::model::frames::Failure;
-use crate::plane::stage::{Progress, Stage};
-use crate::publish::stage::{PublishCounts, PublishObserver};
+use crate::plane::stage::{Progress, Reached, Stage};
+use crate::publish::stage::{PublishCounts, PublishObserver, Published};
 use crate::sequence::names::NameTables;
-use crate::sequence::stage::{SequenceCounts, SequenceObserver};
+use crate::sequence::stage::{SequenceCounts, SequenceObserver, SlowReceipt};
 use crate::sequence::tally::Tally;
 
 /// Takes one number out of a stage's counts.
@@ -90,6 +92,10 @@ impl Stage for ObservedIngest {
         self.stage.poll(now_ns)
     }
 
+    fn reached(&self) -> Reached {
+        self.stage.reached()
+    }
+
     fn housekeep(&mut self, _now_ns: i64) {
         self.counters.copy(self.stage.counters());
         self.stage.take_faults().for_each(|fault| self.notifier.tell(Notice::Feed(fault)));
@@ -109,10 +115,11 @@ impl Stage for ObservedIngest {
     }
 }
 
-/// Copies the sequencer's counts.
+/// Copies the sequencer's counts, and keeps the slowest receipts.
 pub struct ObservedSequence {
     counters: Copied<SequenceCounts>,
     by_source: SourceCounters,
+    slow: Slow,
 }
 
 impl ObservedSequence {
@@ -120,7 +127,7 @@ impl ObservedSequence {
     ///
     /// # Errors
     /// The cnc file is full.
-    pub fn new(cnc: &Arc<CncWriter>) -> Result<Self, CncFault> {
+    pub fn new(cnc: &Arc<CncWriter>, slow: Slow) -> Result<Self, CncFault> {
         let counters = Copied::new(
             cnc,
             &[
@@ -131,7 +138,7 @@ impl ObservedSequence {
                 (&table::INPUTS_HELD_BACK, "", |counts| counts.held_back),
             ],
         )?;
-        Ok(Self { counters, by_source: SourceCounters::new(cnc) })
+        Ok(Self { counters, by_source: SourceCounters::new(cnc), slow })
     }
 }
 
@@ -139,6 +146,22 @@ impl SequenceObserver for ObservedSequence {
     fn counts(&mut self, counts: &SequenceCounts, tally: &Tally, names: &NameTables) {
         self.counters.copy(counts);
         self.by_source.copy(tally, names);
+    }
+
+    fn slow_from_ns(&mut self, now_ns: i64) -> i64 {
+        self.slow.turn(now_ns)
+    }
+
+    fn slow(&mut self, receipt: &SlowReceipt) -> i64 {
+        self.slow.receipt(SlowRecord {
+            from_ns: receipt.recv_ts_ms.saturating_mul(1_000_000),
+            begun_ns: receipt.read_ns,
+            until_ns: receipt.ingest_ns,
+            seq: receipt.seq,
+            symbol: receipt.symbol,
+            source: receipt.source,
+            ..SlowRecord::default()
+        })
     }
 }
 
@@ -242,11 +265,12 @@ impl CutObserver for ObservedCut {
     }
 }
 
-/// Copies the publish stage's counts and records latency and duration.
+/// Copies the publish stage's counts, records latency and duration, and keeps the slowest runs.
 pub struct ObservedPublish {
     counters: Copied<PublishCounts>,
     latency: Histogram,
     duration: Histogram,
+    slow: Slow,
 }
 
 impl ObservedPublish {
@@ -254,7 +278,7 @@ impl ObservedPublish {
     ///
     /// # Errors
     /// The cnc file is full.
-    pub fn new(cnc: &CncWriter) -> Result<Self, CncFault> {
+    pub fn new(cnc: &CncWriter, slow: Slow) -> Result<Self, CncFault> {
         const fn failed(counts: &PublishCounts, failure: Failure) -> u64 {
             counts.failed[failure as usize - 1]
         }
@@ -280,18 +304,36 @@ impl ObservedPublish {
             ],
         )?;
         let latency = cnc.histogram(&table::PUBLISH_LATENCY, "")?;
-        Ok(Self { counters, latency, duration: cnc.histogram(&table::RUN_DURATION, "")? })
+        Ok(Self { counters, latency, duration: cnc.histogram(&table::RUN_DURATION, "")?, slow })
     }
 }
 
 impl PublishObserver for ObservedPublish {
-    fn published(&mut self, latency_ns: i64, duration_ns: i64) {
+    fn published(&mut self, run: &Published) {
+        let planned_ns = run.planned_ts_ms.saturating_mul(1_000_000);
+        let started_ns = run.started_ts_ms.saturating_mul(1_000_000);
+        let latency_ns = run.published_ns - planned_ns;
         self.latency.record(latency_ns.max(0).unsigned_abs());
-        self.duration.record(duration_ns.max(0).unsigned_abs());
+        self.duration.record((run.completed_ns - started_ns).max(0).unsigned_abs());
+        if latency_ns > self.slow.threshold_ns() {
+            self.slow.run(SlowRecord {
+                from_ns: planned_ns,
+                begun_ns: started_ns,
+                ended_ns: run.ended_ns,
+                completed_ns: run.completed_ns,
+                until_ns: run.published_ns,
+                seq: run.started_seq,
+                symbol: run.symbol,
+                attempts: run.attempts,
+                failure: run.failure.into(),
+                ..SlowRecord::default()
+            });
+        }
     }
 
-    fn counts(&mut self, counts: &PublishCounts) {
+    fn counts(&mut self, counts: &PublishCounts, now_ns: i64) {
         self.counters.copy(counts);
+        self.slow.turn(now_ns);
     }
 }
 

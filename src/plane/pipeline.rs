@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use cutline_journal::keeper::Keeper;
 use cutline_shm::cnc::CncWriter;
+use cutline_shm::flight::LaneRecorder;
 use cutline_shm::owner::Owner;
 
 pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, HostFactory, RecoveryReport, Surroundings, on_the_lane};
@@ -15,7 +16,9 @@ use super::checkpointer::Checkpointer;
 use super::clock::Clock;
 use super::cold::ColdThreads;
 use super::fault::PlaneFault;
+use super::flight::{self, SeatStamps};
 use super::lane::{Lane, Seat};
+use super::machine::Machine;
 use super::observe;
 use super::stage::Stage;
 use super::topology::{StageId, Topology};
@@ -33,6 +36,8 @@ pub struct Pipeline {
     stop: Arc<AtomicBool>,
     abort: Arc<AtomicBool>,
     watch: Watch,
+    machine: Machine,
+    clock: Clock,
     _owner: Owner,
     /// What was found.
     pub recovery: RecoveryReport,
@@ -46,11 +51,24 @@ impl Pipeline {
     /// # Errors
     /// [`PlaneFault`]: nothing was started, and no log was changed by more than its recovery.
     pub fn open(config: &Config, around: Surroundings<'_>) -> Result<Self, PlaneFault> {
-        let Assembly { topology, stages, keeper, checkpointer, watch, cnc, clock, recovery, feeds, owner } =
-            Assembly::build(config, around)?;
+        let Assembly {
+            topology,
+            stages,
+            keeper,
+            checkpointer,
+            watch,
+            cnc,
+            recorders,
+            machine,
+            clock,
+            recovery,
+            feeds,
+            owner,
+        } = Assembly::build(config, around)?;
         let (stop, abort) = (Arc::default(), Arc::default());
         let cold = ColdThreads::start(keeper, checkpointer, &watch)?;
-        let lanes = match start_lanes(&topology, stages, config.measure.stage_times, &cnc, &clock, [&stop, &abort]) {
+        let measure = config.measure.stage_times;
+        let lanes = match start_lanes(&topology, stages, recorders, measure, &cnc, &clock, [&stop, &abort]) {
             Ok(lanes) => lanes,
             Err(fault) => {
                 // While they work the directory is not anybody else's.
@@ -59,7 +77,8 @@ impl Pipeline {
             }
         };
         watch.running();
-        Ok(Self { lanes, cold, stop, abort, watch, _owner: owner, recovery, feeds })
+        let machine = Machine::new(machine);
+        Ok(Self { lanes, cold, stop, abort, watch, machine, clock, _owner: owner, recovery, feeds })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
@@ -72,6 +91,7 @@ impl Pipeline {
     /// called a few times a second.
     pub fn tend(&mut self, max_step_ns: i64, say: impl FnMut(&str)) {
         self.watch.tend(max_step_ns, say);
+        self.machine.look(self.clock.now_ns());
     }
 
     /// Why the pipeline is not ready, as of the last [`Pipeline::tend`]; empty if it is.
@@ -131,6 +151,7 @@ fn checkpoint_at_end(mut checkpointer: Checkpointer, keeper: &mut Keeper) {
 fn start_lanes(
     topology: &Topology,
     mut stages: Vec<(StageId, Box<dyn Stage>)>,
+    recorders: Vec<LaneRecorder>,
     measure: bool,
     cnc: &CncWriter,
     clock: &Clock,
@@ -138,12 +159,13 @@ fn start_lanes(
 ) -> Result<Vec<JoinHandle<()>>, PlaneFault> {
     let mut lanes = Vec::new();
     let (started, starts) = std::sync::mpsc::channel();
-    for spec in topology.lanes() {
+    for (spec, recorder) in topology.lanes().iter().zip(recorders) {
         let counters = observe::lane(cnc, &spec.name, clock.now_ns())?;
-        let mut lane = Lane { stages: Vec::new(), core: spec.core, idle: spec.idle, counters };
+        let mut lane = Lane { stages: Vec::new(), core: spec.core, idle: spec.idle, counters, recorder };
         for id in &spec.stages {
             if let Some(at) = stages.iter().position(|(found, _)| found == id) {
-                lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(cnc, topology, *id, measure)?));
+                let stamps = SeatStamps::new(flight::number_of(topology, *id));
+                lane.stages.push(Seat::new(stages.remove(at).1, observe::stage(cnc, topology, *id, measure)?, stamps));
             }
         }
         let (clock, stop, abort) = (clock.clone(), Arc::clone(stop), Arc::clone(abort));

@@ -19,6 +19,16 @@ impl Progress {
     }
 }
 
+/// How far a stage has come since its process began. What each of the two counts is the stage's own business; both only grow, and where one
+/// stage's `given` and the next one's `taken` count the same thing, what lies between them is the difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// How much it has taken in.
+    pub taken: u64,
+    /// How far it has come with what it hands on.
+    pub given: u64,
+}
+
 /// One unit of logic. Bounded work per call, no allocation, no system call (ingest's receive excepted), no clock, no
 /// random source: `now_ns` is an argument, in nanoseconds since the Unix epoch, and never decreases.
 pub trait Stage: Send {
@@ -26,6 +36,10 @@ pub trait Stage: Send {
     fn name(&self) -> &'static str;
     /// Does a bounded amount of what is waiting.
     fn poll(&mut self, now_ns: i64) -> Progress;
+    /// How far it has come, for whoever looks at what lanes did last.
+    fn reached(&self) -> Reached {
+        Reached::default()
+    }
     /// Called at a low rate: publishes counters.
     fn housekeep(&mut self, _now_ns: i64) {}
     /// Tells how much of each link that it writes is taken, bytes, in the order of

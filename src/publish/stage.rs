@@ -14,7 +14,7 @@ use crate::invoke::result::{ResultOrder, RunResult};
 use crate::model::frames::{EVENT_COMPLETED, EVENT_FAILED, EVENT_HYSTERESIS, EVENT_STARTED, OUTCOME, STATE};
 use crate::model::frames::{Failure, RunHeader};
 use crate::plane::gate::PublishGate;
-use crate::plane::stage::{Progress, Stage};
+use crate::plane::stage::{Progress, Reached, Stage};
 use crate::sequence::stage::TimeSource;
 
 /// Most runs per poll.
@@ -33,12 +33,35 @@ pub struct PublishCounts {
     pub bytes: u64,
 }
 
+/// A run that was published, with the times that it was seen at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// When its tick was planned, Unix ms.
+    pub planned_ts_ms: i64,
+    /// When it was taken up for its first call, Unix ms.
+    pub started_ts_ms: i64,
+    /// When its last call was over, ns since the Unix epoch.
+    pub ended_ns: i64,
+    /// When it was handed on, ns since the Unix epoch.
+    pub completed_ns: i64,
+    /// When it was published, ns since the Unix epoch.
+    pub published_ns: i64,
+    /// Sequence of its STARTED frame.
+    pub started_seq: u64,
+    /// Id of its symbol.
+    pub symbol: u32,
+    /// Engine calls.
+    pub attempts: u32,
+    /// [`Failure`] as a number, 0 = none.
+    pub failure: u8,
+}
+
 /// Told of each published run, on the stage's lane.
 pub trait PublishObserver: Send {
-    /// A run was published `latency_ns` after its tick was planned and `duration_ns` after its engine was first called.
-    fn published(&mut self, latency_ns: i64, duration_ns: i64);
-    /// The counts so far.
-    fn counts(&mut self, counts: &PublishCounts);
+    /// A run was published.
+    fn published(&mut self, run: &Published);
+    /// The counts so far, at this time.
+    fn counts(&mut self, counts: &PublishCounts, now_ns: i64);
 }
 
 /// See the module.
@@ -53,6 +76,8 @@ pub struct PublishStage {
     engine_digest: [u8; 32],
     gate: PublishGate,
     counts: PublishCounts,
+    /// Runs published.
+    published: u64,
     observer: Box<dyn PublishObserver>,
     done: bool,
 }
@@ -70,7 +95,19 @@ impl PublishStage {
         observer: Box<dyn PublishObserver>,
     ) -> Self {
         let counts = PublishCounts::default();
-        Self { results, order, next: 0, outputs, time, engine_digest, gate, counts, observer, done: false }
+        Self {
+            results,
+            order,
+            next: 0,
+            outputs,
+            time,
+            engine_digest,
+            gate,
+            counts,
+            published: 0,
+            observer,
+            done: false,
+        }
     }
 
     /// The link whose first result comes next.
@@ -117,9 +154,18 @@ impl PublishStage {
                 self.counts.events[3] += u64::from(!result.decision.is_empty());
             }
         }
-        let started_ns = result.started_ts_ms.saturating_mul(1_000_000);
-        let latency_ns = published_ns - run.planned_ts_ms.saturating_mul(1_000_000);
-        self.observer.published(latency_ns, (result.completed_ns - started_ns).max(0));
+        self.observer.published(&Published {
+            planned_ts_ms: run.planned_ts_ms,
+            started_ts_ms: result.started_ts_ms,
+            ended_ns: result.ended_ns,
+            completed_ns: result.completed_ns,
+            published_ns,
+            started_seq: result.started_seq,
+            symbol: result.symbol_id,
+            attempts: run.attempts,
+            failure: run.failure,
+        });
+        self.published += 1;
         self.next = self.next.wrapping_add(1);
         self.results[link].advance();
         Some(true)
@@ -218,9 +264,14 @@ impl Stage for PublishStage {
         progress
     }
 
-    fn housekeep(&mut self, _now_ns: i64) {
+    /// Runs published, and where the outputs log ends.
+    fn reached(&self) -> Reached {
+        Reached { taken: self.published, given: self.outputs.position() }
+    }
+
+    fn housekeep(&mut self, now_ns: i64) {
         self.counts.bytes = self.outputs.position();
-        self.observer.counts(&self.counts);
+        self.observer.counts(&self.counts, now_ns);
     }
 
     fn is_done(&self) -> bool {

@@ -14,7 +14,7 @@ use super::names::{EVENT_TYPE_MAX_BYTES, NameTables, Names};
 use super::tally::Tally;
 use crate::model::frames::{NAME, NAME_EVENT_TYPE, NAME_SOURCE, NAME_SYMBOL};
 use crate::model::receipt::{Draft, EVENT_TYPE_UNKNOWN, RECEIPT, UNDECODED};
-use crate::plane::stage::{Progress, Stage};
+use crate::plane::stage::{Progress, Reached, Stage};
 
 /// Kind of a watermark on the ring to the cut stage: `ts_ns` is the promise. Never in a log.
 pub const WATERMARK: u8 = 0x20;
@@ -50,10 +50,35 @@ pub struct SequenceCounts {
     pub held_back: u64,
 }
 
-/// Told what the sequencer counts; called on the stage's lane, at a low rate.
+/// A receipt that took long, with the times that it was seen at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowReceipt {
+    /// When its adapter says that it received it, Unix ms.
+    pub recv_ts_ms: i64,
+    /// When it was read from its source, ns since the Unix epoch.
+    pub read_ns: i64,
+    /// When it was stamped, and so in the inputs log, ns since the Unix epoch.
+    pub ingest_ns: i64,
+    /// Its `ingest_seq`.
+    pub seq: u64,
+    /// Id of its symbol.
+    pub symbol: u32,
+    /// Id of its source.
+    pub source: u32,
+}
+
+/// Told what the sequencer counts; called on the stage's lane.
 pub trait SequenceObserver: Send {
-    /// The counts so far; `names` has the sources' names.
+    /// The counts so far, at a low rate; `names` has the sources' names.
     fn counts(&mut self, counts: &SequenceCounts, tally: &Tally, names: &NameTables);
+    /// Receipts that take longer than this from `recv_ts_ms` to the log, ns, are to be told. Asked at a low rate.
+    fn slow_from_ns(&mut self, _now_ns: i64) -> i64 {
+        i64::MAX
+    }
+    /// One did. Returns what is to be told from now on.
+    fn slow(&mut self, _receipt: &SlowReceipt) -> i64 {
+        i64::MAX
+    }
 }
 
 /// See the module.
@@ -67,6 +92,8 @@ pub struct SequenceStage {
     watermark_ns: i64,
     counts: SequenceCounts,
     tally: Tally,
+    /// Slower receipts are told to the observer.
+    slow_from_ns: i64,
     observer: Box<dyn SequenceObserver>,
     done: bool,
 }
@@ -130,6 +157,7 @@ impl SequenceStage {
             watermark_ns: i64::MIN,
             counts: SequenceCounts::default(),
             tally: Tally::default(),
+            slow_from_ns: i64::MAX,
             observer,
             done: false,
         }
@@ -187,8 +215,24 @@ impl SequenceStage {
         self.counts.clamped += u64::from(stamp_ns < self.last_ns && self.time == TimeSource::Receipts);
         self.counts.symbols_over_max += u64::from(receipt.symbol == 0 && !symbol.is_empty());
         self.last_ns = ts_ns;
+        // A time that is no time may wrap around here; who is told looks again.
+        if ts_ns.wrapping_sub(receipt.ts_ms.wrapping_mul(1_000_000)) > self.slow_from_ns {
+            self.tell_slow(&receipt, draft.ts_ns);
+        }
         self.drafts.advance();
         Some(Progress::Did(1))
+    }
+
+    #[cold]
+    fn tell_slow(&mut self, receipt: &Descriptor, read_ns: i64) {
+        self.slow_from_ns = self.observer.slow(&SlowReceipt {
+            recv_ts_ms: receipt.ts_ms,
+            read_ns,
+            ingest_ns: receipt.ts_ns,
+            seq: self.inputs.last_seq(),
+            symbol: receipt.symbol,
+            source: receipt.source,
+        });
     }
 
     #[cold]
@@ -279,8 +323,17 @@ impl Stage for SequenceStage {
         progress
     }
 
-    fn housekeep(&mut self, _now_ns: i64) {
+    /// Receipts taken, and the last `ingest_seq`.
+    fn reached(&self) -> Reached {
+        Reached { taken: self.counts.receipts, given: self.inputs.last_seq() }
+    }
+
+    fn housekeep(&mut self, now_ns: i64) {
         self.observer.counts(&self.counts, &self.tally, &self.names);
+        // In a backfill nothing is late: the receipts' own time is the clock.
+        if self.time == TimeSource::Clock {
+            self.slow_from_ns = self.observer.slow_from_ns(now_ns);
+        }
     }
 
     fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {

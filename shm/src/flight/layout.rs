@@ -69,6 +69,8 @@ pub const SAMPLES: usize = 1024;
 pub const SLOWEST: usize = 1000;
 /// Windows that are kept: the one that goes on, and the one before.
 pub const WINDOWS: usize = 2;
+/// Steal time is asked for once in so many samples, and is of all of their time; the others have 0.
+pub const SAMPLES_PER_STEAL: u32 = 4;
 /// Length of a window, ns: an hour.
 pub const WINDOW_NS: i64 = 3_600_000_000_000;
 
@@ -154,7 +156,7 @@ pub struct Sample {
     pub waited_us: u32,
     /// How often its core was taken away from it.
     pub preempted: u32,
-    /// Time that the host took from the machine's cores, µs, of all of them together.
+    /// Time that the host took from the machine's cores, µs, of all of them together, in the last [`SAMPLES_PER_STEAL`] samples.
     pub steal_us: u32,
     /// Page faults of the lane that needed no device.
     pub minor_faults: u32,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::layout::{
-    LANES_AT, MOMENT_BYTES, MOMENTS_AT, Moment, RUNS_AT, SAMPLES, SLOW_BYTES, SLOWEST, Sample, SlowRecord, WINDOWS,
-    samples_at,
+    LANES_AT, MOMENT_BYTES, MOMENTS_AT, Moment, RUNS_AT, SAMPLES, SAMPLES_PER_STEAL, SLOW_BYTES, SLOWEST, Sample,
+    SlowRecord, WINDOWS, samples_at,
 };
 use super::{CELL_BYTES, THREAD_AT};
 use crate::region::Region;
@@ -45,15 +45,17 @@ impl MachineWriter {
         }
     }
 
-    /// Writes down the moments of what was slow since the last call, from the samples until now.
-    pub fn note_moments(&mut self) {
+    /// Writes down the moments of what was slow since the last call, from the samples, the last of which is of `now_ns`.
+    pub fn note_moments(&mut self, now_ns: i64) {
         let mut samples = None;
         for index in 0..SLOTS {
             let at = RUNS_AT + index * SLOW_BYTES;
             if slot::version(&self.region, at) == self.seen[index] {
                 continue;
             }
-            let Some((version, record)) = slot::load::<SlowRecord>(&self.region, at) else { continue };
+            let found = slot::load::<SlowRecord>(&self.region, at);
+            // What came while the samples were taken has its turn when they have come so far.
+            let Some((version, record)) = found.filter(|(_, record)| record.until_ns <= now_ns) else { continue };
             self.seen[index] = version;
             let samples = samples.get_or_insert_with(|| load_samples(&self.region, self.lanes.len()));
             let moment = Moment { of: version, ..moment(samples, &record) };
@@ -74,14 +76,21 @@ pub(super) fn moment(lanes: &[Vec<Sample>], record: &SlowRecord) -> Moment {
     for (lane, samples) in (0..).zip(lanes) {
         let (mut waited_ns, mut preempted, mut steal_ns, mut covered_ns) = (0_u64, 0_u32, 0_u64, 0_u64);
         for sample in samples {
-            let begin_ns = sample.until_ns.saturating_sub(i64::from(sample.span_us) * 1_000);
-            let overlap_ns = sample.until_ns.min(until_ns).saturating_sub(begin_ns.max(from_ns));
-            if overlap_ns <= 0 {
+            let span_ns = i64::from(sample.span_us) * 1_000;
+            // How much of what is looked at lies in this long before the sample.
+            let overlap_ns = |long_ns: i64| {
+                let begin_ns = sample.until_ns.saturating_sub(long_ns).max(from_ns);
+                u64::try_from(sample.until_ns.min(until_ns).saturating_sub(begin_ns)).unwrap_or(0)
+            };
+            if overlap_ns(span_ns.saturating_mul(SAMPLES_PER_STEAL.into())) > 0 {
+                steal_ns += u64::from(sample.steal_us) * 1_000;
+            }
+            let seen_ns = overlap_ns(span_ns);
+            if seen_ns == 0 {
                 continue;
             }
-            covered_ns = covered_ns.saturating_add(overlap_ns.unsigned_abs());
+            covered_ns = covered_ns.saturating_add(seen_ns);
             waited_ns += u64::from(sample.waited_us) * 1_000;
-            steal_ns += u64::from(sample.steal_us) * 1_000;
             preempted = preempted.saturating_add(sample.preempted);
             found.minor_faults = found.minor_faults.saturating_add(sample.minor_faults);
             found.major_faults = found.major_faults.saturating_add(sample.major_faults);
@@ -125,9 +134,15 @@ mod tests {
         ];
         let found = moment(&lanes, &slow(110, 190));
         assert_eq!((found.lane, found.waited_ns, found.preempted), (1, 40_000, 2));
-        assert_eq!((found.minor_faults, found.steal_ns), (4, 20 * MS.unsigned_abs()));
+        assert_eq!(
+            (found.minor_faults, found.steal_ns),
+            (4, 30 * MS.unsigned_abs()),
+            "steal of the look at 250, which is of 200 ms, too"
+        );
         assert_eq!(found.covered_ns, 80 * MS.unsigned_abs());
         assert_eq!(moment(&lanes, &slow(250, 300)), Moment::default(), "nothing is known of that time");
+        let stolen = Moment { steal_ns: 30 * MS.unsigned_abs(), ..Moment::default() };
+        assert_eq!(moment(&lanes, &slow(0, 50)), stolen, "before the first sample began, within its look at steal");
         assert_eq!(moment(&lanes, &slow(190, 260)).covered_ns, 60 * MS.unsigned_abs());
         assert_eq!(moment(&[], &slow(0, 1)), Moment::default());
     }
