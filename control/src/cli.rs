@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod after;
 mod engine;
 mod logs;
 mod pipeline;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use after::*;
 pub use engine::*;
 pub use logs::*;
 pub use pipeline::*;
@@ -64,6 +66,10 @@ pub enum Command {
     Top(Top),
     /// List the distinct errors of a data directory, be its process alive or dead: how often, first and last time.
     Errors(Errors),
+    /// Tell what a process did last: its state, the last stamps of each lane, counters, errors, and where the logs end.
+    Postmortem(Postmortem),
+    /// Tell why the slowest runs and receipts were slow: stage by stage, with what waited and what the machine did.
+    WhySlow(WhySlow),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
     /// For who writes an engine.

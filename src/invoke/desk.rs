@@ -39,6 +39,8 @@ pub(super) struct Current {
     attempts: u32,
     first_call_ns: i64,
     last_call_ns: i64,
+    /// When it was decided.
+    decided_ns: i64,
     /// When a call that was in flight was over; of one on the lane nobody knows before its cycle is.
     ended_ns: Option<i64>,
     failure: Option<(Failure, Detail)>,
@@ -74,6 +76,7 @@ impl Current {
             attempts: u32::from(started.flags),
             first_call_ns: start_ns,
             last_call_ns: start_ns,
+            decided_ns: start_ns,
             ended_ns: None,
             failure: None,
             buffers,
@@ -223,6 +226,7 @@ impl Desk {
             symbol_id: current.started.symbol,
             started_ts_ms: current.first_call_ns.div_euclid(1_000_000),
             completed_ns,
+            decided_ns: current.decided_ns.min(completed_ns),
             ended_ns: current.ended_ns.map_or(completed_ns, |ended_ns| ended_ns.min(completed_ns)),
         };
         Ok(result.push(results))
@@ -233,6 +237,7 @@ impl Desk {
         if current.buffers.head.is_empty() {
             let frame = self.runs_log.frame(current.started.position)?;
             current.buffers.head.extend_from_slice(frame.payload);
+            current.decided_ns = frame.header.ts_ns;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! descriptor: seq = sequence of the STARTED frame, symbol, ts_ms = first call, ts_ns = completed,
 //!             position = the run's number << 32 | bytes of head, source = bytes of output or error detail,
-//!             aux = bytes of decision << 32 | bytes of state, crc = microseconds from the last call's end to completed
+//!             aux = bytes of decision << 32 | bytes of state, crc = microseconds from the last call's end to completed,
+//!             payload_len = the same from the decision
 //! payload:    head (RunHeader ‖ symbol ‖ counts) ‖ output or detail ‖ decision ‖ state
 //! ```
 
@@ -42,6 +43,8 @@ pub struct RunResult<'a> {
     pub started_ts_ms: i64,
     /// When the run was over, Unix ns.
     pub completed_ns: i64,
+    /// When it was decided, Unix ns, to the microsecond; no earlier than 71 minutes before completed.
+    pub decided_ns: i64,
     /// When its last call was over, Unix ns, to the microsecond: it may have waited for earlier runs since then.
     pub ended_ns: i64,
 }
@@ -66,7 +69,8 @@ impl<'a> RunResult<'a> {
             source: self.body.len() as u32,
             ts_ms: self.started_ts_ms,
             ts_ns: self.completed_ns,
-            crc: u32::try_from((self.completed_ns - self.ended_ns) / 1_000).unwrap_or(u32::MAX),
+            crc: micros(self.completed_ns - self.ended_ns),
+            payload_len: micros(self.completed_ns - self.decided_ns),
             aux: ((self.decision.len() as i64) << 32) | self.state.len() as i64,
             ..Descriptor::default()
         };
@@ -95,6 +99,7 @@ impl<'a> RunResult<'a> {
             symbol_id: header.symbol,
             started_ts_ms: header.ts_ms,
             completed_ns: header.ts_ns,
+            decided_ns: header.ts_ns - i64::from(header.payload_len) * 1_000,
             ended_ns: header.ts_ns - i64::from(header.crc) * 1_000,
         })
     }
@@ -116,4 +121,9 @@ impl<'a> RunResult<'a> {
             + super::engine::DETAIL_MAX_BYTES
             + state_max_bytes
     }
+}
+
+/// A time in whole microseconds, as far as they fit.
+fn micros(ns: i64) -> u32 {
+    u32::try_from(ns / 1_000).unwrap_or(u32::MAX)
 }

@@ -318,6 +318,7 @@ impl PublishObserver for ObservedPublish {
         if latency_ns > self.slow.threshold_ns() {
             self.slow.run(SlowRecord {
                 from_ns: planned_ns,
+                decided_ns: run.decided_ns,
                 begun_ns: started_ns,
                 ended_ns: run.ended_ns,
                 completed_ns: run.completed_ns,

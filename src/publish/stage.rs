@@ -40,6 +40,8 @@ pub struct Published {
     pub planned_ts_ms: i64,
     /// When it was taken up for its first call, Unix ms.
     pub started_ts_ms: i64,
+    /// When it was decided, ns since the Unix epoch.
+    pub decided_ns: i64,
     /// When its last call was over, ns since the Unix epoch.
     pub ended_ns: i64,
     /// When it was handed on, ns since the Unix epoch.
@@ -157,6 +159,7 @@ impl PublishStage {
         self.observer.published(&Published {
             planned_ts_ms: run.planned_ts_ms,
             started_ts_ms: result.started_ts_ms,
+            decided_ns: result.decided_ns,
             ended_ns: result.ended_ns,
             completed_ns: result.completed_ns,
             published_ns,

@@ -10,11 +10,13 @@ mod dump;
 mod engine;
 mod errors;
 mod explain;
+mod flight;
 pub mod generate;
 mod graph;
 pub mod live;
 mod liveness;
 mod log;
+mod postmortem;
 mod repair;
 mod replayed;
 mod room;
@@ -27,6 +29,7 @@ mod tail;
 mod top;
 mod verify;
 mod whatif;
+mod why_slow;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -98,6 +101,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Top(args) => top::top(&args),
         Command::Errors(args) => errors::errors(&args),
+        Command::Postmortem(args) => postmortem::postmortem(&args),
+        Command::WhySlow(args) => why_slow::why_slow(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Engine(command) => engine::engine(&command),
         Command::Sim(args) => sim::sim(&args),

@@ -35,9 +35,9 @@
 //!
 //! sample, 32      0 until ns i64 │ 8 span us u32 │ waited us u32 │ 16 preempted u32 │ steal us u32 │ 24 minor faults u32 │ major u32
 //!
-//! slow, 128       0 version u64 │ 8 latency ns i64 │ 16 from ns i64 │ until ns i64 │ 32 begun ns i64 │ ended ns i64
-//!                48 completed ns i64 │ seq u64 │ 64 symbol u32 │ attempts u32 │ failure u32 │ source u32
-//!                80 what waited: receipts u32 │ cuts u32 │ runs u32 │ calls u32 │ results u32, then 0 to 128
+//! slow, 128       0 version u64 │ 8 latency ns i64 │ 16 from ns i64 │ until ns i64 │ 32 decided ns i64 │ begun ns i64
+//!                48 ended ns i64 │ completed ns i64 │ 64 seq u64 │ 72 symbol u32 │ attempts u32 │ 80 failure u32 │ source u32
+//!                88 what waited: receipts u32 │ cuts u32 │ runs u32 │ calls u32 │ results u32, then 0 to 128
 //!
 //! moment, 64      0 version u64 │ 8 of u64: version of the slow record │ 16 waited ns u64 │ 24 lane u32 │ preempted u32
 //!                32 minor faults u32 │ major u32 │ 40 steal ns u64 │ 48 covered ns u64, then 0 to 64
@@ -174,6 +174,8 @@ pub struct SlowRecord {
     pub from_ns: i64,
     /// Run: published. Receipt: in the inputs log.
     pub until_ns: i64,
+    /// Run: decided. Receipt: 0.
+    pub decided_ns: i64,
     /// Run: taken up for its first call. Receipt: read from its source.
     pub begun_ns: i64,
     /// Run: its last call was over. Receipt: 0.
@@ -193,7 +195,7 @@ pub struct SlowRecord {
     /// What waited at that moment.
     pub waiting: Waiting,
     /// Zero.
-    pub reserved: [u8; 28],
+    pub reserved: [u8; 20],
 }
 
 /// What waits between the stages.
@@ -280,8 +282,8 @@ const _: () = {
     assert!(size_of::<FlightName>() == 64);
     assert!(size_of::<Stamp>() == 32 && offset_of!(Stamp, items) == 24 && offset_of!(Stamp, stage) == 28);
     assert!(size_of::<Sample>() == 32 && offset_of!(Sample, preempted) == 16);
-    assert!(size_of::<SlowRecord>() == SLOW_BYTES - 8 && offset_of!(SlowRecord, symbol) == 64 - 8);
-    assert!(offset_of!(SlowRecord, waiting) == 80 - 8);
+    assert!(size_of::<SlowRecord>() == SLOW_BYTES - 8 && offset_of!(SlowRecord, symbol) == 72 - 8);
+    assert!(offset_of!(SlowRecord, waiting) == 88 - 8);
     assert!(size_of::<Moment>() == MOMENT_BYTES - 8 && offset_of!(Moment, lane) == 24 - 8);
     assert!(STAGE_NAMES_AT == LINK_NAMES_AT + NAMES_MAX * 64 && LANE_NAMES_AT == STAGE_NAMES_AT + NAMES_MAX * 64);
     assert!(STAGES_AT == LANE_NAMES_AT + NAMES_MAX * 64 && LANES_AT == STAGES_AT + NAMES_MAX * 64);

@@ -122,6 +122,7 @@ impl Outputs {
             symbol_id: run.symbol_id,
             started_ts_ms: run.run.planned_ts_ms,
             completed_ns,
+            decided_ns: completed_ns,
             ended_ns: completed_ns,
         };
         // States are the recorded engine's: what came behind them was decided by that.
