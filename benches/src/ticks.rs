@@ -19,6 +19,7 @@ use cutline::model::receipt::{BINARY, RECEIPT, SNAPSHOT, SNAPSHOT_INPUTS};
 use cutline::model::run_id::EngineMode;
 use cutline::plane::clock::Clock;
 use cutline::plane::gate::PublishGate;
+use cutline::plane::handover;
 use cutline::plane::stage::{Progress, Stage};
 use cutline::publish::stage::{PublishCounts, PublishObserver, PublishStage, Published};
 use cutline::sequence::names::NameTables;
@@ -109,6 +110,7 @@ impl HalfPipeline {
                 runs: vec![cut_out],
                 pending: 0,
                 gate: gate.clone(),
+                changes: handover::channel().1,
                 clock: Clock::start(),
             },
             Cadence::Boundary { interval_ms: INTERVAL_MS, delay_ms: 0 },
@@ -118,10 +120,15 @@ impl HalfPipeline {
             Box::new(Unheard),
         );
         let invoke = InvokeStage::new(
-            InvokeLinks { runs: runs_in, runs_log: runs.keeper.lookup(), inputs: inputs.keeper.lookup(), results },
+            InvokeLinks {
+                runs: runs_in,
+                runs_log: runs.keeper.lookup(),
+                inputs: inputs.keeper.lookup(),
+                results,
+                changes: handover::channel().1,
+            },
             Box::new(InProcess::new(Box::new(NullEngine))),
             InvokeSettings {
-                mode: EngineMode::Truth,
                 retry: RetryPolicy::NONE,
                 limits: LIMITS,
                 time: TimeSource::Clock,
@@ -134,15 +141,8 @@ impl HalfPipeline {
         );
         let completed = Arc::default();
         let observer = Box::new(Completed(Arc::clone(&completed)));
-        let publish = PublishStage::new(
-            vec![publish_in],
-            ResultOrder::Run,
-            outputs.appender,
-            TimeSource::Clock,
-            [0; 32],
-            gate,
-            observer,
-        );
+        let publish =
+            PublishStage::new(vec![publish_in], ResultOrder::Run, outputs.appender, TimeSource::Clock, gate, observer);
         Self {
             inputs: inputs.appender,
             receipts,

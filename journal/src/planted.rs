@@ -79,6 +79,8 @@ mod list {
         TicketTwice "a ticket is given to another call while it is in use"
         AnswerOfAnother "a call's end is taken for that of another run"
         GivenBackCounts "a call that was given back counts as an attempt"
+        ForgottenCadence "a change is recorded, and the coming tick is planned by the cadence before it"
+        ChangedLate "a run behind a change is called by the settings before it"
         StaleOrder "results of several invoke stages are published as they come"
         UncheckedFrame "the checksum of a frame is not looked at"
     }

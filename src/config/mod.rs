@@ -30,8 +30,8 @@ pub use choice::{
     PublishOrder, RecoveryStrategy, StartMode, SymbolMode,
 };
 pub use control::{Control, Http, HttpListen, Who};
-pub use supervisor::{Limits, Module, OWN_MODULES, Probe, Sandbox, Supervisor};
 pub use problem::{Origin, Problem, Problems, Warning};
+pub use supervisor::{Limits, Module, OWN_MODULES, Probe, Sandbox, Supervisor};
 
 pub use engine::{Engine, EngineHost, EngineProcess, EngineRestart, EngineSpec};
 

@@ -199,6 +199,22 @@ impl Cadence {
         planned_ms.checked_add(self.interval_ms())
     }
 
+    /// The tick after the last one, which another cadence may have planned; `None` once it lies beyond `i64`.
+    ///
+    /// One interval later for a timer; for boundaries the first of the lattice, so that a changed interval or delay takes effect
+    /// without a tick twice. Never with an engine timestamp at or before that of the last tick that ran: time does not go back for
+    /// an engine when a delay becomes longer.
+    #[must_use]
+    pub fn after(self, last_planned_ms: i64, last_engine_ms: Option<i64>) -> Option<i64> {
+        match self {
+            Self::Timer { .. } => self.next_planned(last_planned_ms),
+            Self::Boundary { delay_ms, .. } => {
+                let engine_ms = last_engine_ms.map_or(i64::MIN, |engine_ms| engine_ms.saturating_add(delay_ms));
+                self.first_planned(last_planned_ms.max(engine_ms))
+            }
+        }
+    }
+
     /// The engine timestamp of the tick at `planned_ms`.
     #[must_use]
     pub const fn engine_timestamp(self, planned_ms: i64) -> i64 {
@@ -208,20 +224,16 @@ impl Cadence {
         }
     }
 
-    /// Goes on after a restart: `last_planned_ms` is the last tick in the runs log (run or skipped), `now_ms` the clock.
+    /// Goes on after a restart: `last_planned_ms` is the last tick in the runs log (run or skipped), `last_engine_ms` the engine
+    /// timestamp of the last one that ran, `now_ms` the clock.
     ///
-    /// The next tick is strictly after the last: one interval later for a timer; for boundaries the first of the lattice after
-    /// it, so that a changed interval or delay takes effect without a tick twice. A tick is *overdue* if it is planned before
+    /// The next tick is [`Cadence::after`] the last. A tick is *overdue* if it is planned before
     /// `now_ms`; one planned at `now_ms` is on time and never skipped. Of more than `max_ticks` overdue ones the most recent
     /// run: they are what a consumer still wants, and they alone can meet the data that is still arriving.
     /// A clock that stands before the last tick has no overdue ones.
     #[must_use]
-    pub fn resume(self, last_planned_ms: i64, now_ms: i64, catch_up: CatchUp) -> Resume {
-        let after_last = match self {
-            Self::Timer { .. } => self.next_planned(last_planned_ms),
-            Self::Boundary { .. } => self.first_planned(last_planned_ms),
-        };
-        let Some(first_ms) = after_last else {
+    pub fn resume(self, last_planned_ms: i64, last_engine_ms: Option<i64>, now_ms: i64, catch_up: CatchUp) -> Resume {
+        let Some(first_ms) = self.after(last_planned_ms, last_engine_ms) else {
             return Resume { next_planned_ms: None, overdue_ticks: 0, skipped: None };
         };
         // In i128, where the distance of any two i64 fits.
@@ -331,20 +343,41 @@ mod tests {
     fn resuming_in_time_goes_on_after_the_last_tick() {
         let none = |next| Resume { next_planned_ms: Some(next), overdue_ticks: 0, skipped: None };
         for catch_up in [CatchUp::Skip, CatchUp::Run { max_ticks: 3 }] {
-            assert_eq!(timer(1000).resume(5123, 5200, catch_up), none(6123));
-            assert_eq!(timer(1000).resume(5123, 6123, catch_up), none(6123), "due now is not overdue");
-            assert_eq!(timer(1000).resume(5123, 17, catch_up), none(6123), "the clock went back");
-            assert_eq!(boundary(1000, 300).resume(5300, 5200, catch_up), none(6300));
+            assert_eq!(timer(1000).resume(5123, None, 5200, catch_up), none(6123));
+            assert_eq!(timer(1000).resume(5123, None, 6123, catch_up), none(6123), "due now is not overdue");
+            assert_eq!(timer(1000).resume(5123, None, 17, catch_up), none(6123), "the clock went back");
+            assert_eq!(boundary(1000, 300).resume(5300, None, 5200, catch_up), none(6300));
             // The cadence changed: the new lattice, strictly after the last tick of the old one.
-            assert_eq!(boundary(1000, 400).resume(5300, 5301, catch_up), none(5400));
-            assert_eq!(boundary(7000, 0).resume(5300, 5301, catch_up), none(7000));
+            assert_eq!(boundary(1000, 400).resume(5300, None, 5301, catch_up), none(5400));
+            assert_eq!(boundary(7000, 0).resume(5300, None, 5301, catch_up), none(7000));
         }
+    }
+
+    #[test]
+    fn another_cadence_takes_no_tick_twice_and_no_engine_back_in_time() {
+        // The tick planned at 5300 was for 5000; then the delay becomes longer: 6000 + 1400 is the first one for a later time.
+        assert_eq!(boundary(1000, 1400).first_planned(5300), Some(5400), "for 4000");
+        assert_eq!(boundary(1000, 1400).after(5300, Some(5000)), Some(7400));
+        assert_eq!(boundary(1000, 100).after(5300, Some(5000)), Some(6100));
+        assert_eq!(boundary(7000, 0).after(5300, Some(5000)), Some(7000));
+        assert_eq!(timer(70).after(5300, Some(5000)), Some(5370));
+        // From a timer, whose engine timestamps are its planned times.
+        assert_eq!(boundary(1000, 1400).after(5300, Some(5300)), Some(7400));
+        for (cadence, planned_ms) in [(boundary(1000, 300), 5300), (timer(7), 5300), (boundary(5, 11), 31)] {
+            let engine_ms = cadence.engine_timestamp(planned_ms);
+            assert_eq!(
+                cadence.after(planned_ms, Some(engine_ms)),
+                cadence.next_planned(planned_ms),
+                "it stays as it is"
+            );
+        }
+        assert_eq!(boundary(1000, 1).after(5, Some(i64::MAX)), None);
     }
 
     #[test]
     fn catching_up_keeps_the_most_recent() {
         // Overdue at 16_500: 11_000 ..= 16_000, six of them.
-        let resume = |catch_up| timer(1000).resume(10_000, 16_500, catch_up);
+        let resume = |catch_up| timer(1000).resume(10_000, None, 16_500, catch_up);
         let skipped = |last_planned_ms, ticks| Some(Skipped { first_planned_ms: 11_000, last_planned_ms, ticks });
         let expect = |next, overdue_ticks, skipped| Resume { next_planned_ms: Some(next), overdue_ticks, skipped };
         assert_eq!(resume(CatchUp::Run { max_ticks: 6 }), expect(11_000, 6, None));
@@ -352,7 +385,7 @@ mod tests {
         assert_eq!(resume(CatchUp::Run { max_ticks: 2 }), expect(15_000, 2, skipped(14_000, 4)));
         assert_eq!(resume(CatchUp::Run { max_ticks: 0 }), resume(CatchUp::Skip));
         assert_eq!(resume(CatchUp::Skip), expect(17_000, 0, skipped(16_000, 6)));
-        assert_eq!(timer(1000).resume(10_000, 16_000, CatchUp::Skip), expect(16_000, 0, skipped(15_000, 5)));
+        assert_eq!(timer(1000).resume(10_000, None, 16_000, CatchUp::Skip), expect(16_000, 0, skipped(15_000, 5)));
     }
 
     #[test]
@@ -373,7 +406,7 @@ mod tests {
                         }
                         let cut = overdue.len().saturating_sub(max_ticks as usize);
                         let (left_out, run) = overdue.split_at(cut);
-                        let resume = cadence.resume(last_ms, now_ms, CatchUp::Run { max_ticks });
+                        let resume = cadence.resume(last_ms, None, now_ms, CatchUp::Run { max_ticks });
                         assert_eq!(resume.next_planned_ms, Some(*run.first().unwrap_or(&planned)));
                         assert_eq!(resume.overdue_ticks, run.len() as u64);
                         let skipped = resume.skipped.map(|s| (s.first_planned_ms, s.last_planned_ms, s.ticks));
@@ -390,11 +423,11 @@ mod tests {
         assert_eq!(timer(1).next_planned(i64::MAX), None);
         assert_eq!(boundary(1000, 0).first_planned(i64::MAX), None);
         assert_eq!(boundary(1000, 500).first_planned(i64::MIN), Some(1500));
-        let late = timer(1).resume(i64::MIN, i64::MAX, CatchUp::Run { max_ticks: 1 });
+        let late = timer(1).resume(i64::MIN, None, i64::MAX, CatchUp::Run { max_ticks: 1 });
         assert_eq!((late.next_planned_ms, late.overdue_ticks), (Some(i64::MAX - 1), 1));
         assert_eq!(late.skipped.unwrap().ticks, u64::MAX - 2);
-        assert_eq!(timer(1).resume(i64::MAX, 0, CatchUp::Skip).next_planned_ms, None);
-        let beyond = timer(1000).resume(i64::MAX - 1500, i64::MAX, CatchUp::Skip);
+        assert_eq!(timer(1).resume(i64::MAX, None, 0, CatchUp::Skip).next_planned_ms, None);
+        let beyond = timer(1000).resume(i64::MAX - 1500, None, i64::MAX, CatchUp::Skip);
         assert_eq!((beyond.next_planned_ms, beyond.skipped.map(|s| s.ticks)), (None, Some(1)));
         // A value built around the constructors does not divide by zero.
         assert_eq!(Cadence::Boundary { interval_ms: 0, delay_ms: 0 }.first_planned(5), Some(6));

@@ -9,12 +9,14 @@ use cutline_journal::{Appender, Descriptor, LogFault, Lookup, Tail, planted};
 use cutline_ring::spsc;
 
 use super::cadence::Cadence;
+use super::change::CutChange;
 use super::counts::{COUNTS_MAX_BYTES, RUN_HEAD_MAX_BYTES};
 use super::state::{CutState, Late, RunKind, Tick};
-use crate::model::frames::{CLOCK_STEP, NAME, NAME_SOURCE, RunHeader, STARTED, TICK};
+use crate::model::frames::{CLOCK_STEP, CONFIG, NAME, NAME_SOURCE, RunHeader, STARTED, TICK};
 use crate::model::receipt::{RECEIPT, UNDECODED};
 use crate::plane::clock::Clock;
 use crate::plane::gate::PublishGate;
+use crate::plane::handover;
 use crate::plane::stage::{Progress, Reached, Stage};
 use crate::sequence::names::NameTables;
 use crate::sequence::stage::TimeSource;
@@ -87,6 +89,7 @@ pub struct CutStage {
     stopping: bool,
     done: bool,
     gate: PublishGate,
+    changes: handover::Receiver<CutChange>,
     clock: Clock,
     /// The clock's step that was recorded last, ns.
     step_ns: i64,
@@ -102,12 +105,14 @@ pub struct CutLinks {
     pub inputs: Lookup,
     /// The runs log.
     pub runs_log: Appender,
-    /// Runs to invoke, one link to each invoke stage; a symbol's runs always go to the same one.
+    /// Runs to invoke, one link to each invoke stage; a symbol's runs always go to the same one. A CONFIG frame goes to each.
     pub runs: Vec<spsc::Producer<Descriptor>>,
     /// How many runs of earlier processes these have been given, for whom the first numbers are.
     pub pending: u32,
     /// Closed while publishing is blocked for too long: then no tick is taken.
     pub gate: PublishGate,
+    /// Other configurations.
+    pub changes: handover::Receiver<CutChange>,
     /// Whose steps are recorded; it is not read for time.
     pub clock: Clock,
 }
@@ -126,7 +131,7 @@ impl CutStage {
         for (id, name) in start.names.sources.iter() {
             observer.source(id, name);
         }
-        let CutLinks { receipts, inputs, runs_log, runs, pending, gate, clock } = links;
+        let CutLinks { receipts, inputs, runs_log, runs, pending, gate, changes, clock } = links;
         Self {
             receipts,
             inputs,
@@ -147,6 +152,7 @@ impl CutStage {
             stopping: false,
             done: false,
             gate,
+            changes,
             clock,
             step_ns: 0,
             counts: CutCounts::default(),
@@ -194,10 +200,12 @@ impl CutStage {
     /// Decides the next run of the tick.
     fn decide_next(&mut self, index: usize, now_ns: i64) -> Step {
         if index == self.state.in_set() {
+            // Nothing of the coming tick's cut was taken in yet: so it is for another tick as if it had never been for this one.
+            if !self.stopping && self.changes.peek().is_some() {
+                return self.change(now_ns);
+            }
             let next = self.state.next_tick().and_then(|tick| self.cadence.next_planned(tick.planned_ts_ms));
-            let next = next.map(|planned| self.tick_at(planned));
-            self.state.close(next);
-            self.deciding = None;
+            self.end_tick(next);
             return Step::Did;
         }
         // Room first: deciding takes the symbol's cut.
@@ -218,6 +226,45 @@ impl CutStage {
             self.counts.runs += 1;
         }
         self.deciding = Some(index + 1);
+        Step::Did
+    }
+
+    /// Ends the tick whose runs were all decided; the next one is planned at this time.
+    fn end_tick(&mut self, next_planned_ms: Option<i64>) {
+        let next = next_planned_ms.map(|planned| self.tick_at(planned));
+        self.state.close(next);
+        self.deciding = None;
+    }
+
+    /// Ends the tick with the configuration that was sent: the next tick and what follows go by it. It is recorded before anything
+    /// acts on it, and told to every invoke stage between the runs before and those after.
+    #[cold]
+    fn change(&mut self, now_ns: i64) -> Step {
+        let (Some(change), Some(last)) = (self.changes.peek(), self.state.next_tick()) else { return Step::Did };
+        if !self.runs.iter_mut().all(|link| link.has_room(1)) {
+            return Step::Blocked("runs");
+        }
+        let cadence = if planted!(ForgottenCadence) { self.cadence } else { change.cadence };
+        let next_ms = cadence.after(last.planned_ts_ms, Some(last.engine_timestamp_ms));
+        // Where no tick comes any more it applies to none.
+        let effective_ms = next_ms.unwrap_or(i64::MAX);
+        let header = Descriptor { kind: CONFIG, ts_ns: now_ns, aux: effective_ms, ..Descriptor::default() };
+        let Ok(written) = self.runs_log.append(header, change.frame.as_bytes()) else {
+            return Step::Blocked("runs log");
+        };
+        for link in &mut self.runs {
+            let sent = link.push(written).is_ok();
+            debug_assert!(sent, "room was checked before");
+        }
+        let mut change = self.changes.take().expect("it was there just now");
+        change.effective_ms = Some(effective_ms);
+        std::mem::swap(&mut self.cadence, &mut change.cadence);
+        std::mem::swap(&mut self.kind, &mut change.kind);
+        self.end_tick(next_ms);
+        if let Some(symbols) = &mut change.symbols {
+            self.state.swap_symbols(symbols);
+        }
+        self.changes.give_back(change);
         Step::Did
     }
 

@@ -39,7 +39,9 @@ impl SymbolSet {
         }
     }
 
-    fn sorted(mut self) -> Self {
+    /// The same set as it is looked up: sorted.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
         if let Self::List(list) = &mut self {
             list.sort_unstable();
         }
@@ -129,18 +131,31 @@ impl CutState {
         self.next = Some(tick);
     }
 
+    /// Makes room for the order of so many symbols, so that no other set needs more.
+    pub fn reserve(&mut self, symbols: usize) {
+        self.order.reserve_exact(symbols.saturating_sub(self.order.len()));
+        self.unordered.reserve_exact(UNORDERED_MAX.saturating_sub(self.unordered.len()));
+    }
+
     /// Takes another symbol set into use, from the coming tick on.
     pub fn set_symbols(&mut self, set: SymbolSet) {
-        self.set = set.sorted();
+        self.swap_symbols(&mut set.sorted());
+    }
+
+    /// The same with a set that is sorted; the one before takes its place. Allocates nothing where room was reserved.
+    pub fn swap_symbols(&mut self, set: &mut SymbolSet) {
+        std::mem::swap(&mut self.set, set);
         self.cut_through = None;
         self.order.clear();
         self.unordered.clear();
-        for index in 0..self.symbols.len() {
-            self.symbols[index].in_set = self.set.holds(&self.symbols[index].name);
-            if self.symbols[index].in_set {
-                self.add_to_order(index);
+        for (index, symbol) in (0..).zip(&mut self.symbols) {
+            symbol.in_set = self.set.holds(&symbol.name);
+            if symbol.in_set {
+                self.order.push(index);
             }
         }
+        let symbols = &self.symbols;
+        self.order.sort_unstable_by(|&a, &b| symbols[a as usize].name.cmp(&symbols[b as usize].name));
     }
 
     fn add_to_order(&mut self, index: usize) {

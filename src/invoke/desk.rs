@@ -96,7 +96,8 @@ pub(super) struct Desk {
     pub runs_log: Lookup,
     pub inputs: Lookup,
     pub host: Box<dyn Host>,
-    pub mode: EngineMode,
+    /// Identity of the host's engine.
+    pub engine: [u8; 32],
     pub retry: RetryPolicy,
     pub limits: AnswerLimits,
     pub time: TimeSource,
@@ -127,12 +128,12 @@ impl Desk {
             current.standing = Standing::Over;
             return Ok(true);
         };
-        let index = current.started.symbol as usize;
-        if self.mode == EngineMode::Hysteresis && self.states.len() <= index {
+        let (index, mode) = (current.started.symbol as usize, run.mode());
+        if mode == EngineMode::Hysteresis && self.states.len() <= index {
             self.states.resize_with(index + 1, Vec::new);
         }
         let call = Call {
-            mode: self.mode,
+            mode,
             symbol: run.symbol,
             engine_timestamp_ms: run.run.engine_timestamp_ms,
             receipt,
@@ -161,10 +162,10 @@ impl Desk {
             Ended::Answered => {
                 let Buffers { head, answer } = &mut current.buffers;
                 answer.clear();
-                self.host.take(ticket, self.mode, answer);
                 let run = RunFrame::read(head).expect("it was read before the call");
-                let engine_timestamp_ms = run.run.engine_timestamp_ms;
-                Asked { mode: self.mode, symbol: run.symbol, engine_timestamp_ms }.check(self.limits, answer)
+                let (mode, engine_timestamp_ms) = (run.mode(), run.run.engine_timestamp_ms);
+                self.host.take(ticket, mode, answer);
+                Asked { mode, symbol: run.symbol, engine_timestamp_ms }.check(self.limits, answer)
             }
             Ended::Failed(fault) => Err(fault),
             Ended::GivenBack => {
@@ -184,7 +185,8 @@ impl Desk {
         let Err(fault) = called else {
             current.failure = None;
             current.standing = Standing::Over;
-            if self.mode == EngineMode::Hysteresis {
+            // A run in truth mode has no decision, and leaves the state as it is.
+            if !current.buffers.answer.decision.is_empty() {
                 keep(&mut self.states[index], &current.buffers.answer.state);
             }
             return;
@@ -220,6 +222,7 @@ impl Desk {
             head,
             body: failure.map_or(&*answer.output, |(_, detail)| detail.text().as_bytes()),
             decision: &answer.decision,
+            engine: &self.engine,
             state: &answer.state,
             started_seq: current.started.seq,
             ordinal: current.started.source,

@@ -71,6 +71,19 @@ pub struct HostHealth {
     pub is_open: bool,
 }
 
+impl HostHealth {
+    /// The health of a host, after what has happened to those before it.
+    #[must_use]
+    pub const fn with(self, now: Self) -> Self {
+        Self {
+            deaths: self.deaths + now.deaths,
+            restarts: self.restarts + now.restarts,
+            timeouts: self.timeouts + now.timeouts,
+            ..now
+        }
+    }
+}
+
 /// See the module.
 pub trait Host: Send {
     /// Identity of the engine, see [`Engine::digest`].

@@ -5,7 +5,8 @@
 //!             position = the run's number << 32 | bytes of head, source = bytes of output or error detail,
 //!             aux = bytes of decision << 32 | bytes of state, crc = microseconds from the last call's end to completed,
 //!             payload_len = the same from the decision
-//! payload:    head (RunHeader ‖ symbol ‖ counts) ‖ output or detail ‖ decision ‖ state
+//! payload:    head (RunHeader ‖ symbol ‖ counts) ‖ output or detail ‖ decision ‖ engine digest ‖ state
+//!             without a decision neither digest nor state
 //! ```
 
 use cutline_journal::Descriptor;
@@ -22,6 +23,9 @@ pub enum ResultOrder {
     Symbol,
 }
 
+/// Stands where no engine has left a state.
+const NO_ENGINE: [u8; 32] = [0; 32];
+
 /// A finished run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunResult<'a> {
@@ -31,6 +35,8 @@ pub struct RunResult<'a> {
     pub body: &'a [u8],
     /// HysteresisDecision, empty in truth mode or after a failure.
     pub decision: &'a [u8],
+    /// Digest of the engine that was called.
+    pub engine: &'a [u8; 32],
     /// New state, empty in truth mode or after a failure.
     pub state: &'a [u8],
     /// Sequence of its STARTED frame in the runs log.
@@ -53,7 +59,8 @@ impl<'a> RunResult<'a> {
     /// Writes the result; false if the ring is full.
     #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // all lengths are within configured limits
     pub fn push(&self, ring: &mut Producer<Descriptor>) -> bool {
-        let parts = [self.head, self.body, self.decision, self.state];
+        let engine: &[u8] = if self.decision.is_empty() { &[] } else { self.engine };
+        let parts = [self.head, self.body, self.decision, engine, self.state];
         let payload_len = parts.iter().map(|part| part.len()).sum();
         let Some(mut claim) = ring.claim(payload_len) else { return false };
         let mut rest = claim.payload_mut();
@@ -88,11 +95,17 @@ impl<'a> RunResult<'a> {
         let (head, rest) = payload.split_at(head_len);
         let (body, rest) = rest.split_at(header.source as usize);
         let (decision, rest) = rest.split_at(usize::try_from(header.aux >> 32).expect("length of a decision"));
+        let (engine, rest) = if decision.is_empty() {
+            (&NO_ENGINE, rest)
+        } else {
+            rest.split_first_chunk().expect("an engine's digest")
+        };
         let state = &rest[..(header.aux & 0xffff_ffff) as usize];
         Some(Self {
             head,
             body,
             decision,
+            engine,
             state,
             started_seq: header.seq,
             ordinal,
@@ -119,6 +132,7 @@ impl<'a> RunResult<'a> {
         crate::cut::counts::RUN_HEAD_MAX_BYTES
             + 2 * output_max_bytes
             + super::engine::DETAIL_MAX_BYTES
+            + NO_ENGINE.len()
             + state_max_bytes
     }
 }

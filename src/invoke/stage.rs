@@ -12,13 +12,14 @@ use std::collections::VecDeque;
 use cutline_journal::{Descriptor, LogFault, Lookup, planted};
 use cutline_ring::{bytes, spsc};
 
-use super::call::{Answer, AnswerLimits, touched};
+use super::call::AnswerLimits;
+use super::change::{Bench, CALLS_MAX, InvokeChange};
 use super::desk::{Buffers, Current, Desk, Standing};
 use super::host::{Host, HostHealth};
 use super::result::ResultOrder;
 use super::retry::RetryPolicy;
-use crate::cut::counts::RUN_HEAD_MAX_BYTES;
-use crate::model::run_id::EngineMode;
+use crate::model::frames::CONFIG;
+use crate::plane::handover;
 use crate::plane::stage::{Progress, Reached, Stage};
 use crate::sequence::stage::TimeSource;
 
@@ -44,8 +45,6 @@ pub type States = Vec<Vec<u8>>;
 
 /// What the invoke stage works with.
 pub struct InvokeSettings {
-    /// Truth or hysteresis.
-    pub mode: EngineMode,
     /// When a failed call is repeated.
     pub retry: RetryPolicy,
     /// Most bytes of an answer.
@@ -61,7 +60,7 @@ pub struct InvokeSettings {
 /// What the invoke stage is joined to.
 pub struct InvokeLinks {
     /// Runs to invoke: descriptors of STARTED frames; `flags` = attempts that an earlier process has made, `source` = the run's number
-    /// since the start.
+    /// since the start. A descriptor of a CONFIG frame between them: the next of `changes` is in force from there on.
     pub runs: spsc::Consumer<Descriptor>,
     /// The runs log.
     pub runs_log: Lookup,
@@ -69,12 +68,10 @@ pub struct InvokeLinks {
     pub inputs: Lookup,
     /// Results to publish.
     pub results: bytes::Producer<Descriptor>,
+    /// Other settings, each there before the CONFIG frame that it belongs to.
+    pub changes: handover::Receiver<InvokeChange>,
 }
 
-/// Most calls per poll.
-const CALLS_MAX: usize = 16;
-/// Most calls in flight that are made use of: each has its buffers.
-const IN_FLIGHT_MAX: usize = 128;
 /// An engine whose calls take longer than this on average gets one call per poll, so that the lane's other stages get their turn.
 const CALL_SLOW_NS: i64 = 100_000;
 
@@ -99,6 +96,11 @@ pub struct InvokeStage {
     /// Calls that the next poll may make, and when the last one made how many.
     calls: usize,
     called: (i64, i64),
+    changes: handover::Receiver<InvokeChange>,
+    /// A CONFIG frame was met, and runs before it are not all handed on.
+    is_changing: bool,
+    /// What has happened to the engines of hosts before this one.
+    past: HostHealth,
     shutdown_timeout_ns: i64,
     stop_at_ns: Option<i64>,
     done: bool,
@@ -116,26 +118,26 @@ impl InvokeStage {
         pending: VecDeque<Descriptor>,
         observer: Box<dyn InvokeObserver>,
     ) -> Self {
-        let InvokeSettings { mode, retry, limits, time, order, shutdown_timeout_ns } = settings;
-        let in_flight = host.in_flight_max().clamp(1, IN_FLIGHT_MAX);
-        // A host that answers at once has nothing in flight when the next call begins.
-        let runs_max = CALLS_MAX + if in_flight == 1 { 0 } else { in_flight };
-        let buffers = || Buffers { head: touched(RUN_HEAD_MAX_BYTES), answer: Answer::new(limits) };
-        let InvokeLinks { runs, runs_log, inputs, results } = links;
+        let InvokeSettings { retry, limits, time, order, shutdown_timeout_ns } = settings;
+        let Bench { host, engine, limits, line, buffers, tickets } = Bench::new(host, limits);
+        let InvokeLinks { runs, runs_log, inputs, results, changes } = links;
         let counts = InvokeCounts::default();
         Self {
             runs,
             results,
-            desk: Desk { runs_log, inputs, host, mode, retry, limits, time, states, counts },
+            desk: Desk { runs_log, inputs, host, engine, retry, limits, time, states, counts },
             order,
             pending,
-            line: VecDeque::with_capacity(runs_max),
+            line,
             open: 0,
             reached: Reached::default(),
-            buffers: std::iter::repeat_with(buffers).take(runs_max).collect(),
-            tickets: (0..in_flight as u32).rev().collect(),
+            buffers,
+            tickets,
             calls: 1,
             called: (0, 0),
+            changes,
+            is_changing: false,
+            past: HostHealth::default(),
             shutdown_timeout_ns,
             stop_at_ns: None,
             done: false,
@@ -201,17 +203,49 @@ impl InvokeStage {
         Ok(())
     }
 
-    /// Takes the next run into the line; false if there is none, or no room for it.
+    /// Takes the next run into the line; false if there is none, or no room for it, or a change comes first.
     fn begin_next(&mut self, now_ns: i64) -> bool {
+        if self.is_changing && !planted!(ChangedLate) {
+            return false;
+        }
         let Some(buffers) = self.buffers.pop() else { return false };
         let Some(started) = self.pending.pop_front().or_else(|| self.runs.pop()) else {
             self.buffers.push(buffers);
             return false;
         };
+        if started.kind == CONFIG {
+            self.buffers.push(buffers);
+            self.is_changing = true;
+            return false;
+        }
         self.line.push_back(Current::new(started, buffers, self.desk.time, now_ns));
         self.open += 1;
         self.reached.taken += 1;
         true
+    }
+
+    /// Takes the settings into use that belong to the CONFIG frame that was met, once every run before it was handed on.
+    #[cold]
+    fn change(&mut self, did: &mut u32) {
+        if !self.line.is_empty() {
+            return;
+        }
+        let mut change = self.changes.take().expect("settings come before the frame that they belong to");
+        let InvokeChange { retry, bench } = &mut *change;
+        std::mem::swap(&mut self.desk.retry, retry);
+        if let Some(Bench { host, engine, limits, line, buffers, tickets }) = bench {
+            self.past = self.past.with(self.desk.host.health());
+            std::mem::swap(&mut self.desk.host, host);
+            std::mem::swap(&mut self.desk.engine, engine);
+            std::mem::swap(&mut self.desk.limits, limits);
+            std::mem::swap(&mut self.line, line);
+            std::mem::swap(&mut self.buffers, buffers);
+            std::mem::swap(&mut self.tickets, tickets);
+            self.calls = 1;
+        }
+        self.changes.give_back(change);
+        self.is_changing = false;
+        *did += 1;
     }
 
     /// Whether a run's next call is due, and nothing before it in the line is in its way.
@@ -288,6 +322,9 @@ impl Stage for InvokeStage {
             self.cut_short();
         }
         let handed_on = self.hand_on_finished(now_ns, &mut did);
+        if self.is_changing {
+            self.change(&mut did);
+        }
         let before = did;
         let worked = match handed_on {
             Ok(Progress::Idle) => self.call_due(now_ns, &mut did).map(|()| Progress::Idle),
@@ -296,7 +333,7 @@ impl Stage for InvokeStage {
         self.called = (now_ns, i64::from(did - before));
         self.observer.logs_read(worked.as_ref().map(|_| ()));
         let progress = worked.unwrap_or(Progress::Blocked("logs")).after(did);
-        self.done = ended && progress == Progress::Idle && self.line.is_empty();
+        self.done = ended && progress == Progress::Idle && self.line.is_empty() && !self.is_changing;
         progress
     }
 
@@ -308,7 +345,7 @@ impl Stage for InvokeStage {
     fn housekeep(&mut self, _now_ns: i64) {
         self.desk.runs_log.refresh();
         self.desk.inputs.refresh();
-        self.observer.counts(&self.desk.counts, &self.desk.host.health());
+        self.observer.counts(&self.desk.counts, &self.past.with(self.desk.host.health()));
     }
 
     fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {

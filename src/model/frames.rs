@@ -11,6 +11,8 @@
 use bytemuck::{Pod, Zeroable};
 use cutline_journal::layout::UNNUMBERED;
 
+use super::run_id::EngineMode;
+
 /// inputs: a name gets its id. `flags` says which table, `symbol` / `source` / `event_type` is the id, the payload the name.
 pub const NAME: u8 = UNNUMBERED | 1;
 /// `flags` of [`NAME`]: a symbol.
@@ -162,6 +164,15 @@ pub struct RunFrame<'a> {
 }
 
 impl<'a> RunFrame<'a> {
+    /// How the engine is called for the run: as it was decided, whatever is configured by now.
+    #[must_use]
+    pub const fn mode(&self) -> EngineMode {
+        match EngineMode::from_code(self.run.engine_mode) {
+            Some(mode) => mode,
+            None => EngineMode::Truth,
+        }
+    }
+
     /// Takes a frame's payload apart.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use cutline_shm::flight::{FlightParts, LaneRecorder, MachineWriter};
 use cutline_shm::owner::Owner;
 use cutline_shm::status::State;
 
+use super::change::{Changes, StageEnds};
 use super::checkpoint::Checkpoint;
 use super::checkpointer::{Checkpointer, Followed};
 use super::clock::Clock;
@@ -94,6 +95,8 @@ pub struct Assembly {
     pub checkpointer: Checkpointer,
     /// What is tended meanwhile.
     pub watch: Watch,
+    /// By which what affects outputs is changed meanwhile.
+    pub changes: Changes,
     /// Counters of stages and lanes.
     pub cnc: Arc<CncWriter>,
     /// Where lanes leave what they did last, in the topology's order.
@@ -149,7 +152,8 @@ impl Assembly {
         let queues = Queues::new(progress, &topology);
         let slow = [runs, receipts].map(|slowest| Slow::new(slowest, queues.clone(), now_ns));
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
-        let (stages, mut keeper, feeds) = joint.stages(around.feeds, hosts, resumed, notifiers, slow)?;
+        let (changes, ends) = Changes::new(config, hosts[0].digest(), hosts.len());
+        let (stages, mut keeper, feeds) = joint.stages(around.feeds, hosts, ends, resumed, notifiers, slow)?;
         let checkpointer = checkpointer(&place, checkpoint.as_deref(), &mut keeper)?;
         Ok(Self {
             topology,
@@ -157,6 +161,7 @@ impl Assembly {
             keeper,
             checkpointer,
             watch,
+            changes,
             cnc,
             recorders,
             machine,
@@ -220,6 +225,7 @@ impl Joint<'_> {
         &self,
         feeds: Vec<FeedSettings>,
         hosts: Vec<Box<dyn Host>>,
+        (cut_changes, invoke_changes): StageEnds,
         resumed: Resumed,
         mut notifiers: impl Iterator<Item = Notifier>,
         [slow_runs, slow_receipts]: [Slow; 2],
@@ -249,6 +255,7 @@ impl Joint<'_> {
             runs: run_links,
             pending: pending.len() as u32,
             gate: self.gate.clone(),
+            changes: cut_changes,
             clock: self.clock.clone(),
         };
         let start = CutStart { names: names.clone(), state: cut, backlog };
@@ -257,10 +264,9 @@ impl Joint<'_> {
         let (cadence, kind) = (cadence_of(&config.output), run_kind_of(&config.output));
         let told = Box::new(ObservedCut::new(cnc, notifier())?);
         let cut = CutStage::new(cut_links, cadence, kind, time, start, told);
-        let digest = hosts[0].digest();
         let told = Box::new(ObservedPublish::new(cnc, slow_runs)?);
         let order = order_of(config.output.order);
-        let publish = PublishStage::new(results_out, order, outputs, time, digest, self.gate.clone(), told);
+        let publish = PublishStage::new(results_out, order, outputs, time, self.gate.clone(), told);
 
         let flush = FlushSettings {
             interval: Duration::from_millis(config.log.flush_interval_ms),
@@ -272,10 +278,13 @@ impl Joint<'_> {
             (StageId::Cut, Box::new(cut)),
         ];
         let own = distribute(states, pending, hosts.len());
-        let ends = hosts.into_iter().zip(runs_out.into_iter().zip(results)).zip(own);
-        for (index, ((host, (runs, results)), (states, pending))) in (0..).zip(ends) {
+        let links = runs_out.into_iter().zip(results).zip(invoke_changes);
+        for (index, ((host, ((runs, results), changes)), (states, pending))) in
+            (0..).zip(hosts.into_iter().zip(links).zip(own))
+        {
             let id = StageId::Invoke(index);
-            let links = InvokeLinks { runs, runs_log: runs_keeper.lookup(), inputs: inputs_keeper.lookup(), results };
+            let (runs_log, inputs) = (runs_keeper.lookup(), inputs_keeper.lookup());
+            let links = InvokeLinks { runs, runs_log, inputs, results, changes };
             let told = Box::new(ObservedInvoke::new(cnc, id, notifier())?);
             let invoke = InvokeStage::new(links, host, self.invoke_settings(), states, pending, told);
             stages.push((id, Box::new(invoke)));
@@ -287,7 +296,6 @@ impl Joint<'_> {
     fn invoke_settings(&self) -> InvokeSettings {
         let engine = &self.config.output.engine;
         InvokeSettings {
-            mode: run_kind_of(&self.config.output).mode,
             retry: retry_of(&engine.retry),
             limits: limits_of(engine),
             time: self.time,

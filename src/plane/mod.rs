@@ -4,6 +4,7 @@
 pub mod assembly;
 pub mod backlog;
 pub mod by_source;
+pub mod change;
 pub mod checkpoint;
 pub mod checkpointer;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod fault;
 pub mod flight;
 pub mod gate;
 pub mod given_time;
+pub mod handover;
 pub mod known;
 pub mod lane;
 mod lost;

@@ -12,6 +12,7 @@ use cutline_shm::flight::LaneRecorder;
 use cutline_shm::owner::Owner;
 
 pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, HostFactory, RecoveryReport, Surroundings, on_the_lane};
+use super::change::{Base, Change, ChangeFault, Changes, InForce};
 use super::checkpointer::Checkpointer;
 use super::clock::Clock;
 use super::cold::ColdThreads;
@@ -37,6 +38,7 @@ pub struct Pipeline {
     abort: Arc<AtomicBool>,
     watch: Watch,
     machine: Machine,
+    changes: Changes,
     clock: Clock,
     _owner: Owner,
     /// What was found.
@@ -57,6 +59,7 @@ impl Pipeline {
             keeper,
             checkpointer,
             watch,
+            changes,
             cnc,
             recorders,
             machine,
@@ -78,7 +81,7 @@ impl Pipeline {
         };
         watch.running();
         let machine = Machine::new(machine);
-        Ok(Self { lanes, cold, stop, abort, watch, machine, clock, _owner: owner, recovery, feeds })
+        Ok(Self { lanes, cold, stop, abort, watch, machine, changes, clock, _owner: owner, recovery, feeds })
     }
 
     /// Whether every lane has come to its end: the input is exhausted, or a stop has been carried out.
@@ -98,6 +101,25 @@ impl Pipeline {
     #[must_use]
     pub fn reason(&self) -> &str {
         self.watch.reason()
+    }
+
+    /// What another configuration is prepared against, by whoever may wait for its engine.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        self.changes.base()
+    }
+
+    /// Sends another configuration of what affects outputs to the stages. It is in force from the tick after the coming one on.
+    ///
+    /// # Errors
+    /// [`ChangeFault::Busy`], [`ChangeFault::Stale`].
+    pub fn change(&mut self, change: Change) -> Result<(), ChangeFault> {
+        self.changes.send(change)
+    }
+
+    /// Says, once, when a change that was sent has come into force.
+    pub fn changed(&mut self) -> Option<InForce> {
+        self.changes.look()
     }
 
     /// Asks the pipeline to take nothing more and finish what it has.

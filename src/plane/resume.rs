@@ -174,6 +174,7 @@ pub fn resume(
     }
     // From the coming tick on, as the CONFIG frame below says it: what the logs give is the set of the last configuration, or none.
     cut.set_symbols(symbols_of(&config.output));
+    cut.reserve(config.output.symbols.max as usize);
     if let Some(last_planned_ms) = last_planned_ms {
         let now_ms = match time {
             TimeSource::Clock => now_ns.max(last_ns).div_euclid(1_000_000),
@@ -292,7 +293,8 @@ fn go_on_after(
     start_ns: i64,
 ) -> Result<u64, LogFault> {
     let cadence = cadence_of(&config.output);
-    let resume = cadence.resume(last_planned_ms, now_ms, catch_up_of(&config.output));
+    let last_engine_ms = cut.last_tick().map(|tick| tick.engine_timestamp_ms);
+    let resume = cadence.resume(last_planned_ms, last_engine_ms, now_ms, catch_up_of(&config.output));
     if let Some(skipped) = resume.skipped {
         let header = Descriptor {
             kind: TICKS_SKIPPED,

@@ -75,7 +75,6 @@ pub struct PublishStage {
     next: u32,
     outputs: Appender,
     time: TimeSource,
-    engine_digest: [u8; 32],
     gate: PublishGate,
     counts: PublishCounts,
     /// Runs published.
@@ -85,31 +84,18 @@ pub struct PublishStage {
 }
 
 impl PublishStage {
-    /// A publish stage; `engine_digest` goes with each state, `gate` is told when the outputs log takes nothing more.
+    /// A publish stage; `gate` is told when the outputs log takes nothing more.
     #[must_use]
     pub fn new(
         results: Vec<bytes::Consumer<Descriptor>>,
         order: ResultOrder,
         outputs: Appender,
         time: TimeSource,
-        engine_digest: [u8; 32],
         gate: PublishGate,
         observer: Box<dyn PublishObserver>,
     ) -> Self {
         let counts = PublishCounts::default();
-        Self {
-            results,
-            order,
-            next: 0,
-            outputs,
-            time,
-            engine_digest,
-            gate,
-            counts,
-            published: 0,
-            observer,
-            done: false,
-        }
+        Self { results, order, next: 0, outputs, time, gate, counts, published: 0, observer, done: false }
     }
 
     /// The link whose first result comes next.
@@ -138,11 +124,11 @@ impl PublishStage {
             TimeSource::Receipts => result.completed_ns,
         };
         let run = result.run();
-        if !append_outcome(&mut self.outputs, &result, &run, published_ns, &self.engine_digest) {
+        if !append_outcome(&mut self.outputs, &result, &run, published_ns) {
             return Some(false);
         }
         if planted!(OutcomeTwice) && result.started_seq % 32 == 9 {
-            append_outcome(&mut self.outputs, &result, &run, published_ns, &self.engine_digest);
+            append_outcome(&mut self.outputs, &result, &run, published_ns);
         }
         self.counts.events[0] += 1;
         match Failure::from_number(run.failure) {
@@ -181,9 +167,8 @@ pub(crate) fn append_outcome(
     result: &RunResult<'_>,
     run: &RunHeader,
     published_ns: i64,
-    engine_digest: &[u8; 32],
 ) -> bool {
-    let RunResult { head, body, decision, state, .. } = *result;
+    let RunResult { head, body, decision, engine, state, .. } = *result;
     let failed = run.failure != 0;
     let has_decision = !failed && !decision.is_empty();
     // An empty part costs a little too.
@@ -195,7 +180,7 @@ pub(crate) fn append_outcome(
         + Descriptor::frame_bytes(ended_len)
         + if has_decision {
             Descriptor::frame_bytes(head.len() + decision.len())
-                + Descriptor::frame_bytes(head.len() + engine_digest.len() + state.len())
+                + Descriptor::frame_bytes(head.len() + engine.len() + state.len())
         } else {
             0
         };
@@ -223,7 +208,7 @@ pub(crate) fn append_outcome(
     let outcome = Descriptor { ts_ns: result.completed_ns, ts_ms: result.started_ts_ms, ..header(OUTCOME) };
     if has_decision {
         group.push_more(outcome, ended);
-        group.push(header(STATE), &[head, engine_digest, state]);
+        group.push(header(STATE), &[head, engine, state]);
     } else {
         group.push(outcome, ended);
     }

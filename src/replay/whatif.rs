@@ -175,6 +175,8 @@ fn read_runs(data: &Path) -> Result<Recorded, WhatIfFault> {
             TICKS_SKIPPED => recorded.skipped.push((header.ts_ms, header.aux)),
             CONFIG => {
                 let (config, digest) = read_config_frame(frame.payload).map_err(VerifyFault::Engine)?;
+                // One that no tick followed, as where a process died before it, was never in force.
+                recorded.configs.retain(|(from_ms, ..)| *from_ms < header.aux);
                 // The first one applies to everything, whatever the other cadence's first tick is.
                 let from_ms = if recorded.configs.is_empty() { i64::MIN } else { header.aux };
                 recorded.configs.push((from_ms, config, digest));

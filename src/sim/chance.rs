@@ -95,6 +95,7 @@ impl World {
                 Step::Clock(self.random.pick(&[-200_000_000, -3_000_000, 1_000_000, 90_000_000, 10_000_000_000]))
             }
             60..85 if troubles.disk => Step::Disk(if self.troubled { Faults::default() } else { self.any_faults() }),
+            85..95 if self.plan.changes => Step::Change(self.plan.another_variant(&mut self.random)),
             _ => return Ok(()),
         };
         if self.is_let() { self.take(step) } else { Ok(()) }

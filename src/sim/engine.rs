@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::marks::{Mark, Marks};
+use crate::config;
 use crate::invoke::engine::{Engine, EngineFault, EngineFaultKind};
 use crate::model::snapshot::{Section, Snapshot};
 use crate::plane::given_time::GivenTime;
@@ -137,13 +138,14 @@ impl Around {
 pub struct SimEngine {
     around: Around,
     output_max_bytes: usize,
+    salt: u64,
 }
 
 impl SimEngine {
-    /// An engine in this world, whose answers may have so many bytes.
+    /// An engine in this world, whose answers may have so many bytes, with what its configuration says.
     #[must_use]
-    pub fn new(around: Around, output_max_bytes: usize) -> Self {
-        Self { around, output_max_bytes }
+    pub fn new(around: Around, output_max_bytes: usize, salt: u64) -> Self {
+        Self { around, output_max_bytes, salt }
     }
 
     /// Its answer to a snapshot; `more` goes into the regime.
@@ -159,8 +161,9 @@ impl SimEngine {
         let symbol = if behaviour == Some(WRONG) { "another" } else { snapshot.symbol };
         let vwap = snapshot.json(Section::Market, "vwap").unwrap_or("missing");
         let interest = snapshot.json(Section::Derivatives, "open_interest").unwrap_or("missing");
+        let salted = salted(self.salt);
         let text = format!(
-            r#"{{"symbol":"{symbol}","timestamp":{},"regime":"P{price}{more}","confidence":0.5,"drivers":["vwap={vwap}","oi={interest}"],"invalidations":[],"permissions":[]}}"#,
+            r#"{{"symbol":"{symbol}","timestamp":{},"regime":"P{price}{salted}{more}","confidence":0.5,"drivers":["vwap={vwap}","oi={interest}"],"invalidations":[],"permissions":[]}}"#,
             snapshot.timestamp_ms
         );
         output.extend_from_slice(text.as_bytes());
@@ -169,6 +172,25 @@ impl SimEngine {
         }
         Ok(())
     }
+}
+
+/// What the configuration of a simulation says to its engine.
+#[must_use]
+pub fn salt_of(engine: &config::Engine) -> u64 {
+    let said: serde_json::Value = serde_json::from_str(&engine.hysteresis_json).unwrap_or_default();
+    said["salt"].as_u64().unwrap_or(0)
+}
+
+/// What an engine with this salt adds to each regime.
+#[must_use]
+pub fn salted(salt: u64) -> String {
+    if salt == 0 { String::new() } else { format!("~{salt}") }
+}
+
+/// Identity of an engine with this salt.
+#[must_use]
+pub fn digest_of(salt: u64) -> [u8; 32] {
+    [0x51 + u8::try_from(salt).unwrap_or(u8::MAX - 0x51); 32]
 }
 
 /// What this price makes the engine do; `None` if it is no whole number.
@@ -192,7 +214,7 @@ pub fn next_state(state: &[u8], price: &str) -> String {
 
 impl Engine for SimEngine {
     fn digest(&self) -> [u8; 32] {
-        [0x51; 32]
+        digest_of(self.salt)
     }
 
     fn run(&mut self, snapshot: &Snapshot<'_>, output: &mut Vec<u8>) -> Result<(), EngineFault> {

@@ -7,12 +7,13 @@ use super::facts::Facts;
 use super::follower::Follower;
 use super::marks::Mark;
 use super::mirror::{CLOCK_STEP, LOGS, Mirror, OUTCOME, STARTED};
-use super::oracle::{self, Excuses, Totals};
+use super::oracle::{self, Excuses, Rules, Totals};
 use super::process::{KeeperStep, Process, engines};
 use super::shown::Decision;
 use super::step::{Crash, Step, Violation};
 use super::world::{Ended, World};
 use crate::replay::verify::verify;
+use crate::replay::whatif::{Change, whatif};
 use crate::sequence::stage::TimeSource;
 use cutline_journal::Start;
 use cutline_journal::sim::Faults;
@@ -80,6 +81,7 @@ impl World {
                 return Ok(());
             }
             self.round();
+            self.look_for_change()?;
         }
         let process = self.process.as_ref();
         let reason = process.map(|process| process.watch.reason().to_owned()).unwrap_or_default();
@@ -185,16 +187,17 @@ impl World {
         }
         let restarted = self.happened.starts > 1;
         let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0, restarted };
-        let totals = oracle::check(&self.plan.rules(), &facts, excuses).map_err(|what| self.violation(what))?;
-        self.replay()?;
+        let rules = Rules { given: self.given.clone(), ..self.plan.rules() };
+        let totals = oracle::check(&rules, &facts, excuses).map_err(|what| self.violation(what))?;
+        self.replay(totals)?;
         self.mark_facts(&facts, totals);
         self.happened.simulated_ns = self.time.monotonic_ns();
         self.mirrors.iter().for_each(|mirror| mirror.frames.hash(&mut self.digest));
         Ok((totals, facts))
     }
 
-    /// The product's own verification.
-    fn replay(&mut self) -> Result<(), Violation> {
+    /// The product's own verification, and its own reading of which configuration was in force at which tick.
+    fn replay(&mut self, totals: Totals) -> Result<(), Violation> {
         let folder = self.folder.join("export");
         self.disk.export(&folder).map_err(|error| self.violation(format!("export: {error}")))?;
         let engines = engines(super::engine::Around::default());
@@ -203,7 +206,13 @@ impl World {
             return Err(self.violation(format!("verify: {verified:?}")));
         }
         self.marks.set_if(Mark::VerifiedBehind, self.oldest(0) > 0);
-        Ok(())
+        if totals.ticks == 0 || (0..3).any(|log| self.oldest(log) > 0) {
+            return Ok(());
+        }
+        let told =
+            whatif(&folder, Change::default(), None, 0).map_err(|fault| self.violation(format!("whatif: {fault}")))?;
+        let (is, due) = ((told.before.ticks, told.before.runs), (totals.ticks, totals.runs));
+        if is == due { Ok(()) } else { Err(self.violation(format!("whatif finds {is:?} ticks and runs of {due:?}"))) }
     }
 
     fn mark_facts(&mut self, facts: &Facts, totals: Totals) {

@@ -4,7 +4,7 @@
 //! It looks at what it is asked, too: a ticket that is in use, two calls of a symbol at once and an answer that nobody was told of are wrong
 //! whatever comes of them, and are kept in [`Around`] for whoever simulates.
 
-use super::engine::{Around, SLOW, SimEngine, TIMES_OUT, behaviour_of};
+use super::engine::{Around, SLOW, SimEngine, TIMES_OUT, behaviour_of, salt_of};
 use super::marks::Mark;
 use super::random::Random;
 use crate::config::Config;
@@ -37,15 +37,16 @@ impl Hosts {
     /// The host of one invoke stage; `index` tells them apart.
     #[must_use]
     pub fn host(&self, index: u64, config: &Config) -> Box<dyn Host> {
-        let limits = limits_of(&config.output.engine);
+        let (limits, salt) = (limits_of(&config.output.engine), salt_of(&config.output.engine));
         if self.in_flight == 0 {
-            return Box::new(InProcess::new(Box::new(SimEngine::new(self.around.clone(), limits.output_max_bytes))));
+            let engine = SimEngine::new(self.around.clone(), limits.output_max_bytes, salt);
+            return Box::new(InProcess::new(Box::new(engine)));
         }
         let mut random = self.random.clone();
         let random = (0..=index).map(|_| random.fork()).last().unwrap_or(random);
         Box::new(SimHost {
             // What happens to calls is decided here; the engine itself only answers.
-            engine: SimEngine::new(Around::default(), limits.output_max_bytes),
+            engine: SimEngine::new(Around::default(), limits.output_max_bytes, salt),
             around: self.around.clone(),
             random,
             limits,

@@ -98,6 +98,9 @@ marks! {
     LeftInFlight "a process ends with calls in flight"
     Overtaken "an outcome comes before that of an earlier run"
     Reordered "a restart with the other publish order"
+    ChangedLive "another configuration comes into force while the pipeline runs"
+    EngineReplaced "an engine is replaced while the pipeline runs"
+    ChangedAtStart "a restart with another configuration"
     OtherOrder "another topology gives the same outputs"
 }
 

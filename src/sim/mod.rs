@@ -30,12 +30,14 @@ pub mod oracle;
 pub mod plan;
 pub mod process;
 pub mod random;
+mod reload;
 pub mod restart;
 pub mod rot;
 pub mod same;
 pub mod shown;
 pub mod shrink;
 pub mod step;
+pub mod variant;
 pub mod world;
 
 use std::hash::Hasher as _;

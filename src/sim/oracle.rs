@@ -13,26 +13,19 @@ use sha2::{Digest, Sha256};
 use super::envelope::Envelope;
 use super::facts::Facts;
 use super::shown::{self, Decision, OfRun, Output, Payload, Shown, Tick, TicksSkipped};
+use super::variant::Variant;
 use super::{engine, envelope};
 use crate::config::PublishOrder;
 
 /// The part of the configuration that outputs follow from.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Distance between two ticks, ms.
-    pub interval_ms: i64,
-    /// Boundary mode's delay, ms; `None` is a timer.
-    pub delay_ms: Option<i64>,
-    /// Hysteresis mode.
-    pub keeps_state: bool,
-    /// The symbols that get runs; `None` is all seen.
-    pub listed: Option<Vec<String>>,
+    /// What was configured, at one time or another: a CONFIG frame says one of these.
+    pub given: Vec<Variant>,
     /// Most symbols that get runs.
     pub symbols_max: usize,
     /// The order of outcomes.
     pub order: PublishOrder,
-    /// Calls of a run at most.
-    pub attempts: u64,
 }
 
 /// What may have happened to an engine, and so be found in the record without following from the logs (section 7).
@@ -116,6 +109,8 @@ struct Run {
     cut: (u64, u64),
     counts: BTreeMap<String, u64>,
     selected: Option<Value>,
+    /// The configuration it was decided with, among those of the runs log.
+    config: usize,
 }
 
 /// See the module.
@@ -128,6 +123,8 @@ struct Oracle<'a> {
     /// Last end of each symbol's cuts.
     cut_ends: BTreeMap<String, u64>,
     runs: Vec<Run>,
+    /// The configurations of the runs log, in order.
+    configs: Vec<Variant>,
     totals: Totals,
 }
 
@@ -137,7 +134,16 @@ struct Oracle<'a> {
 /// What does not follow, as text.
 pub fn check(rules: &Rules, facts: &Facts, excuses: Excuses) -> Result<Totals, String> {
     let (events, cut_ends) = (BTreeMap::new(), BTreeMap::new());
-    let mut oracle = Oracle { rules, facts, excuses, events, cut_ends, runs: Vec::new(), totals: Totals::default() };
+    let mut oracle = Oracle {
+        rules,
+        facts,
+        excuses,
+        events,
+        cut_ends,
+        runs: Vec::new(),
+        configs: Vec::new(),
+        totals: Totals::default(),
+    };
     oracle.receipts()?;
     oracle.decisions()?;
     oracle.outputs()?;
@@ -179,8 +185,10 @@ impl Oracle<'_> {
 
     /// Section 4: ticks, and each run of each tick.
     fn decisions(&mut self) -> Result<(), String> {
-        let mut last_planned: Option<i64> = None;
+        let mut last = Last::default();
         let mut expected: VecDeque<Run> = VecDeque::new();
+        // What the config frame said that no tick has followed yet.
+        let mut effective_ms = None;
         for (index, frame) in self.facts.decisions.iter().enumerate() {
             let is_config = matches!(frame, Decision::Config(_));
             ensure(index > 0 || is_config, || format!("the runs log begins with {frame:?}"))?;
@@ -189,12 +197,24 @@ impl Oracle<'_> {
                 ensure(open.is_none(), || format!("run {open:?} was not started before {frame:?}"))?;
             }
             match frame {
-                Decision::Config(_) | Decision::ClockStep => {}
-                Decision::TicksSkipped(skipped) => last_planned = Some(self.skipped(skipped, last_planned)?),
+                Decision::ClockStep => {}
+                Decision::Config(line) => {
+                    let (config, from_ms) = self.configured(line)?;
+                    self.configs.push(config);
+                    effective_ms = from_ms;
+                }
+                Decision::TicksSkipped(skipped) => {
+                    // By the configuration of the start that skips them, whose frame comes next.
+                    let Some(Decision::Config(line)) = self.facts.decisions.get(index + 1) else {
+                        return Err(format!("no config frame follows {skipped:?}"));
+                    };
+                    last.planned_ms = Some(after_skipped(&self.configured(line)?.0, skipped, last)?);
+                }
                 Decision::Tick(tick) => {
-                    self.planned(tick.planned_ts_ms, last_planned)?;
-                    last_planned = Some(tick.planned_ts_ms);
+                    self.planned(tick.planned_ts_ms, last, effective_ms.take())?;
+                    last.planned_ms = Some(tick.planned_ts_ms);
                     expected = self.tick(tick)?;
+                    last.engine_ms = Some(tick.engine_timestamp_ms);
                 }
                 Decision::Started(started) => {
                     let Some(run) = expected.pop_front() else { return Err(format!("no tick has {started:?}")) };
@@ -208,29 +228,49 @@ impl Oracle<'_> {
         ensure(expected.is_empty(), || format!("{} runs of the last tick were not started", expected.len()))
     }
 
-    fn planned(&self, planned_ms: i64, last: Option<i64>) -> Result<(), String> {
-        let follows = match (last, self.rules.delay_ms) {
-            (Some(last), _) => planned_ms == last + self.rules.interval_ms,
-            (None, Some(delay_ms)) => (planned_ms - delay_ms) % self.rules.interval_ms == 0,
-            (None, None) => true,
+    /// What a CONFIG frame says: one of the configurations that there were, and the planned time from which on it applies.
+    fn configured(&self, line: &str) -> Result<(Variant, Option<i64>), String> {
+        let frame: Value = shown::read(line)?;
+        let (engine, scheduler, symbols) = (&frame["engine"], &frame["scheduler"], &frame["symbols"]);
+        let number = |value: &Value| value.as_i64().unwrap_or(0);
+        let list = || symbols["list"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let said = Variant {
+            interval_ms: number(&scheduler["interval_ms"]),
+            delay_ms: (scheduler["mode"] == "boundary").then(|| number(&scheduler["delay_ms"])),
+            keeps_state: engine["mode"] == "hysteresis",
+            listed: (symbols["mode"] == "list").then(|| list().collect()),
+            attempts: engine["retry"]["max_attempts"].as_u64().unwrap_or(0),
+            salt: engine["hysteresis"]["salt"].as_u64().unwrap_or(0),
         };
-        ensure(follows, || format!("a tick is planned at {planned_ms} after {last:?}"))
+        ensure(self.rules.given.contains(&said), || format!("nobody has configured {frame}"))?;
+        let digest = hex(&engine::digest_of(said.salt));
+        ensure(frame["engine_digest"] == digest, || format!("the engine of {frame} has digest {digest}"))?;
+        Ok((said, frame["effective_from_planned_ts_ms"].as_i64()))
     }
 
-    fn skipped(&self, skipped: &TicksSkipped, last: Option<i64>) -> Result<i64, String> {
-        let (from, to, count) = (skipped.from_planned_ts_ms, skipped.to_planned_ts_ms, skipped.count);
-        let interval = self.rules.interval_ms;
-        let follows =
-            last.is_some_and(|last| from == last + interval) && to - from == (count - 1) * interval && count > 0;
-        ensure(follows, || format!("{skipped:?} after a tick at {last:?}"))?;
-        Ok(to)
+    /// The configuration in force.
+    fn config(&self) -> Result<&Variant, String> {
+        self.configs.last().ok_or_else(|| "there is no config frame".to_owned())
+    }
+
+    /// Section 4: when a tick is planned; `effective_ms` is what a CONFIG frame just before it says of that.
+    fn planned(&self, planned_ms: i64, last: Last, effective_ms: Option<i64>) -> Result<(), String> {
+        let config = self.config()?;
+        let follows = match (last.next_ms(config), config.delay_ms) {
+            (Some(next_ms), _) => planned_ms == next_ms && effective_ms.is_none_or(|said_ms| said_ms == planned_ms),
+            (None, Some(delay_ms)) => (planned_ms - delay_ms) % config.interval_ms == 0,
+            (None, None) => true,
+        };
+        ensure(follows, || {
+            format!("a tick is planned at {planned_ms} after {last:?}, said to be at {effective_ms:?}, by {config:?}")
+        })
     }
 
     fn tick(&mut self, tick: &Tick) -> Result<VecDeque<Run>, String> {
-        let planned_ms = tick.planned_ts_ms;
-        let engine_ms = planned_ms - self.rules.delay_ms.unwrap_or(0);
+        let (planned_ms, config) = (tick.planned_ts_ms, self.config()?.clone());
+        let engine_ms = planned_ms - config.delay_ms.unwrap_or(0);
         let cut_end = self.facts.receipts.partition_point(|receipt| receipt.ts_ns <= planned_ms * 1_000_000) as u64;
-        let is_listed = |symbol: &String| self.rules.listed.as_ref().is_none_or(|list| list.contains(symbol));
+        let is_listed = |symbol: &String| config.listed.as_ref().is_none_or(|list| list.contains(symbol));
         let (mut runs, mut skipped) = (VecDeque::new(), 0);
         for (symbol, events) in self.events.iter().filter(|(symbol, _)| is_listed(symbol)) {
             let Some(first) = events.first().filter(|first| first.seq <= cut_end) else { continue };
@@ -245,7 +285,7 @@ impl Oracle<'_> {
             within.iter().for_each(|event| *counts.entry(event.event_type.clone()).or_default() += 1);
             let selected = within.iter().rev().filter_map(|event| event.snapshot.as_ref());
             let selected = selected.into_iter().find(|(timestamp_ms, _)| *timestamp_ms == engine_ms);
-            let mode = if self.rules.keeps_state { "hysteresis" } else { "truth" };
+            let mode = if config.keeps_state { "hysteresis" } else { "truth" };
             runs.push_back(Run {
                 id: hex(&Sha256::digest(format!("{symbol}|{engine_ms}|{cut_end}|{mode}"))),
                 symbol: symbol.clone(),
@@ -254,6 +294,7 @@ impl Oracle<'_> {
                 cut: (cut_start, cut_end),
                 counts,
                 selected: selected.map(|(_, normalized)| normalized.clone()),
+                config: self.configs.len() - 1,
             });
         }
         self.cut_ends.extend(runs.iter().map(|run| (run.symbol.clone(), cut_end)));
@@ -267,8 +308,9 @@ impl Oracle<'_> {
 
     /// What every record of a run says of it.
     fn same_run(&self, run: &Run, record: &OfRun) -> Result<(), String> {
-        let kind = if self.rules.delay_ms.is_some() { "boundary" } else { "timer" };
-        let mode = if self.rules.keeps_state { "hysteresis" } else { "truth" };
+        let config = &self.configs[run.config];
+        let kind = if config.delay_ms.is_some() { "boundary" } else { "timer" };
+        let mode = if config.keeps_state { "hysteresis" } else { "truth" };
         let cut = (record.cut_start_ingest_seq, record.cut_end_ingest_seq);
         for (key, holds) in [
             ("run_id", record.run_id == run.id),
@@ -313,13 +355,16 @@ impl Oracle<'_> {
     /// Section 6: calls of a run that ended so. A start after one that left it unfinished counts as another call.
     fn attempts(&self, run: &Run, ended: &OfRun, has_failed: bool) -> Result<(), String> {
         let attempts = ended.attempt.unwrap_or(0);
-        let most = self.rules.attempts.max(if self.excuses.restarted { 2 } else { 1 });
+        let own = self.configs[run.config].attempts;
+        // A run that a process has left goes on by what the next one was configured with.
+        let later = self.configs.iter().map(|config| config.attempts).max().unwrap_or(1).max(2);
+        let most = if self.excuses.restarted { later } else { own };
         let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
         let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
         let is_plain = !self.excuses.down && !self.excuses.restarted && behaviour != Some(engine::TIMES_OUT);
         let is_cut_short = ended.error_kind() == Some("shutdown");
         let is_called_again = has_failed && price.is_some() && !is_cut_short;
-        let due = if is_called_again { self.rules.attempts } else { 1 };
+        let due = if is_called_again { own } else { 1 };
         let holds = attempts <= most && (!is_plain || is_cut_short || attempts == due);
         ensure(holds, || format!("{attempts} calls, of {due} (at most {most}), in {ended:?}"))
     }
@@ -350,8 +395,8 @@ impl Oracle<'_> {
             let state = states.get(run.symbol.as_str()).cloned().unwrap_or_default();
             let outcome = self.outcome(run, &state, second)?;
             self.attempts(run, second, outcome.is_err())?;
-            let Ok(new_state) = outcome else { continue };
-            if !self.rules.keeps_state {
+            let Ok((new_state, salt)) = outcome else { continue };
+            if !self.configs[run.config].keeps_state {
                 continue;
             }
             let completed = next("EngineRunCompleted")?;
@@ -360,6 +405,7 @@ impl Oracle<'_> {
             ensure(same && selected.is_some(), || format!("{completed:?} after {second:?}"))?;
             let Some(record) = records.next() else { return Err(format!("run {} has no state", run.id)) };
             let same = record.run_id == run.id && record.symbol == run.symbol && record.state == new_state;
+            let same = same && record.engine_digest == hex(&engine::digest_of(salt));
             ensure(same, || format!("the state after {} should be {new_state}, it is {record:?}", run.id))?;
             states.insert(&run.symbol, new_state);
         }
@@ -367,9 +413,16 @@ impl Oracle<'_> {
         ensure(records.next().is_none(), || "there are more states than runs have".to_owned())
     }
 
+    /// Salts of the engines that may have been called for a run: its configuration's; after a restart also a later one's.
+    fn salts(&self, run: &Run) -> impl Iterator<Item = u64> {
+        let later = if self.excuses.restarted { usize::MAX } else { 1 };
+        self.configs[run.config..].iter().take(later).map(|config| config.salt)
+    }
+
     /// Compares the event that ends a run (in hysteresis mode the one before it) with what the engine says to the selected
-    /// line. The new state, or that it failed.
-    fn outcome(&self, run: &Run, state: &str, event: &OfRun) -> Result<Result<String, ()>, String> {
+    /// line. The new state and the engine's salt, or that it failed.
+    fn outcome(&self, run: &Run, state: &str, event: &OfRun) -> Result<Result<(String, u64), ()>, String> {
+        let keeps_state = self.configs[run.config].keeps_state;
         let failed = |kind: &str| is(&event.event_type, "EngineRunFailed") && event.error_kind() == Some(kind);
         let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
         let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
@@ -388,18 +441,18 @@ impl Oracle<'_> {
         let kind = match behaviour {
             Some(engine::FAILS) => "engine_failure",
             Some(engine::WRONG | engine::TOO_LONG) => "engine_output_invalid",
-            Some(engine::REFUSES_STATE) if self.rules.keeps_state => "hysteresis_state_failure",
+            Some(engine::REFUSES_STATE) if keeps_state => "hysteresis_state_failure",
             _ => "",
         };
         if !kind.is_empty() {
             return ensure(failed(kind), || format!("{kind} is due, and there is {event:?}")).map(|()| Err(()));
         }
         let new_state = engine::next_state(state.as_bytes(), &price);
-        let more = if self.rules.keeps_state { format!("/{new_state}") } else { String::new() };
-        let output = Output {
+        let more = if keeps_state { format!("/{new_state}") } else { String::new() };
+        let output = |salt| Output {
             symbol: run.symbol.clone(),
             timestamp: run.engine_ms,
-            regime: format!("P{price}{more}"),
+            regime: format!("P{price}{}{more}", engine::salted(salt)),
             confidence: 0.5,
             drivers: vec![
                 format!("vwap={}", text(&normalized["market"], "vwap")),
@@ -408,15 +461,48 @@ impl Oracle<'_> {
             invalidations: Vec::new(),
             permissions: Vec::new(),
         };
-        let (event_type, found) = if self.rules.keeps_state {
+        let (event_type, found) = if keeps_state {
             ("HysteresisDecisionPublished", selected_of(event))
         } else {
             ("EngineRunCompleted", output_of(event))
         };
-        let same = is(&event.event_type, event_type) && found == Some(&output);
-        ensure(same, || format!("a {event_type} with {output:?} is due, and there is {event:?}"))?;
-        Ok(Ok(new_state))
+        let is_of_type = is(&event.event_type, event_type);
+        let salt = self.salts(run).find(|&salt| is_of_type && found == Some(&output(salt)));
+        let due = || {
+            format!("a {event_type} with {:?} is due, and there is {event:?}", output(self.configs[run.config].salt))
+        };
+        Ok(Ok((new_state, salt.ok_or_else(due)?)))
     }
+}
+
+/// The tick before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    /// Planned time of the last one, run or skipped, ms.
+    planned_ms: Option<i64>,
+    /// Engine timestamp of the last one that ran, ms.
+    engine_ms: Option<i64>,
+}
+
+impl Last {
+    /// When the next one is planned: an interval later for a timer; otherwise at the first boundary that is later by both times.
+    fn next_ms(self, config: &Variant) -> Option<i64> {
+        let (last_ms, interval_ms) = (self.planned_ms?, config.interval_ms);
+        let Some(delay_ms) = config.delay_ms else { return Some(last_ms + interval_ms) };
+        let mut boundary_ms = (last_ms - delay_ms).div_euclid(interval_ms) * interval_ms;
+        while boundary_ms + delay_ms <= last_ms || self.engine_ms.is_some_and(|engine_ms| boundary_ms <= engine_ms) {
+            boundary_ms += interval_ms;
+        }
+        Some(boundary_ms + delay_ms)
+    }
+}
+
+/// Section 4: which ticks a start skips; the last of them.
+fn after_skipped(config: &Variant, skipped: &TicksSkipped, last: Last) -> Result<i64, String> {
+    let (from, to, count) = (skipped.from_planned_ts_ms, skipped.to_planned_ts_ms, skipped.count);
+    let follows = last.next_ms(config) == Some(from) && to - from == (count - 1) * config.interval_ms && count > 0;
+    ensure(follows, || format!("{skipped:?} after {last:?}, by {config:?}"))?;
+    Ok(to)
 }
 
 /// Whether a record has this text in a key.

@@ -230,6 +230,10 @@ pub struct Plan {
     pub order: PublishOrder,
     /// A restart may be one with the other order.
     pub reorders: bool,
+    /// What `[engine.hysteresis]` says.
+    pub salt: u64,
+    /// The configuration may become another one, live or at a restart.
+    pub changes: bool,
 }
 
 impl Plan {
@@ -237,13 +241,9 @@ impl Plan {
     #[must_use]
     pub fn rules(&self) -> Rules {
         Rules {
-            interval_ms: self.interval_ms,
-            delay_ms: self.delay_ms,
-            keeps_state: self.keeps_state,
-            listed: self.listed.then(|| (0..3).map(|index| self.symbol(index)).collect()),
+            given: vec![self.variant()],
             symbols_max: usize::try_from(self.symbols_max).unwrap_or(usize::MAX),
             order: self.order_kept(),
-            attempts: self.attempts,
         }
     }
 
@@ -323,6 +323,8 @@ impl Plan {
             in_flight: random.pick(&IN_FLIGHT),
             order: if random.one_in(3) { PublishOrder::Symbol } else { PublishOrder::Run },
             reorders: random.one_in(4),
+            salt: 0,
+            changes: random.one_in(3) && time == TimeSource::Clock && !many,
         }
     }
 
@@ -360,6 +362,8 @@ impl Plan {
             in_flight: 0,
             order: PublishOrder::Run,
             reorders: false,
+            salt: 0,
+            changes: false,
         }
     }
 
@@ -427,6 +431,9 @@ impl Plan {
         let mode = if self.keeps_state { "hysteresis" } else { "truth" };
         line(format!("[engine]\nmode = \"{mode}\"\noutput_max_bytes = 1024\nstate_max_bytes = 256"));
         line(format!("[engine.retry]\nmax_attempts = {}\nmin_delay_ms = 1\nmax_delay_ms = 4", self.attempts));
+        if self.salt > 0 {
+            line(format!("[engine.hysteresis]\nsalt = {}", self.salt));
+        }
         line(format!("[ingest]\nline_max_bytes = {}\nread_buffer_bytes = 4096", self.line_max_bytes));
         line("[clock]\nmax_step_ms = 50".to_owned());
         line(format!("[log]\ndir = {:?}\nlive_dir = {:?}", folder.join("data"), folder.join("live")));

@@ -13,7 +13,7 @@ use cutline_journal::sim::SimDisk;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::owner::Owner;
 
-use super::engine::{Around, SimEngine};
+use super::engine::{Around, SimEngine, salt_of};
 use super::host::Hosts;
 use super::lanes::SimLane;
 use super::marks::Marks;
@@ -22,6 +22,7 @@ use crate::config::{self, Config};
 use crate::ingest::FeedSettings;
 use crate::invoke::engine::Engine;
 use crate::plane::assembly::{Assembly, RecoveryReport, Surroundings};
+use crate::plane::change::{ChangeFault, Changes};
 use crate::plane::checkpointer::Checkpointer;
 use crate::plane::clock::Clock;
 use crate::plane::fault::PlaneFault;
@@ -40,6 +41,8 @@ pub struct Process {
     checkpointer: Checkpointer,
     /// What is tended.
     pub watch: Watch,
+    /// By which its configuration is changed.
+    pub changes: Changes,
     /// Its time.
     pub clock: Clock,
     /// It was asked to stop.
@@ -65,7 +68,7 @@ pub enum KeeperStep {
 pub fn engines(around: Around) -> impl Fn(&config::Engine) -> Result<Box<dyn Engine>, String> {
     move |engine| {
         let output_max_bytes = usize::try_from(engine.output_max_bytes).unwrap_or(usize::MAX);
-        Ok(Box::new(SimEngine::new(around.clone(), output_max_bytes)))
+        Ok(Box::new(SimEngine::new(around.clone(), output_max_bytes, salt_of(engine))))
     }
 }
 
@@ -86,7 +89,7 @@ impl Process {
         let made = Cell::new(0);
         let host = |config: &Config| Ok(hosts.host(made.replace(made.get() + 1), config));
         let around = Surroundings { feeds, time, clock, log_ids, hosts: &host, cnc: &CncWriter::in_process, disk };
-        let Assembly { topology, mut stages, keeper, checkpointer, watch, clock, recovery, owner, .. } =
+        let Assembly { topology, mut stages, keeper, checkpointer, watch, changes, clock, recovery, owner, .. } =
             Assembly::build(config, around)?;
         let mut take = |id: &StageId| -> Option<(StageId, Box<dyn Stage>)> {
             let at = stages.iter().position(|(found, _)| found == id)?;
@@ -96,7 +99,31 @@ impl Process {
             topology.lanes().iter().map(|lane| SimLane::new(lane.stages.iter().filter_map(&mut take).collect()));
         let lanes = lanes.collect();
         let report = watch.keeper_report()?;
-        Ok(Self { lanes, keeper, checkpointer, watch, clock, stopping: false, recovery, report, _owner: owner })
+        Ok(Self {
+            lanes,
+            keeper,
+            checkpointer,
+            watch,
+            changes,
+            clock,
+            stopping: false,
+            recovery,
+            report,
+            _owner: owner,
+        })
+    }
+
+    /// Sends it another configuration.
+    ///
+    /// # Errors
+    /// As a pipeline's.
+    pub fn change(&mut self, config: &Config, hosts: &Hosts) -> Result<(), ChangeFault> {
+        let made = Cell::new(0);
+        let host = |config: &Config| Ok(hosts.host(made.replace(made.get() + 1), config));
+        match self.changes.base().prepare(config, &host)? {
+            Some(change) => self.changes.send(change),
+            None => Ok(()),
+        }
     }
 
     /// Polls the next stage of a lane.

@@ -8,7 +8,6 @@ use cutline_journal::sim::Faults;
 
 use super::feed::{Feed, Pipe};
 use super::follower::Follower;
-use super::host::Hosts;
 use super::intake::{self, Found, Sent};
 use super::marks::Mark;
 use super::mirror::{LOGS, Mirror};
@@ -143,6 +142,10 @@ impl World {
         if self.happened.starts > 0 && self.plan.reorders && self.random.one_in(2) {
             self.take(Step::Reorder)?;
         }
+        if self.happened.starts > 0 && self.plan.changes && self.random.one_in(3) && self.is_let() {
+            let variant = self.plan.another_variant(&mut self.random);
+            self.take(Step::Change(variant))?;
+        }
         let lanes = self.any_lanes();
         self.start(lanes)
     }
@@ -174,9 +177,9 @@ impl World {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let clock = Clock::given(self.time.clone());
         let log_ids = std::array::from_fn(|_| self.random.draw());
-        let random = self.random.fork();
-        let hosts = Hosts { around: self.around.clone(), in_flight: self.plan.in_flight, random };
-        let started = Process::start(&config, feeds.collect(), self.plan.time, clock, &hosts, disk, log_ids);
+        let feeds = feeds.collect();
+        let hosts = self.hosts();
+        let started = Process::start(&config, feeds, self.plan.time, clock, &hosts, disk, log_ids);
         self.note(Step::Start(lanes, started.as_ref().map(|_| ()).map_err(ToString::to_string)));
         Ok(started.map(|process| (process, pipes)))
     }
@@ -191,6 +194,10 @@ impl World {
         self.marks.set_if(Mark::CompletedTick, found.completed_runs > 0);
         self.marks.set_if(Mark::SkippedTicks, found.skipped_ticks > 0);
         self.marks.set_if(Mark::SeveralInvokes, lanes.invokes() > 1);
+        let variant = self.plan.variant();
+        self.marks.set_if(Mark::ChangedAtStart, self.started_as.as_ref().is_some_and(|before| *before != variant));
+        self.started_as = Some(variant);
+        self.sent_at = None;
         self.marks.set_if(Mark::OtherTopology, self.happened.starts > 0 && lanes != self.last_lanes);
         self.last_lanes = lanes;
         self.happened.starts += 1;

@@ -7,6 +7,7 @@ use cutline_journal::sim::Faults;
 use super::plan::Lanes;
 use super::process::KeeperStep;
 use super::rot::Rot;
+use super::variant::Variant;
 
 /// How a process or a machine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +57,8 @@ pub enum Step {
     Start(Lanes, Result<(), String>),
     /// The next start is one with the other publish order.
     Reorder,
+    /// The configuration became another one.
+    Change(Variant),
     /// A stop was asked for.
     Stop,
     /// The logs were closed, or why not.

@@ -21,6 +21,7 @@ use super::plan::{Lanes, Plan, Shape};
 use super::process::{KeeperStep, Process};
 use super::random::Random;
 use super::step::{Happened, Step, Violation};
+use super::variant::Variant;
 use crate::config::{Config, PublishOrder};
 use crate::plane::given_time::GivenTime;
 use crate::sequence::stage::TimeSource;
@@ -63,6 +64,12 @@ pub struct World {
     pub(super) troubles: u32,
     /// `publish.order` of the next start.
     order: PublishOrder,
+    /// Every variant of the plan so far.
+    pub(super) given: Vec<Variant>,
+    /// The variant that was started with, or changed to, last.
+    pub(super) started_as: Option<Variant>,
+    /// Ticks that had been decided when the change was sent that is on its way, where that is known.
+    pub(super) sent_at: Option<usize>,
     /// Configurations by what may change at a restart.
     pub(super) configs: Vec<(Shape, Arc<Config>)>,
     /// The inputs log may grow as far as it likes.
@@ -109,6 +116,9 @@ impl World {
             engine_was_down: false,
             troubles: 0,
             order: plan.order,
+            given: vec![plan.variant()],
+            started_as: None,
+            sent_at: None,
             configs: Vec::new(),
             has_room: plan.capacity_segments == 0,
             digest: Digest::default(),
@@ -185,7 +195,11 @@ impl World {
             Step::Feed(feed, lines) => self.send_lines(feed, lines),
             Step::Follower(index, dies) => return self.step_follower(index, dies),
             Step::Look => return self.follow(),
-            Step::Tend => self.tend(),
+            Step::Tend => {
+                self.tend();
+                return self.look_for_change();
+            }
+            Step::Change(variant) => return self.change(variant),
             Step::Engine(is_down) => self.set_engine(is_down),
             Step::Disk(faults) => self.set_faults(faults),
             Step::Rot(rot) => return self.rot(rot),

@@ -12,6 +12,7 @@ use cutline::sim::random::Random;
 use cutline::sim::{Options, Report, run, run_plan};
 use tempfile::TempDir;
 
+mod changes;
 mod in_flight;
 #[cfg(feature = "planted")]
 mod planted;

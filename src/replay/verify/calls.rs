@@ -9,9 +9,9 @@ use crate::invoke::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, failure_of
 use crate::invoke::engine::Engine;
 use crate::invoke::retry::RetryPolicy;
 use crate::model::frames::Failure;
-use crate::model::run_id::{EngineMode, RunId};
+use crate::model::run_id::RunId;
 use crate::plane::pipeline::EngineFactory;
-use crate::plane::settings::{limits_of, retry_of, run_kind_of, taker_of};
+use crate::plane::settings::{limits_of, retry_of, taker_of};
 use crate::plane::states::{KeptStates, Taker};
 
 /// By what outcomes are made.
@@ -19,7 +19,6 @@ pub(in crate::replay) struct Calling {
     pub engine: Box<dyn Engine>,
     /// The engine that was recorded: states are kept as its own, whatever builds them again.
     pub recorded: Taker,
-    pub mode: EngineMode,
     pub limits: AnswerLimits,
     pub retry: RetryPolicy,
 }
@@ -29,7 +28,7 @@ impl Calling {
     pub fn of(config: &OutputConfig, digest: RunId, engines: &EngineFactory) -> Result<Self, VerifyFault> {
         let engine = engines(&config.engine).map_err(VerifyFault::Engine)?;
         let (limits, retry) = (limits_of(&config.engine), retry_of(&config.engine.retry));
-        Ok(Self { engine, recorded: taker_of(config, digest), mode: run_kind_of(config).mode, limits, retry })
+        Ok(Self { engine, recorded: taker_of(config, digest), limits, retry })
     }
 }
 
@@ -96,7 +95,7 @@ impl Calls {
             return Ok(failed(Failure::EngineUnavailable, "no config frame names an engine"));
         };
         let call = Call {
-            mode: calling.mode,
+            mode: run.frame().mode(),
             symbol: &run.symbol,
             engine_timestamp_ms: run.run.engine_timestamp_ms,
             receipt,

@@ -112,11 +112,14 @@ impl Outputs {
         self.head.extend_from_slice(bytemuck::bytes_of(&header));
         self.head.extend_from_slice(run.symbol.as_bytes());
         self.head.extend_from_slice(&run.counts);
+        // States are the recorded engine's: what came behind them was decided by that.
+        let digest = calling.recorded.engine;
         let result = RunResult {
             ordinal: 0,
             head: &self.head,
             body,
             decision: &answer.decision,
+            engine: &digest,
             state: &answer.state,
             started_seq: run.started_seq,
             symbol_id: run.symbol_id,
@@ -125,9 +128,7 @@ impl Outputs {
             decided_ns: completed_ns,
             ended_ns: completed_ns,
         };
-        // States are the recorded engine's: what came behind them was decided by that.
-        let digest = calling.recorded.engine;
-        while !append_outcome(&mut self.appender, &result, &header, completed_ns, &digest) {
+        while !append_outcome(&mut self.appender, &result, &header, completed_ns) {
             settle(&mut self.appender, &mut self.keeper)?;
         }
         self.rebuilt.runs += 1;
