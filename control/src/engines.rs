@@ -188,7 +188,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// This program as it runs, also after another build has taken its place on disk.
-fn this_program() -> PathBuf {
+pub fn this_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 

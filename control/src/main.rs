@@ -12,6 +12,7 @@ mod engines;
 mod generate;
 #[allow(dead_code)] // as for the bus
 mod http;
+mod module;
 mod rolled;
 #[allow(dead_code)] // as for the bus
 mod supervisor;

@@ -4,9 +4,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Bytes at which a file is put aside.
 const MAX_BYTES: u64 = 8 << 20;
+/// How long the end waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks whether a thread has ended, which nothing else tells.
+const LOOK: Duration = Duration::from_millis(1);
 /// Files that are kept beside the one that is written.
 const KEPT: u32 = 3;
 
@@ -57,6 +63,14 @@ impl Rolled {
         }
         *self = Self::with_max(&self.dir, self.name, self.max_bytes)?;
         Ok(())
+    }
+}
+
+/// Waits until a thread that writes has written everything and ended, for a moment at most: a disk may stand still.
+pub fn finish(thread: &JoinHandle<()>) {
+    let until = Instant::now() + PATIENCE;
+    while !thread.is_finished() && Instant::now() < until {
+        thread::sleep(LOOK);
     }
 }
 

@@ -6,12 +6,11 @@
 mod common;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::events::{line, now_ms, snapshot};
 use common::live::Running;
-use common::{Place, capture, connect, fails, succeed, wait_until};
+use common::{Place, capture, children, connect, fails, succeed, wait_until};
 use cutline::invoke::engine::{Engine, EngineFault};
 use cutline::model::snapshot::Snapshot;
 use cutline_host::serve::{Served, serve};
@@ -252,14 +251,6 @@ impl Live {
         }
         runs
     }
-}
-
-/// Child processes of any thread of a process.
-fn children(pid: u32) -> Vec<i32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("children")).unwrap_or_default();
-    let pids = threads.map(|thread| of_thread(thread.path())).collect::<Vec<_>>().join(" ");
-    pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 #[test]

@@ -25,7 +25,7 @@ use conformance::Caller;
 #[test]
 fn launcher_process() {
     let Some(launch) = std::env::args().next_back().filter(|last| last.starts_with('{')) else { return };
-    let fault = cutline_host::process::launch::launch(&launch).expect_err("it does not return");
+    let fault = cutline_host::child::launch::launch(&launch).expect_err("it does not return");
     eprintln!("{fault}");
     std::process::exit(126);
 }

@@ -1,6 +1,7 @@
 //! The topic of modules that start, run and stop. Values only.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// What became of a module.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,6 +18,25 @@ pub enum Lifecycle {
         took_ms: u64,
         /// What it says of itself; empty if it says nothing.
         version: String,
+    },
+    /// It tells something of its own.
+    Told {
+        /// What, in its own words.
+        name: String,
+        /// What else there is to say.
+        data: Map<String, Value>,
+    },
+    /// Somebody has asked for something.
+    Asked {
+        /// What for.
+        order: String,
+        /// Who.
+        who: String,
+    },
+    /// Everything that was to start has, but these modules.
+    Up {
+        /// Optional ones that failed.
+        degraded: Vec<String>,
     },
     /// It was asked to end.
     Stopping,

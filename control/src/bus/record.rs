@@ -5,16 +5,11 @@
 
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use super::{Listener, now_ms};
 use crate::commands::note;
-use crate::rolled::Rolled;
+use crate::rolled::{self, Rolled};
 
-/// How long the end waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks whether the thread has ended, which nothing else tells.
-const LOOK: Duration = Duration::from_millis(1);
 /// Name of the file, without its ending.
 const NAME: &str = "events";
 
@@ -45,10 +40,7 @@ impl Record {
 
     /// Waits until everything is written, a moment at most. The bus must be closed.
     pub fn finish(self) {
-        let until = Instant::now() + PATIENCE;
-        while !self.0.is_finished() && Instant::now() < until {
-            thread::sleep(LOOK);
-        }
+        rolled::finish(&self.0);
     }
 }
 

@@ -19,7 +19,7 @@ mod log;
 mod postmortem;
 mod repair;
 mod replayed;
-mod room;
+pub mod room;
 mod shadow;
 pub mod signals;
 pub mod sim;

@@ -35,6 +35,20 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// What it does, if it changes anything; for the record.
+    pub const fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Start => Some("start"),
+            Self::Stop => Some("stop"),
+            Self::Restart { reset: false } => Some("restart"),
+            Self::Restart { reset: true } => Some("reset"),
+            Self::Update { .. } => Some("update"),
+            Self::Health { .. } => None,
+        }
+    }
+}
+
 /// An answer: what the module said, or null, or why it was not done.
 pub type Answer = Result<Value, String>;
 

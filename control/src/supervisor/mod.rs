@@ -14,10 +14,12 @@
 //! | [`graph`] | who must be ready before whom |
 //! | [`fault`] | why the system does not start |
 //! | [`body`] | what a module is made of, behind one trait: [`plane`] is one, a [`part`] of this program another |
+//! | [`lifecycle`] | what starts and stops when, and what is asked for |
 //! | [`seat`] | the task of one module: starts it, lives with it, stops it |
 //! | [`registry`] | the state of every module, for whoever wants to know |
 //! | [`ask`] | what recovery, configuration and the control socket ask for |
 //! | [`context`] | what every task of the control thread is given |
+//! | [`herald`], [`service`] | what people, and the service manager, are told |
 //! | [`run`] | the whole of `cutline run` |
 
 pub mod ask;
@@ -25,11 +27,14 @@ pub mod body;
 pub mod context;
 mod fault;
 pub mod graph;
+mod herald;
+mod lifecycle;
 pub mod modules;
 pub mod part;
 mod plane;
 pub mod registry;
 mod run;
 mod seat;
+mod service;
 
 pub use run::run;

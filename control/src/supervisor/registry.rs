@@ -39,6 +39,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it was to run and does not.
+    pub const fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
     /// Whether it is ready.
     pub const fn is_running(&self) -> bool {
         matches!(self, Self::Running { .. })

@@ -1,23 +1,37 @@
 //! `cutline run`: the control thread, from the first module's start to the last one's end.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use cutline::config::Config;
-use serde_json::Value;
 use tokio::runtime;
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::ask::{Ask, Asked, Order};
 use super::context::{Control, Stop};
+use super::graph::Graph;
+use super::lifecycle::Lifecycle;
+use super::part::{PARTS, PartBody};
 use super::plane::{self, Plane};
-use super::registry::{Module, Registry, State};
-use super::seat::{Do, Handle, Seat};
+use super::registry::Registry;
+use super::seat::{Handle, Seat};
+use super::service::Service;
+use super::{herald, modules};
+use crate::bus::Listener;
+use crate::bus::event::SYSTEM;
+use crate::bus::lifecycle::Lifecycle as Event;
 use crate::bus::record::Record;
 use crate::commands::signals::StopRequest;
-use crate::commands::{Failure, Outcome, note};
+use crate::commands::{Failure, Outcome, note, room};
+use crate::module::Process;
+use crate::module::output::{Line, Output, Writer};
+use crate::supervisor::body::Body;
+use crate::supervisor::fault::StartupError;
 
 /// How long threads that wait for a disk are waited for at the very end.
 const THREADS_PATIENCE: Duration = Duration::from_secs(1);
@@ -27,14 +41,15 @@ pub fn run(config: Config) -> Outcome {
     let cannot = |error| Failure::machine(format!("cannot listen for signals: {error}"));
     // Its second signal ends the process whatever this thread is at.
     let asked = StopRequest::listen().map_err(cannot)?;
+    let graph = Rc::new(modules::graph(&config)?);
+    room::check_all(&config).map_err(StartupError::Resources)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::machine(format!("cannot start the control thread: {error}")))?;
     let outcome = LocalSet::new().block_on(&runtime, async {
         let (ask, orders) = Ask::new();
-        let registry = Registry::new(vec![own(plane::NAME)]);
-        let control = Control::new(config, registry, ask);
+        let control = Control::new(config, Registry::new(modules::registered(&graph)), ask);
         listen(&control.stop, &asked).map_err(cannot)?;
-        supervise(&control, orders).await
+        supervise(&control, &graph, orders).await
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
     outcome
@@ -55,61 +70,126 @@ fn listen(stop: &Stop, before: &StopRequest) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn supervise(control: &Control, mut orders: mpsc::Receiver<Asked>) -> Outcome {
+async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<Asked>) -> Outcome {
     let heard = control.bus.listen();
-    let seat = Seat {
-        name: plane::NAME.to_owned(),
-        body: Box::new(Plane::new(control.clone())),
-        startup_timeout: None,
-        shutdown_timeout: Duration::ZERO,
-        is_all: true,
-        control: control.clone(),
-        attempts: 0,
-        failure: None,
-    };
-    let plane = seat.take();
-    plane.order(Do::Start { reset: false }).await?;
-    let record = Record::start(heard, &control.config().log.dir);
-    if let Err(fault) = &record {
-        note(format_args!("warning: events are not recorded in log.dir: {fault}"));
+    spawn_local(herald::tell(control.bus.listen()));
+    let (output, lines) = Output::new();
+    let lifecycle = Lifecycle::new(Rc::clone(graph), seats(control, graph, &output), control.clone());
+    drop(output);
+    lifecycle.start_plane().await?;
+    let writers = Writers::start(control, heard, lines);
+    let service = Service::start(control);
+    let ran = go_on(control, &lifecycle, &service, orders).await;
+    service.stopping();
+    let stopped = lifecycle.stop_all(&control.stop.reason().unwrap_or_else(|| "the start failed".to_owned())).await;
+    let outcome = ran.and(stopped);
+    let told = outcome.as_ref().err().map_or_else(|| "stopped".to_owned(), |failure| failure.message.clone());
+    control.bus.publish(SYSTEM, Event::Stopped { reason: told });
+    control.bus.close();
+    drop(lifecycle);
+    // The seats end with their last handle, and with them nobody prints any more.
+    tokio::task::yield_now().await;
+    writers.finish();
+    outcome
+}
+
+/// Everything is started, and then lives until it is to end.
+async fn go_on(
+    control: &Control,
+    lifecycle: &Lifecycle,
+    service: &Service,
+    mut orders: mpsc::Receiver<Asked>,
+) -> Outcome {
+    select! {
+        biased;
+        () = control.stop.requested() => return Ok(()),
+        started = lifecycle.start_others() => started?,
     }
+    service.ready();
+    control.bus.publish(SYSTEM, Event::Up { degraded: degraded(control) });
+    for name in lifecycle.prewarmed() {
+        let ask = control.ask.clone();
+        spawn_local(async move { ask.ask(&name, Order::Start, "prewarm").await });
+    }
+    let turn = Rc::new(Mutex::new(()));
     loop {
         select! {
-            () = control.stop.requested() => break,
-            Some(asked) = orders.recv() => answer(&plane, asked).await,
+            biased;
+            () = control.stop.requested() => return Ok(()),
+            Some(asked) = orders.recv() => drop(spawn_local(answer(control.clone(), lifecycle.clone(), Rc::clone(&turn), asked))),
         }
     }
-    let outcome = plane.order(Do::Stop(control.stop.reason().unwrap_or_default())).await;
-    control.bus.close();
-    if let Ok(record) = record {
-        record.finish();
-    }
-    outcome.map(drop)
 }
 
-async fn answer(plane: &Handle, Asked { module, order, who: _, answer }: Asked) {
-    let told = match order {
-        _ if module != plane::NAME => Err(format!("there is no module {module:?}: there is {}", plane::NAME)),
-        Order::Start => Ok(Value::Null),
-        Order::Stop | Order::Restart { .. } => {
-            Err("the plane is what this process is for: stop or restart the process".to_owned())
-        }
-        Order::Update { config, within } => {
-            plane.order(Do::Update(config, within)).await.map_err(|failure| failure.message)
-        }
-        Order::Health { within } => plane.order(Do::Health(within)).await.map_err(|failure| failure.message),
+/// Carries out what was asked for. What changes which modules run has its turn, one after the other.
+async fn answer(control: Control, lifecycle: Lifecycle, turn: Rc<Mutex<()>>, asked: Asked) {
+    let Asked { module, order, who, answer } = asked;
+    let _turn = match Lifecycle::changes(&order) {
+        true => Some(turn.lock().await),
+        false => None,
     };
+    if control.stop.reason().is_some() {
+        drop(answer.send(Err("everything is being stopped".to_owned())));
+        return;
+    }
+    if let Some(order) = order.name() {
+        control.bus.publish(&module, Event::Asked { order: order.to_owned(), who: who.clone() });
+    }
     // That nobody waits for it any more is no fault.
-    let _ = answer.send(told);
+    let _ = answer.send(lifecycle.carry_out(&module, order, &who).await);
 }
 
-fn own(name: &str) -> Module {
-    Module {
-        name: name.to_owned(),
-        version: String::new(),
-        depends_on: Vec::new(),
-        required: true,
-        pid: None,
-        state: State::NotStarted,
+/// Modules that were to run and do not.
+fn degraded(control: &Control) -> Vec<String> {
+    let failed = control.registry.all().into_iter().filter(|module| module.state.is_failed());
+    failed.map(|module| module.name).collect()
+}
+
+/// A seat for each module.
+fn seats(control: &Control, graph: &Graph, output: &Output) -> BTreeMap<String, Handle> {
+    let config = control.config();
+    let ms = |own: Option<u64>, all| Duration::from_millis(own.unwrap_or(all));
+    let seat = |name: &str| {
+        let module = config.modules.iter().find(|module| module.name == name);
+        let body: Box<dyn Body> = match (module, PARTS.iter().find(|part| part.name == name)) {
+            (Some(module), _) => Box::new(Process::new(module.clone(), control.clone(), output.clone())),
+            (None, Some(part)) => Box::new(PartBody::new(part, control.clone())),
+            (None, None) => Box::new(Plane::new(control.clone())),
+        };
+        let is_plane = name == plane::NAME;
+        let (startup, shutdown) =
+            module.map_or((None, None), |module| (module.startup_timeout_ms, module.shutdown_timeout_ms));
+        Seat {
+            name: name.to_owned(),
+            body,
+            // Logs are read as long as that takes.
+            startup_timeout: (!is_plane).then(|| ms(startup, config.supervisor.startup_timeout_ms)),
+            shutdown_timeout: ms(shutdown, config.supervisor.shutdown_timeout_ms),
+            is_all: is_plane,
+            control: control.clone(),
+            attempts: 0,
+            failure: None,
+        }
+    };
+    graph.order().map(|node| (node.name.clone(), seat(&node.name).take())).collect()
+}
+
+/// What writes to log.dir, which is ours once the data plane is up.
+struct Writers(Option<Record>, Option<Writer>);
+
+impl Writers {
+    fn start(control: &Control, heard: Listener, lines: Receiver<Line>) -> Self {
+        let dir = control.config().log.dir.clone();
+        let told = |what: &str, fault: &std::io::Error| {
+            note(format_args!("warning: {what} is not written to log.dir: {fault}"))
+        };
+        let record = Record::start(heard, &dir).inspect_err(|fault| told("what happens", fault)).ok();
+        let writer = Writer::start(lines, &dir).inspect_err(|fault| told("what modules print", fault)).ok();
+        Self(record, writer)
+    }
+
+    fn finish(self) {
+        self.0.into_iter().for_each(Record::finish);
+        self.1.into_iter().for_each(Writer::finish);
     }
 }

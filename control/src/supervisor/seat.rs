@@ -26,6 +26,8 @@ pub enum Do {
         /// It begins without what it has kept.
         reset: bool,
     },
+    /// Do not start, for this reason: what it needs does not run.
+    GiveUp(String),
     /// Stop, for this reason, and answer when it has ended.
     Stop(String),
     /// Take another configuration, and acknowledge it within this time.
@@ -103,16 +105,36 @@ impl Seat {
                     is_running = started.is_ok();
                     started
                 }
+                Do::GiveUp(error) => {
+                    self.failed(&Failure::machine(error));
+                    Ok(Value::Null)
+                }
                 Do::Stop(reason) => {
                     let stopped = if is_running { self.stop(&reason).await } else { Ok(()) };
                     is_running = false;
                     stopped.and(self.failure.take().map_or(Ok(Value::Null), Err))
                 }
-                Do::Update(config, within) if is_running => {
-                    self.body.update(config, within).await.map_err(Failure::machine)
+                Do::Update(..) | Do::Health(_) if !is_running => Err(Failure::machine("it does not run")),
+                question => {
+                    let asked = match question {
+                        Do::Update(config, within) => self.body.update(config, within),
+                        Do::Health(within) => self.body.health(within),
+                        Do::Start { .. } | Do::GiveUp(_) | Do::Stop(_) => continue,
+                    };
+                    let told = select! {
+                        biased;
+                        Some((reason, stopped)) = stop_order(&mut orders) => Err((reason, stopped)),
+                        told = asked => Ok(told),
+                    };
+                    match told {
+                        Ok(told) => told.map_err(Failure::machine),
+                        Err((reason, stopped)) => {
+                            is_running = false;
+                            let _ = stopped.send(self.stop(&reason).await.map(|()| Value::Null));
+                            Err(Failure::machine("it was stopped meanwhile"))
+                        }
+                    }
                 }
-                Do::Health(within) if is_running => self.body.health(within).await.map_err(Failure::machine),
-                Do::Update(..) | Do::Health(_) => Err(Failure::machine("it does not run")),
             };
             // That nobody waits for it any more is no fault.
             let _ = answer.send(done);
@@ -187,7 +209,8 @@ impl Seat {
             Ok(reason) => self.tell(Lifecycle::Stopped { reason: reason.clone() }, State::Stopped { reason }),
             Err(failure) => {
                 self.failed(&failure);
-                self.failure = Some(failure);
+                // What any other module came to is recovery's matter.
+                self.failure = Some(failure).filter(|_| self.is_all);
             }
         }
         if self.is_all {
@@ -212,12 +235,12 @@ impl Seat {
     }
 }
 
-/// Waits for an order to stop; what else is ordered of a module that starts is refused. `None`, and for ever: nobody orders anything more.
+/// Waits for an order to stop; what else is ordered meanwhile is refused. `None`, and for ever: nobody orders anything more.
 async fn stop_order(orders: &mut Orders) -> Option<(String, oneshot::Sender<Done>)> {
     while let Some((what, answer)) = orders.recv().await {
         match what {
             Do::Stop(reason) => return Some((reason, answer)),
-            _ => drop(answer.send(Err(Failure::machine("it is being started")))),
+            _ => drop(answer.send(Err(Failure::machine("it is busy: it starts, or answers another question")))),
         }
     }
     std::future::pending().await

@@ -7,6 +7,7 @@ pub mod events;
 pub mod follower;
 pub mod frames;
 pub mod live;
+pub mod modules;
 pub mod mounts;
 pub mod pressure;
 
@@ -116,6 +117,22 @@ impl Drop for Place {
             }
         }
     }
+}
+
+/// Child processes of any thread of a process.
+pub fn children(pid: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("children")).unwrap_or_default();
+    let pids = threads.map(|thread| of_thread(thread.path())).collect::<Vec<_>>().join(" ");
+    pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Processor time of a process's main thread, ms.
+pub fn processor_time_ms(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).expect("it lives");
+    let fields = stat.rsplit_once(") ").expect("as proc(5) has it").1;
+    let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+    ticks.sum::<u64>() * 1000 / rustix::param::clock_ticks_per_second()
 }
 
 /// The folder of recorded cases, if this machine has it.

@@ -66,7 +66,7 @@ impl Allowance {
     }
 
     /// Whether one more line is taken over; it is counted if not.
-    fn take(&mut self) -> bool {
+    pub fn take(&mut self) -> bool {
         let allowed = self.used < self.lines_per_s;
         if allowed {
             self.used += 1;

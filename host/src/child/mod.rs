@@ -105,6 +105,15 @@ impl Child {
         out.into_iter().chain((!self.err.has_ended()).then(|| self.err.source().as_fd()))
     }
 
+    /// Whether nothing more comes from this stream.
+    #[must_use]
+    pub fn has_ended(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Out => self.out.has_ended(),
+            Stream::Err => self.err.has_ended(),
+        }
+    }
+
     /// Hands on what it has printed.
     pub fn read(&mut self, listener: &mut dyn FnMut(Event<'_>)) {
         let out = self.out.read(&mut self.allowance, listener);
@@ -156,7 +165,7 @@ fn name_of(signal: i32) -> Option<&'static str> {
         (Signal::SEGV, "SIGSEGV"),
         (Signal::SYS, "SIGSYS: a system call that it has no right to"),
         (Signal::TERM, "SIGTERM"),
-        (Signal::XCPU, "SIGXCPU: its processor time is used up"),
+        (Signal::XCPU, "SIGXCPU: engine.process.cpu_max_s is used up"),
         (Signal::HUP, "SIGHUP"),
     ];
     NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)

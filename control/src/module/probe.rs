@@ -1,0 +1,75 @@
+//! Probes: whether a program that does not speak the module protocol is ready, found out from the outside. Each attempt has its time, and
+//! what does not answer is asked again, soon at first and then less often.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use cutline::config::Probe;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use super::spawn::Plan;
+
+/// Longest time of one attempt at a start.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// Wait after the first attempt; doubles from there.
+const MIN_DELAY: Duration = Duration::from_millis(5);
+/// Longest wait between two attempts.
+const MAX_DELAY: Duration = Duration::from_millis(250);
+/// Bytes of an HTTP answer that are looked at: `HTTP/1.1 200`.
+const STATUS_LINE_BYTES: usize = 12;
+
+/// Attempts until one succeeds; `None`: the module says by itself that it is ready, and this never ends.
+pub async fn until_ready(probe: &Probe, plan: &Plan) {
+    let mut delay = MIN_DELAY;
+    while once(probe, plan, ATTEMPT).await.is_err() {
+        sleep(delay).await;
+        delay = (delay * 2).min(MAX_DELAY);
+    }
+}
+
+/// One attempt.
+///
+/// # Errors
+/// What the answer was, or that there was none.
+pub async fn once(probe: &Probe, plan: &Plan, within: Duration) -> Result<(), String> {
+    let answered = async {
+        match probe {
+            Probe::Protocol | Probe::Notify => std::future::pending().await,
+            Probe::Command(command) => run(command, plan).await,
+            Probe::Tcp(address) => connect(address).await,
+            Probe::Http(address, path) => get(address, path).await,
+        }
+    };
+    timeout(within, answered).await.unwrap_or_else(|_| Err(format!("no answer within {} ms", within.as_millis())))
+}
+
+async fn run(command: &[String], plan: &Plan) -> Result<(), String> {
+    let mut command = tokio::process::Command::from(plan.command_of(command)?);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let status = command.status().await.map_err(|fault| fault.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("the probe ended with {status}")) }
+}
+
+async fn connect(address: &str) -> Result<(), String> {
+    let connected = if address.starts_with('/') {
+        UnixStream::connect(PathBuf::from(address)).await.map(drop)
+    } else {
+        TcpStream::connect(address).await.map(drop)
+    };
+    connected.map_err(|fault| format!("{address}: {fault}"))
+}
+
+async fn get(address: &str, path: &str) -> Result<(), String> {
+    let fault = |fault: std::io::Error| format!("{address}{path}: {fault}");
+    let mut stream = TcpStream::connect(address).await.map_err(fault)?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(fault)?;
+    let mut status = [0; STATUS_LINE_BYTES];
+    stream.read_exact(&mut status).await.map_err(fault)?;
+    let is_good =
+        status.starts_with(b"HTTP/1.") && status[8..10] == *b" 2" && status[10..].iter().all(u8::is_ascii_digit);
+    if is_good { Ok(()) } else { Err(format!("{address}{path}: answered {:?}", String::from_utf8_lossy(&status))) }
+}

@@ -1,0 +1,286 @@
+//! The body of a module that is a child process.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use cutline::config::{Module, Probe};
+use cutline_host::child::Child;
+use cutline_host::child::log::Allowance;
+use serde_json::{Map, Value};
+use tokio::select;
+use tokio::time::timeout;
+
+use super::alive::{Alive, Buried, Happened, NotifySocket};
+use super::output::Output;
+use super::probe;
+use super::protocol::{FromModule, ToModule, VERSION};
+use super::spawn::Plan;
+use super::wire::Wire;
+use crate::bus::lifecycle::Lifecycle;
+use crate::commands::Failure;
+use crate::supervisor::body::{Act, Body, Ready};
+use crate::supervisor::context::Control;
+
+/// How long a process that did not do as it was told has between SIGTERM and SIGKILL, at most.
+const TERM_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the kernel has to end a process that was killed. One that waits for a device that does not answer cannot be ended.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub struct Process {
+    module: Module,
+    control: Control,
+    output: Output,
+    running: Option<Running>,
+    /// Why there is no process any more, until it is told.
+    died: Option<String>,
+}
+
+struct Running {
+    alive: Alive,
+    plan: Rc<Plan>,
+    /// How many events it may tell.
+    told: Allowance,
+    /// It has said hello.
+    speaks: bool,
+    version: String,
+    /// Number of the last question.
+    asked: u64,
+}
+
+impl Process {
+    /// One that does not run.
+    pub fn new(module: Module, control: Control, output: Output) -> Self {
+        Self { module, control, output, running: None, died: None }
+    }
+
+    async fn spawn(&mut self, reset: bool) -> Result<(), String> {
+        let config = self.control.config();
+        let name = &self.module.name;
+        let notify = (self.module.ready == Probe::Notify).then(|| NotifySocket::new(name)).transpose();
+        let notify = notify.map_err(|fault| format!("a socket for sd_notify: {fault}"))?;
+        let address = notify.iter().map(|notify| ("NOTIFY_SOCKET".to_owned(), notify.address.clone())).collect();
+        let plan = Plan::new(&self.module, &config.supervisor, address)?;
+        let cannot = |fault| format!("its process could not be started: {fault}");
+        let (mut wire, theirs) = Wire::new().map_err(cannot)?;
+        let child = Child::start(plan.command()?, theirs, self.module.log_lines_per_s).map_err(cannot)?;
+        let id = child.id();
+        for guard in &plan.unguarded {
+            self.output.line(name, id, None, &format!("warning: this system has no {guard}: it runs without"), false);
+        }
+        // Nothing is there to hinder it: it has room for a line.
+        let welcome = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, reset }).await;
+        let alive = Alive::new(name, child, wire, notify, self.output.clone()).map_err(cannot)?;
+        let told = Allowance::new(self.module.log_lines_per_s, Instant::now());
+        let plan = Rc::new(plan);
+        self.running = Some(Running { alive, plan, told, speaks: false, version: String::new(), asked: 0 });
+        welcome
+    }
+
+    /// Waits until it is ready.
+    async fn ready(&mut self) -> Result<Ready, String> {
+        let gone = "it does not run";
+        let (probe, plan) = (self.module.ready.clone(), Rc::clone(&self.running.as_ref().ok_or(gone)?.plan));
+        let mut probed = pin!(probe::until_ready(&probe, &plan));
+        loop {
+            let running = self.running.as_mut().ok_or(gone)?;
+            let happened = select! {
+                happened = running.alive.next() => Some(happened),
+                () = &mut probed => None,
+            };
+            let is_ready = match &happened {
+                None => true,
+                Some(Happened::Said(FromModule::Ready)) => self.module.ready == Probe::Protocol && running.speaks,
+                Some(Happened::Notified(text)) => text.lines().any(|line| line == "READY=1"),
+                Some(_) => false,
+            };
+            if is_ready {
+                return Ok(Ready { version: running.version.clone(), pid: Some(running.alive.id()) });
+            }
+            if let Some(happened) = happened {
+                self.take(happened)?;
+            }
+        }
+    }
+
+    /// Takes in what is no answer to anything.
+    fn take(&mut self, happened: Happened) -> Result<(), String> {
+        let fault = match happened {
+            Happened::Died => return Err(self.bury("it ended before it was asked to")),
+            Happened::Broke(fault) => fault,
+            Happened::Notified(_) => return Ok(()),
+            Happened::Said(said) => {
+                let Some(running) = &mut self.running else { return Ok(()) };
+                match said {
+                    FromModule::Hello { protocol: VERSION, version } if !running.speaks => {
+                        (running.speaks, running.version) = (true, version);
+                        return Ok(());
+                    }
+                    FromModule::Hello { protocol, .. } if !running.speaks => {
+                        format!("it speaks version {protocol} of the module protocol, this program version {VERSION}")
+                    }
+                    FromModule::Hello { .. } => "it said hello twice".to_owned(),
+                    _ if !running.speaks => "it did not say hello first".to_owned(),
+                    FromModule::Event { name, data } => {
+                        self.tell(name, data);
+                        return Ok(());
+                    }
+                    // An answer that nobody waits for any more, or what a later version may say.
+                    FromModule::Ready | FromModule::Health { .. } | FromModule::Ack { .. } | FromModule::Other => {
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        // Nothing that comes after that is to be believed.
+        if let Some(running) = &self.running {
+            running.alive.kill();
+        }
+        Err(fault)
+    }
+
+    /// Tells what the module tells, as often as it may print a line.
+    fn tell(&mut self, name: String, data: Map<String, Value>) {
+        let Some(running) = &mut self.running else { return };
+        if let Some(dropped) = running.told.over(Instant::now(), false) {
+            let text = format!("told {dropped} events more than log_lines_per_s");
+            self.output.line(&self.module.name, running.alive.id(), None, &text, false);
+        }
+        if running.told.take() {
+            self.control.bus.publish(&self.module.name, Lifecycle::Told { name, data });
+        }
+    }
+
+    /// It is dead.
+    fn bury(&mut self, what: &str) -> String {
+        self.running.take().map_or_else(String::new, |running| running.alive.bury().with_last_lines(what))
+    }
+
+    /// Waits for its death.
+    async fn death(&mut self, within: Duration) -> Option<Buried> {
+        let running = self.running.as_mut()?;
+        let died = async { while running.alive.next().await != Happened::Died {} };
+        timeout(within, died).await.ok()?;
+        self.running.take().map(|running| running.alive.bury())
+    }
+
+    async fn end(&mut self, within: Duration) -> Result<String, String> {
+        let Some(running) = &mut self.running else {
+            return Ok(self.died.take().unwrap_or_else(|| "did not run".to_owned()));
+        };
+        if !within.is_zero() {
+            let timeout_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+            // Who cannot be asked is told by a signal.
+            let asked = running.speaks && running.alive.wire.send(&ToModule::Shutdown { timeout_ms }).await.is_ok();
+            if asked && let Some(buried) = self.death(within).await {
+                return Ok(buried.how().to_owned());
+            }
+            self.running.iter().for_each(|running| running.alive.terminate());
+            if let Some(buried) = self.death(if asked { within.min(TERM_PATIENCE) } else { within }).await {
+                return Ok(format!("{} upon SIGTERM", buried.how()));
+            }
+        }
+        self.running.iter().for_each(|running| running.alive.kill());
+        match self.death(KILL_PATIENCE).await {
+            Some(buried) => Ok(format!("{}: it was killed", buried.how())),
+            None => Err(format!("its process does not end, {} s after SIGKILL", KILL_PATIENCE.as_secs())),
+        }
+    }
+
+    /// Asks a question, and waits for what `is_answer` takes for its answer.
+    async fn question<'q, T>(
+        &mut self,
+        within: Duration,
+        ask: impl FnOnce(u64) -> ToModule<'q>,
+        is_answer: impl Fn(u64, &FromModule) -> Option<T>,
+    ) -> Result<T, String> {
+        let running = self.running.as_mut().ok_or("it does not run")?;
+        if !running.speaks {
+            return Err("it does not speak the module protocol".to_owned());
+        }
+        running.asked += 1;
+        let id = running.asked;
+        running.alive.wire.send(&ask(id)).await?;
+        let answered = async {
+            loop {
+                let Some(running) = &mut self.running else { return Err("it has ended".to_owned()) };
+                let happened = running.alive.next().await;
+                if let Happened::Said(said) = &happened
+                    && let Some(answer) = is_answer(id, said)
+                {
+                    return Ok(answer);
+                }
+                if let Err(fault) = self.take(happened) {
+                    self.died = Some(fault.clone());
+                    return Err(fault);
+                }
+            }
+        };
+        timeout(within, answered).await.unwrap_or_else(|_| Err(format!("no answer within {} ms", within.as_millis())))
+    }
+}
+
+impl Body for Process {
+    fn start(&mut self, reset: bool) -> Act<'_, Result<Ready, Failure>> {
+        Box::pin(async move {
+            self.died = None;
+            self.spawn(reset).await.map_err(Failure::machine)?;
+            self.ready().await.map_err(Failure::machine)
+        })
+    }
+
+    fn live(&mut self) -> Act<'_, Result<String, Failure>> {
+        Box::pin(async {
+            loop {
+                if let Some(why) = self.died.take() {
+                    // What broke the protocol was killed, and may be dying yet.
+                    self.end(Duration::ZERO).await.map_err(Failure::machine)?;
+                    return Err(Failure::machine(why));
+                }
+                let Some(running) = &mut self.running else { return Err(Failure::machine("it does not run")) };
+                let happened = running.alive.next().await;
+                self.died = self.take(happened).err();
+            }
+        })
+    }
+
+    fn stop(&mut self, within: Duration) -> Act<'_, Result<String, Failure>> {
+        Box::pin(async move { self.end(within).await.map_err(Failure::machine) })
+    }
+
+    fn update(&mut self, config: Value, within: Duration) -> Act<'_, Result<Value, String>> {
+        Box::pin(async move {
+            let acknowledged = |id, said: &FromModule| match said {
+                FromModule::Ack { id: of, ok, error } if *of == id => Some((*ok, error.clone())),
+                _ => None,
+            };
+            match self.question(within, |id| ToModule::ConfigUpdate { id, config: &config }, acknowledged).await? {
+                (true, _) => Ok(Value::Null),
+                (false, error) => {
+                    Err(format!("it refused the configuration, and goes on with the one before: {error}"))
+                }
+            }
+        })
+    }
+
+    /// One that does not speak the protocol is probed as at its start.
+    fn health(&mut self, within: Duration) -> Act<'_, Result<Value, String>> {
+        Box::pin(async move {
+            match (&self.running, &self.module.ready) {
+                (Some(running), probe @ (Probe::Command(_) | Probe::Tcp(_) | Probe::Http(..))) if !running.speaks => {
+                    probe::once(probe, &running.plan, within).await?;
+                    Ok(serde_json::json!({"status": "healthy"}))
+                }
+                _ => {
+                    let told = |id, said: &FromModule| match said {
+                        FromModule::Health { id: of, report } if *of == id => Some(report.clone()),
+                        _ => None,
+                    };
+                    let report = self.question(within, |id| ToModule::Health { id }, told).await?;
+                    serde_json::to_value(report).map_err(|fault| fault.to_string())
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! Says on standard error what becomes of modules, for people. The data plane and the parts of this program speak for themselves while all
+//! is well.
+
+use cutline::config::OWN_MODULES;
+
+use super::plane;
+use crate::bus::event::SYSTEM;
+use crate::bus::lifecycle::Lifecycle;
+use crate::bus::{Listener, What};
+use crate::commands::note;
+
+/// Tells what it hears until the bus is closed.
+pub async fn tell(mut heard: Listener) {
+    while let Some(event) = heard.next().await {
+        #[allow(irrefutable_let_patterns)] // while there is no other topic
+        let What::Lifecycle(what) = &event.what else { continue };
+        let is_own = OWN_MODULES.contains(&&*event.module);
+        let name = &event.module;
+        match what {
+            Lifecycle::Ready { took_ms, version } if !is_own => {
+                let version = if version.is_empty() { String::new() } else { format!(" {version}") };
+                note(format_args!("module {name}{version}: ready after {took_ms} ms"));
+            }
+            Lifecycle::Stopped { reason } if !is_own && name != SYSTEM => {
+                note(format_args!("module {name}: stopped: {reason}"))
+            }
+            // Whoever ran it says so at once.
+            Lifecycle::Failed { error, attempts } if name != plane::NAME => {
+                let attempt = if *attempts > 1 { format!(" ({attempts} starts in a row)") } else { String::new() };
+                note(format_args!("module {name}: failed{attempt}: {error}"));
+            }
+            Lifecycle::Asked { order, who } => note(format_args!("module {name}: {who} asks to {order} it")),
+            _ => {}
+        }
+    }
+}

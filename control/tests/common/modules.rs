@@ -1,0 +1,92 @@
+//! Systems with modules of scripted manners (`control/tests/modules/manners.py`), watched through the record of events.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::live::Running;
+use super::{Place, config, wait_until};
+
+/// The interpreter, by its own path: what PATH has may be a script that starts another one.
+pub fn python() -> String {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("python3");
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
+/// Where the interpreter's own files lie.
+fn python_prefix() -> String {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.base_prefix)"]).output().expect("python3");
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
+/// A `[[module]]` of these manners; `more` are further keys.
+pub fn module(name: &str, manners: &[&str], more: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/manners.py");
+    let words: Vec<String> =
+        [python(), script.to_owned()].into_iter().chain(manners.iter().map(|word| (*word).to_owned())).collect();
+    let read =
+        if more.contains("read = ") { String::new() } else { format!("read = [{:?}, {script:?}]\n", python_prefix()) };
+    format!("[[module]]\nname = {name:?}\ncommand = {words:?}\n{read}{more}\n")
+}
+
+/// A `[[module]]` without any, written for a shell.
+pub fn polite(name: &str, more: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/polite.sh");
+    format!("[[module]]\nname = {name:?}\ncommand = [{script:?}]\n{more}\n")
+}
+
+/// A configuration with a Unix feed, this `[supervisor]`, and these modules; its path and the data directory.
+pub fn system(place: &Place, supervisor: &str, modules: &[String]) -> (String, String) {
+    let data = place.path("data");
+    let more = format!(
+        "dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{}\"\n[supervisor]\n{supervisor}\n{}",
+        place.path("feed.sock"),
+        modules.concat()
+    );
+    (config(place, "modules", &more), data)
+}
+
+/// What was recorded so far.
+pub fn events(data: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(format!("{data}/events.jsonl")).unwrap_or_default();
+    // The last line may be on its way.
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The events of one kind that happened to a module.
+pub fn of(events: &[Value], module: &str, event: &str) -> Vec<Value> {
+    events.iter().filter(|found| found["module"] == module && found["event"] == event).cloned().collect()
+}
+
+/// Waits until an event of this kind has happened to a module.
+pub fn wait_for(data: &str, module: &str, event: &str) -> Value {
+    let mut found = Vec::new();
+    wait_until(&format!("{module} has {event}"), || {
+        found = of(&events(data), module, event);
+        !found.is_empty()
+    });
+    found.remove(0)
+}
+
+/// Starts it and waits until everything that was to start has.
+pub fn up(place: &Place, config: &str, data: &str) -> Running {
+    let running = Running::start(place, config, data);
+    wait_for(data, "system", "up");
+    running
+}
+
+/// What a module has printed so far.
+pub fn printed(data: &str, module: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("{data}/modules.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter(|line| line["module"] == module)
+        .map(|line| line["text"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// Whether a process is there and no zombie.
+pub fn lives(pid: i64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}

@@ -1,0 +1,326 @@
+//! Modules through the real binary: started in order and awaited, stopped in reverse, and whatever a process can do in between.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::modules::{events, lives, module, of, polite, printed, system, up, wait_for};
+use common::{Place, fails, succeed, wait_until};
+use serde_json::Value;
+
+/// Starts quickly, one after the other.
+const QUICK: &str = "start_delay_ms = 0\nshutdown_timeout_ms = 2000";
+/// The same at once.
+const AT_ONCE: &str = "parallel_startup = true\nshutdown_timeout_ms = 2000";
+
+fn seq(event: &Value) -> u64 {
+    event["seq"].as_u64().expect("a number")
+}
+
+/// The one event of a kind.
+fn the(all: &[Value], module: &str, event: &str) -> Value {
+    let found = of(all, module, event);
+    assert_eq!(found.len(), 1, "{module} {event}: {all:#?}");
+    found[0].clone()
+}
+
+/// What each of twenty modules needs: every other one the plane, and up to two before it.
+fn needs_of_twenty(number: usize) -> Vec<String> {
+    let mut needs: Vec<String> =
+        [number / 2, number / 3].iter().filter(|at| **at > 0).map(|at| format!("m{at}")).collect();
+    needs.dedup();
+    if number % 2 == 0 || needs.is_empty() {
+        needs.push("plane".to_owned());
+    }
+    needs
+}
+
+#[test]
+fn twenty_modules_start_when_what_they_need_is_ready_and_stop_in_reverse() {
+    let place = Place::new();
+    let modules: Vec<String> = (1..=20)
+        .map(|number| polite(&format!("m{number}"), &format!("depends_on = {:?}", needs_of_twenty(number))))
+        .collect();
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let began = Instant::now();
+    let running = up(&place, &config, &data);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // Of which the supervisor's own part is the processor time of its thread; what it waits for is the machine's.
+    let own_ms = common::processor_time_ms(running.pid());
+    assert!(own_ms < 500, "{own_ms} ms");
+    eprintln!("up after {:?}, {own_ms} ms of it on the control thread", began.elapsed());
+    running.stop();
+    let all = events(&data);
+    for number in 1..=20 {
+        let name = format!("m{number}");
+        let starting = the(&all, &name, "starting");
+        let stopped = the(&all, &name, "stopped");
+        let ready: Vec<Value> = needs_of_twenty(number).iter().map(|needed| the(&all, needed, "ready")).collect();
+        assert!(ready.iter().all(|ready| seq(ready) < seq(&starting)), "{name}: {all:#?}");
+        for needed in needs_of_twenty(number) {
+            assert!(seq(&stopped) < seq(&the(&all, &needed, "stopping")), "{name} and {needed}: {all:#?}");
+        }
+        assert_eq!(stopped["reason"], "SIGTERM: exit status 0");
+    }
+}
+
+#[test]
+fn a_stop_goes_through_its_steps_in_order() {
+    let place = Place::new();
+    let feed = polite("feed", "depends_on = [\"plane\"]");
+    let (config, data) = system(&place, QUICK, &[feed]);
+    up(&place, &config, &data).stop();
+    let all = events(&data);
+    let step = |step: &str| seq(all.iter().find(|event| event["step"] == step).expect(step));
+    let order = [
+        seq(&the(&all, "plane", "ready")),
+        seq(&the(&all, "feed", "starting")),
+        seq(&the(&all, "feed", "ready")),
+        seq(&the(&all, "system", "up")),
+        seq(&the(&all, "feed", "stopping")),
+        seq(&the(&all, "feed", "stopped")),
+        seq(&the(&all, "plane", "stopping")),
+        step("lanes_drained"),
+        step("logs_closed"),
+        seq(&the(&all, "plane", "stopped")),
+        seq(&the(&all, "system", "stopped")),
+    ];
+    assert!(order.is_sorted(), "{order:?}: {all:#?}");
+    assert_eq!(printed(&data, "feed"), ["goodbye"]);
+    assert_eq!(the(&all, "feed", "ready")["version"], "1.2");
+}
+
+#[test]
+fn optional_modules_that_fail_leave_a_system_that_is_degraded() {
+    let place = Place::new();
+    let optional = |needs: &str| format!("required = false\ndepends_on = [{needs}]");
+    let modules = [
+        module("never", &["never"], &format!("{}\nstartup_timeout_ms = 300", optional(""))),
+        module("crash", &["crash"], &optional("")),
+        module("rude", &["rude"], &optional("")),
+        module("future", &["future"], &optional("")),
+        polite("needy", &optional("\"crash\"")),
+        "[[module]]\nname = \"absent\"\ncommand = [\"/no/such/program\"]\nrequired = false\n".to_owned(),
+        polite("well", "depends_on = [\"plane\"]"),
+    ];
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let running = up(&place, &config, &data);
+    let all = events(&data);
+    assert_eq!(the(&all, "system", "up")["degraded"].as_array().map(Vec::len), Some(6));
+    let error = |name: &str| the(&all, name, "failed")["error"].as_str().expect("a text").to_owned();
+    for (name, why) in [
+        ("never", "not ready within startup_timeout_ms = 300"),
+        ("crash", "exit status 7; it printed last: about to die"),
+        ("rude", "a line that the module protocol does not have"),
+        ("future", "speaks version 2 of the module protocol"),
+        ("needy", "crash, which it depends on, does not run"),
+        ("absent", "/no/such/program"),
+    ] {
+        assert!(error(name).contains(why), "{name}: {}", error(name));
+    }
+    assert!(of(&all, "needy", "starting").is_empty());
+    running.stop();
+}
+
+#[test]
+fn a_required_module_that_fails_is_a_refusal_that_leaves_nothing_behind() {
+    let place = Place::new();
+    let modules = [
+        module("well", &["fork"], "processes = true"),
+        module("crash", &["crash"], "depends_on = [\"well\"]"),
+        polite("never-started", "depends_on = [\"crash\"]"),
+    ];
+    let (config, data) = system(&place, QUICK, &modules);
+    let said = fails(3, &["run", "--config", &config]);
+    assert!(said.contains("module crash did not start: it ended before it was asked to: exit status 7"), "{said}");
+    assert!(said.contains("about to die"), "{said}");
+    let all = events(&data);
+    assert!(of(&all, "never-started", "starting").is_empty());
+    the(&all, "well", "stopped");
+    the(&all, "plane", "stopped");
+    let child = printed(&data, "well")[0].strip_prefix("child ").expect("its child").parse().expect("a number");
+    assert!(!lives(child));
+    assert!(succeed(&["stat", &data]).contains(" stopped stopped cleanly"));
+}
+
+#[test]
+fn who_does_not_end_is_ended_with_all_it_has_started() {
+    let place = Place::new();
+    let soon = "shutdown_timeout_ms = 300\nprocesses = true";
+    let modules = [
+        module("stubborn", &["stubborn", "fork"], soon),
+        module("deaf", &["deaf"], soon),
+        module("silent", &["silent"], &format!("{soon}\n[module.ready]\ncommand = [\"true\"]")),
+    ];
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let running = up(&place, &config, &data);
+    let began = Instant::now();
+    let child: i64 = {
+        wait_until("it has a child", || !printed(&data, "stubborn").is_empty());
+        printed(&data, "stubborn")[0].strip_prefix("child ").expect("its child").parse().expect("a number")
+    };
+    assert!(lives(child));
+    running.stop();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let all = events(&data);
+    let how = |name: &str| the(&all, name, "stopped")["reason"].as_str().expect("a text").to_owned();
+    assert!(how("stubborn").contains("signal 9 (SIGKILL): it was killed"), "{}", how("stubborn"));
+    for name in ["deaf", "silent"] {
+        assert!(how(name).contains("signal 15 (SIGTERM) upon SIGTERM"), "{}", how(name));
+    }
+    assert!(!lives(child));
+}
+
+#[test]
+fn a_module_that_dies_later_is_told_and_the_rest_runs_on() {
+    let place = Place::new();
+    let leak = "[module.limits]\nmemory_bytes = 268435456";
+    let modules =
+        [module("late", &["late=0.1"], ""), module("leak", &["leak"], leak), polite("well", "depends_on = [\"late\"]")];
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let running = up(&place, &config, &data);
+    let error = wait_for(&data, "late", "failed")["error"].as_str().expect("a text").to_owned();
+    assert_eq!(error, "it ended before it was asked to: exit status 11");
+    let error = wait_for(&data, "leak", "failed")["error"].as_str().expect("a text").to_owned();
+    assert!(error.contains("exit status 9; it printed last: no more memory"), "{error}");
+    let all = events(&data);
+    let told = the(&all, "late", "told");
+    assert_eq!((told["name"].as_str(), told["data"]["after_s"].as_f64()), (Some("about_to_die"), Some(0.1)));
+    assert!(of(&all, "well", "stopping").is_empty());
+    running.stop();
+}
+
+#[test]
+fn readiness_is_found_out_from_the_outside_where_nobody_says_so() {
+    let place = Place::new();
+    let (door, mark) = (place.path("door.sock"), place.path("mark"));
+    let write = format!("network = true\nwrite = [{:?}]", place.path(""));
+    let modules = [
+        module(
+            "door",
+            &["silent", &format!("listen={door}"), "slow=0.1"],
+            &format!("{write}\nready = {{tcp = {door:?}}}"),
+        ),
+        module(
+            "mark",
+            &["slow=0.1", "never", &format!("file={mark}")],
+            &format!("{write}\nprocesses = true\nready = {{command = [\"test\", \"-e\", {mark:?}]}}"),
+        ),
+        module("notify", &["notify", "never"], "network = true\nready = {notify = true}"),
+    ];
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let running = up(&place, &config, &data);
+    let all = events(&data);
+    assert_eq!(the(&all, "system", "up")["degraded"], serde_json::json!([]));
+    for name in ["door", "mark"] {
+        assert!(the(&all, name, "ready")["took_ms"].as_u64().expect("a time") >= 100, "{name}");
+    }
+    running.stop();
+}
+
+#[test]
+fn modules_die_with_us_however_we_die() {
+    let place = Place::new();
+    let modules = [module("stubborn", &["stubborn"], ""), polite("well", "")];
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let running = up(&place, &config, &data);
+    let children = common::children(running.pid());
+    assert_eq!(children.len(), 2);
+    running.signal(rustix::process::Signal::KILL);
+    running.wait();
+    wait_until("they are gone", || !children.iter().any(|child| lives(i64::from(*child))));
+}
+
+#[test]
+fn a_module_gets_what_was_said_of_it_and_nothing_else() {
+    let place = Place::new();
+    let said = "environment = [\"CUTLINE_TEST=yes\", \"NO_SUCH_VARIABLE\"]";
+    let modules = [
+        module("closed", &["env", "reach"], said),
+        module("open", &["reach"], "network = true\nprocesses = true"),
+        module("flood", &["flood"], "log_lines_per_s = 5"),
+    ];
+    let (config, data) = system(&place, AT_ONCE, &modules);
+    let running = up(&place, &config, &data);
+    wait_until("the flood is told", || {
+        printed(&data, "flood").iter().any(|line| line.contains("more than log_lines_per_s"))
+    });
+    running.stop();
+    let closed = printed(&data, "closed");
+    let known =
+        ["CUTLINE_MODULE_FD", "CUTLINE_TEST", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TZ", "env"];
+    let names: Vec<&str> = closed[0].split(' ').collect();
+    assert!(names.iter().all(|name| known.contains(name)) && names.contains(&"CUTLINE_TEST"), "{names:?}");
+    if std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").is_ok_and(|actions| actions.contains("errno"))
+    {
+        assert!(
+            closed.contains(&"network refused 1".to_owned()) && closed.contains(&"process refused 1".to_owned()),
+            "{closed:?}"
+        );
+    }
+    assert!(printed(&data, "open").iter().filter(|line| line.ends_with(" reached")).count() >= 2);
+}
+
+#[test]
+fn lazy_modules_wait_until_they_are_needed_or_warmed_up() {
+    let place = Place::new();
+    let modules = [
+        polite("lazy", "start = \"lazy\""),
+        polite("needed", "start = \"lazy\""),
+        polite("warm", "start = \"lazy\"\nprewarm = true"),
+        polite("eager", "depends_on = [\"needed\"]"),
+    ];
+    let (config, data) = system(&place, QUICK, &modules);
+    let running = up(&place, &config, &data);
+    let warm = wait_for(&data, "warm", "ready");
+    running.stop();
+    let all = events(&data);
+    assert!(seq(&warm) > seq(&the(&all, "system", "up")));
+    assert!(seq(&the(&all, "needed", "ready")) < seq(&the(&all, "eager", "starting")));
+    assert!(of(&all, "lazy", "starting").is_empty());
+}
+
+#[test]
+fn the_graph_is_printed_and_refused_with_everything_that_is_wrong() {
+    let place = Place::new();
+    let bare =
+        |name: &str, needs: &str| format!("[[module]]\nname = \"{name}\"\ncommand = [\"x\"]\ndepends_on = [{needs}]\n");
+    let (config, _) = system(&place, "", &[bare("feed", "\"plane\""), bare("export", "\"feed\", \"plane\"")]);
+    let text = succeed(&["graph", "--config", &config]);
+    let lines: Vec<&str> = text.lines().map(|line| line.split("  required").next().unwrap_or(line).trim()).collect();
+    assert_eq!(lines, ["wave 1", "plane", "wave 2", "feed", "wave 3", "export"]);
+    assert!(succeed(&["graph", "--dot", "--config", &config]).contains("\"export\" -> \"feed\" [style = solid];"));
+    let (config, _) = system(&place, "", &[bare("a", "\"b\""), bare("b", "\"c\""), bare("c", "\"a\", \"gone\"")]);
+    for command in ["graph", "run"] {
+        let said = fails(2, &[command, "--config", &config]);
+        assert!(said.contains("circle: a -> b -> c -> a") && said.contains("module c depends on \"gone\""), "{said}");
+    }
+}
+
+#[test]
+fn what_the_machine_has_not_enough_of_is_told_before_anything_starts() {
+    let place = Place::new();
+    let (config, data) = system(&place, QUICK, &[polite("well", "")]);
+    let args = [
+        "run",
+        "--config",
+        &config,
+        "--set",
+        "log.segment_bytes=1073741824",
+        "--set",
+        "log.live_segments=64",
+        "--set",
+        "ingest.connections_max=65536",
+        "--set",
+        "lane=[{name=\"far\",core=1023,idle=\"yield\",stages=[\"ingest\",\"sequence\",\"cut\",\"invoke\",\"publish\"]}]",
+    ];
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -n 1024; exec \"$0\" \"$@\"", common::CUTLINE]).args(args);
+    let output = limited.output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for what in ["lane far wants core 1023", "log.live_dir", "files may be open (ulimit -n)"] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    assert!(!std::path::Path::new(&data).exists());
+}

@@ -1,0 +1,122 @@
+"""A module with bad manners, for the tests of the supervisor: speaks the module protocol (docs/modules.md), and does what its arguments say.
+
+slow=S        is ready after S seconds          never        is never ready
+crash         dies before it is ready           late=S       dies S seconds after it was ready
+deaf          does not answer nor end           stubborn     ignores SIGTERM, and what it is told
+fork          has a child that ignores SIGTERM  leak         takes memory until it gets no more
+silent        does not speak the protocol       flood        prints without end
+env           prints its environment            reach        prints what it can reach
+listen=PATH   lets in at this Unix socket       notify       says by sd_notify that it is ready
+rude          sends what is no protocol         future       speaks a later version
+sticky        refuses every configuration       file=PATH    writes "there" to this file once it is ready
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+MANNERS = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+WIRE = socket.socket(fileno=int(os.environ["CUTLINE_MODULE_FD"]))
+LINES = WIRE.makefile("r", encoding="utf-8")
+
+
+def say(**message):
+    WIRE.sendall((json.dumps(message) + "\n").encode())
+
+
+def wait(seconds):
+    time.sleep(float(seconds))
+
+
+def reach():
+    def attempt(name, what):
+        try:
+            what()
+            print(name, "reached", flush=True)
+        except OSError as fault:
+            print(name, "refused", fault.errno, flush=True)
+
+    attempt("network", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    attempt("process", lambda: os.fork() or os._exit(0))
+
+
+def leak():
+    try:
+        kept = []
+        while True:
+            kept.append(bytearray(16 << 20))
+    except MemoryError:
+        print("no more memory", flush=True)
+        os._exit(9)
+
+
+def answer(line):
+    kind = line["type"]
+    if kind == "health":
+        say(type="health", id=line["id"], status="healthy", metrics={"queue_depth": 3})
+    elif kind == "config_update":
+        refused = "sticky" in MANNERS
+        say(type="ack", id=line["id"], ok=not refused, error="as it was" if refused else "")
+    elif kind == "shutdown":
+        print("goodbye", flush=True)
+        os._exit(0)
+
+
+def main():
+    if "crash" in MANNERS:
+        print("about to die", file=sys.stderr, flush=True)
+        os._exit(7)
+    if "stubborn" in MANNERS:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "fork" in MANNERS:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                signal.pause()
+        print("child", child, flush=True)
+    if "env" in MANNERS:
+        print("env", " ".join(sorted(os.environ)), flush=True)
+    if "reach" in MANNERS:
+        reach()
+    if "listen" in MANNERS:
+        wait(MANNERS.get("slow") or 0)
+        door = socket.socket(socket.AF_UNIX)
+        door.bind(MANNERS["listen"])
+        door.listen()
+    if "silent" in MANNERS:
+        while True:
+            signal.pause()
+    if "rude" in MANNERS:
+        WIRE.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    say(type="hello", protocol=2 if "future" in MANNERS else 1, version="1.2")
+    wait(MANNERS.get("slow") or 0)
+    if "notify" in MANNERS:
+        notice = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notice.sendto(b"STATUS=almost\nREADY=1\n", "\0" + os.environ["NOTIFY_SOCKET"][1:])
+    if "file" in MANNERS:
+        with open(MANNERS["file"], "w", encoding="utf-8") as file:
+            file.write("there")
+    if "never" not in MANNERS:
+        say(type="ready")
+    if "flood" in MANNERS:
+        threading.Thread(target=lambda: [print("flood", number) for number in iter(int, 1)], daemon=True).start()
+    if "leak" in MANNERS:
+        leak()
+    if "late" in MANNERS:
+        wait(MANNERS["late"])
+        say(type="event", name="about_to_die", data={"after_s": float(MANNERS["late"])})
+        os._exit(11)
+    for line in LINES:
+        if "deaf" in MANNERS or "stubborn" in MANNERS:
+            continue
+        answer(json.loads(line))
+    while "deaf" in MANNERS or "stubborn" in MANNERS:
+        wait(1)
+
+
+main()
