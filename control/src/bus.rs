@@ -7,9 +7,11 @@
 //! | file | what |
 //! |---|---|
 //! | [`event`] | an event: who, when, and one of the topics; a new topic is a line there |
+//! | [`access`] | the topic of people who change things |
 //! | [`lifecycle`] | the topic of modules that start, run and stop |
 //! | [`record`] | the listener that writes every event to a file |
 
+pub mod access;
 pub mod event;
 pub mod lifecycle;
 pub mod record;

@@ -27,19 +27,33 @@ use serde_json::json;
 
 use crate::commands::{Failure, note};
 use crate::supervisor::context::Control;
+use crate::supervisor::part::Part;
 use judge::{Judgement, not_ready};
 use limited::Limited;
 
-/// Listens where the configuration in force says until `closing` is over; `ready` is called once it does. Requests that have begun by then
-/// are finished.
+/// The listener among the parts of this program.
+pub const PART: Part = Part {
+    name: "http",
+    required: false,
+    listener: true,
+    is_wanted: |config| config.http.listen.is_some(),
+    run: |control, mut life| {
+        Box::pin(serve(control, || {
+            life.ready();
+            async move { life.closing().await }
+        }))
+    },
+};
+
+/// Listens where the configuration in force says. Once it does it calls `started`, and ends when what that returns is over; requests that
+/// have begun by then are finished.
 ///
 /// # Errors
 /// It cannot listen there.
-pub async fn serve(
-    control: Control,
-    ready: impl FnOnce(),
-    closing: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Failure> {
+async fn serve<F>(control: Control, started: impl FnOnce() -> F) -> Result<(), Failure>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let config = control.config();
     let Some(listen) = &config.http.listen else {
         return Err(Failure::usage("http.listen is \"\": set it to have this module"));
@@ -48,8 +62,7 @@ pub async fn serve(
     let lifetime = Duration::from_millis(config.http.timeout_ms);
     let listener = Limited::bind(listen, config.http.connections_max, lifetime).map_err(fault)?;
     note(format_args!("http: {}", listener.address()));
-    ready();
-    axum::serve(listener, router(control)).with_graceful_shutdown(closing).await.map_err(fault)
+    axum::serve(listener, router(control)).with_graceful_shutdown(started()).await.map_err(fault)
 }
 
 fn router(control: Control) -> Router {

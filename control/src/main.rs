@@ -13,7 +13,9 @@ mod generate;
 #[allow(dead_code)] // as for the bus
 mod http;
 mod module;
+mod people;
 mod rolled;
+mod socket;
 #[allow(dead_code)] // as for the bus
 mod supervisor;
 mod utc;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::access::Access;
 use super::lifecycle::Lifecycle;
 
 /// Something that happened.
@@ -38,6 +39,8 @@ macro_rules! topics {
 }
 
 topics! {
+    /// People change things.
+    Access,
     /// Modules start, run and stop.
     Lifecycle,
 }

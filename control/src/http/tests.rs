@@ -48,8 +48,11 @@ impl Listening {
         let serves = control.clone();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let ready = move || ready.send(()).expect("the test waits");
-            runtime.block_on(serve(serves, ready, async move { drop(closed.await) }))
+            let started = move || {
+                ready.send(()).expect("the test waits");
+                async move { drop(closed.await) }
+            };
+            runtime.block_on(serve(serves, started))
         });
         is_ready.recv().expect("it listens");
         Self { control, socket, closing: Some(closing), thread: Some(thread), dir }

@@ -14,7 +14,7 @@ use crate::bus::lifecycle::{Lifecycle, Step};
 use crate::commands::Failure;
 
 /// The parts that there are.
-pub const PARTS: &[Part] = &[];
+pub const PARTS: &[Part] = &[crate::http::PART, crate::socket::PART];
 
 /// What runs as a part: it says [`Life::ready`], and returns soon after [`Life::closing`].
 pub type Run = fn(Control, Life) -> Act<'static, Result<(), Failure>>;
