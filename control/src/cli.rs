@@ -64,6 +64,11 @@ pub enum Command {
     Doctor(Doctor),
     /// Show a system at work, or the last picture of a dead one: lanes, links, latencies, runs per second, faults. q ends it.
     Top(Top),
+    /// List the modules of a running system with their states; of one that does not run, what its record says.
+    Modules(Modules),
+    /// Start, stop or restart a module of a running system.
+    #[command(subcommand)]
+    Module(ModuleCommand),
     /// List the distinct errors of a data directory, be its process alive or dead: how often, first and last time.
     Errors(Errors),
     /// Tell what a process did last: its state, the last stamps of each lane, counters, errors, and where the logs end.

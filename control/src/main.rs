@@ -13,6 +13,7 @@ mod generate;
 #[allow(dead_code)] // as for the bus
 mod http;
 mod module;
+mod offline;
 mod people;
 mod rolled;
 mod socket;

@@ -11,7 +11,7 @@ use crate::commands::note;
 use crate::rolled::{self, Rolled};
 
 /// Name of the file, without its ending.
-const NAME: &str = "events";
+pub const NAME: &str = "events";
 
 /// See the module.
 pub struct Record(JoinHandle<()>);

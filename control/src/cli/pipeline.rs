@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use cutline::sim::changes::Changes;
 use cutline::sim::plan::{Topologies, Troubles};
 
@@ -26,6 +26,41 @@ pub struct Demo {
     /// Where to put the logs instead of a temporary folder.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Modules {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// What the running system says, as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum ModuleCommand {
+    /// Start it, and first what it depends on.
+    Start(NamedModule),
+    /// Stop what depends on it, and then it.
+    Stop(NamedModule),
+    /// Stop it and start it again.
+    Restart {
+        #[command(flatten)]
+        module: NamedModule,
+        /// It begins without what it has kept.
+        #[arg(long)]
+        reset: bool,
+    },
+}
+
+#[derive(Args)]
+pub struct NamedModule {
+    /// The data directory of the running system.
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// The module.
+    pub name: String,
 }
 
 #[derive(Args)]

@@ -16,6 +16,7 @@ mod graph;
 pub mod live;
 mod liveness;
 mod log;
+mod modules;
 mod postmortem;
 mod repair;
 mod replayed;
@@ -43,6 +44,7 @@ use crate::cli::{Cli, Command, ConfigArgs};
 pub use crate::engines::replayed as engines;
 
 /// Why a command did not succeed: what to say, and the exit code.
+#[derive(Debug)]
 pub struct Failure {
     pub message: String,
     pub code: u8,
@@ -100,6 +102,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Stat(args) => stat::stat(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Top(args) => top::top(&args),
+        Command::Modules(args) => modules::modules(&args),
+        Command::Module(command) => modules::module(&command),
         Command::Errors(args) => errors::errors(&args),
         Command::Postmortem(args) => postmortem::postmortem(&args),
         Command::WhySlow(args) => why_slow::why_slow(&args),

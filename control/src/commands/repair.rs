@@ -15,6 +15,7 @@ use super::replayed::OtherEngines;
 use super::survey::{LOGS, State, Survey, survey};
 use super::{Failure, Outcome, log_ids, print};
 use crate::cli;
+use crate::offline::recorded;
 
 /// Folder in the data directory where a log is made before it gets its place.
 const WORKSHOP: &str = "repair";
@@ -44,7 +45,13 @@ pub fn repair(args: &cli::Repair) -> Outcome {
         let whole = matches!(log.state, State::Whole);
         let rebuildable = name == "outputs" && matches!(log.state, State::Lost);
         if rebuildable && logs[..2].iter().all(|log| matches!(log.state, State::Whole)) {
-            left += u64::from(!rebuild(args)?);
+            let rebuilt = if args.write {
+                let request = serde_json::json!({"command": "repair", "log": name});
+                recorded(&args.data, request, || rebuild(args))
+            } else {
+                rebuild(args)
+            };
+            left += u64::from(!rebuilt?);
         } else {
             print(format_args!("{name}: {}", describe(&args.data, name, log)))?;
             left += u64::from(!whole);

@@ -16,6 +16,7 @@ use cutline_shm::owner::Owner;
 use super::must_be;
 use crate::cli::LogTruncate;
 use crate::commands::{Failure, Outcome, print};
+use crate::offline::recorded;
 
 /// Where a log is to end, and what of it stays.
 struct Cut {
@@ -46,7 +47,8 @@ pub fn truncate(args: &LogTruncate) -> Outcome {
     if !args.write {
         return print(format_args!("{name}: {kept}\n{name}: {gone}\nnothing was changed: --write does it"));
     }
-    carry_out(&files, &cut, &behind, &aside)?;
+    let request = serde_json::json!({"command": "log truncate", "log": name, "at": cut.end.position});
+    recorded(&args.data, request, || carry_out(&files, &cut, &behind, &aside))?;
     print(format_args!("{name}: cut off; {kept}\n{name}: {gone}\nnext: cutline log check {}", args.data.display()))
 }
 

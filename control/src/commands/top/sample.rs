@@ -1,7 +1,7 @@
 //! What the counters say at one moment, copied out of shared memory. Reads only.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cutline_shm::counters::{CounterDef, CounterView};
 use cutline_shm::errors::ErrorView;
@@ -10,7 +10,11 @@ use cutline_shm::histograms::HistogramView;
 use cutline_shm::reader::CncReader;
 use cutline_shm::status::State;
 
+use crate::commands::modules::{self, Seen};
 use crate::commands::{Failure, liveness, stat};
+
+/// How long a picture waits for what the modules do.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A copy that no longer changes.
 pub struct Sample {
@@ -34,6 +38,8 @@ pub struct Sample {
     pub errors: Vec<ErrorView>,
     /// The histograms.
     pub histograms: Vec<HistogramView>,
+    /// The modules, as the system or its record tells them; none where neither does.
+    pub modules: Vec<Seen>,
     counters: Vec<CounterView>,
 }
 
@@ -43,7 +49,10 @@ impl Sample {
     /// # Errors
     /// There are no counters in it that this program can read.
     pub fn take(data: &Path) -> Result<Self, Failure> {
-        Ok(Self::of(&stat::open(data)?, data.display().to_string(), now_ns()))
+        let mut sample = Self::of(&stat::open(data)?, data.display().to_string(), now_ns());
+        // A system without a control socket, or whose socket is not this user's, has the rest.
+        sample.modules = modules::look(data, PATIENCE).map(|found| found.seen).unwrap_or_default();
+        Ok(sample)
     }
 
     /// Takes one of an open cnc file at a time.
@@ -62,6 +71,7 @@ impl Sample {
             lanes: cnc.lanes().collect(),
             errors: cnc.errors().collect(),
             histograms: cnc.histograms().collect(),
+            modules: Vec::new(),
             counters: cnc.counters().collect(),
         }
     }

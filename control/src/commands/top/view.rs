@@ -52,7 +52,7 @@ impl View {
     pub fn between(before: Option<&Sample>, now: &Sample) -> Self {
         let before = before.filter(|before| now.follows(before) && now.at_ns > before.at_ns);
         let span = Span { before, now };
-        let sections = vec![span.rates(), span.lanes(), span.links(), span.latencies(), span.faults()];
+        let sections = vec![span.rates(), span.modules(), span.lanes(), span.links(), span.latencies(), span.faults()];
         Self { head: span.head(), sections }
     }
 
@@ -132,6 +132,19 @@ impl Span<'_> {
             tone: if name == "runs failed" && rise > 0 { Tone::Alarm } else { Tone::Plain },
         });
         Section { columns: vec![("FLOW", 14), ("per second", 12), ("total", 16)], rows: rows.into() }
+    }
+
+    fn modules(&self) -> Section {
+        let rows = self.now.modules.iter().map(|module| Row {
+            cells: vec![
+                module.name.clone(),
+                module.state.clone(),
+                module.pid.map_or_else(String::new, |pid| pid.to_string()),
+                module.detail.clone(),
+            ],
+            tone: if module.is_well { Tone::Plain } else { Tone::Alarm },
+        });
+        Section { columns: vec![("MODULE", 22), ("state", 12), ("pid", 9), ("", 0)], rows: rows.collect() }
     }
 
     fn lanes(&self) -> Section {
