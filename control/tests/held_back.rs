@@ -41,6 +41,8 @@ impl Full {
         pressure.until_held_back(|| why.iter().all(|part| running.reason().contains(part)));
         let (taken, sent) = (running.counter("inputs_receipts"), pressure.sent.len() as u64);
         assert!(taken > 0 && taken < sent, "{taken} of {sent}");
+        // Lines that wait for room wait in the link.
+        wait_until("the link is told to be full", || running.counter("link_used_bytes") > 131_072 / 2);
         Self { place, config, data, running, pressure }
     }
 

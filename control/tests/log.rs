@@ -164,6 +164,10 @@ fn a_bad_tail_is_cut_off_only_when_told_to_and_the_system_goes_on() {
         succeed(&["log", "check", &data, log]);
         let kept = frames(&data, log);
         assert!(kept.len() == at && kept.iter().zip(&found).all(|(kept, was)| kept.header == was.header));
+        let record = fs::read_to_string(format!("{data}/events.jsonl")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(record.lines().last().unwrap()).unwrap();
+        let request = serde_json::json!({"command": "log truncate", "log": log, "at": bad.position()});
+        assert_eq!((&event["event"], &event["request"]), (&"done".into(), &request));
         // What was cut off is not gone.
         let aside = PathBuf::from(format!("{data}/{log}.cut-{position}"));
         assert!(fs::read(aside.join(bad.file.file_name().unwrap())).unwrap() == flipped);

@@ -58,6 +58,13 @@ fn a_lost_outputs_log_is_made_anew_byte_for_byte() {
         succeed(&["verify", &data, "--strict"]);
     }
     assert!(fs::exists(format!("{data}/outputs.lost-1/mark")).unwrap(), "what was left is not thrown away");
+    let record = fs::read_to_string(format!("{data}/events.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = record.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["asked", "done", "asked", "done"], "both times are on record, and nothing that changed nothing");
+    let request = serde_json::json!({"command": "repair", "log": "outputs"});
+    let uid = rustix::process::getuid().as_raw();
+    assert!(events.iter().all(|event| event["request"] == request && event["who"]["uid"] == uid), "{record}");
 }
 
 fn segments_or_none(data: &str) -> Vec<std::path::PathBuf> {

@@ -210,3 +210,70 @@ impl Lane {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cutline_shm::cnc::CncWriter;
+
+    use super::super::given_time::GivenTime;
+    use super::super::observe;
+    use super::super::topology::{Depth, LaneSpec, LinkSpec, StageId, Topology};
+    use super::*;
+
+    /// A stage with two links that hold so much, which looks at what is told of them.
+    struct Telling {
+        used: [usize; 2],
+        told: [Counter; 2],
+        seen: Arc<std::sync::Mutex<Vec<[u64; 2]>>>,
+        polls: u32,
+    }
+
+    impl Stage for Telling {
+        fn name(&self) -> &'static str {
+            "cut"
+        }
+
+        fn poll(&mut self, _now_ns: i64) -> Progress {
+            self.polls += 1;
+            self.seen.lock().expect("one thread").push(self.told.each_ref().map(Counter::get));
+            Progress::Idle
+        }
+
+        fn links_used(&mut self, tell: &mut dyn FnMut(usize)) {
+            self.used.into_iter().for_each(tell);
+        }
+
+        fn is_done(&self) -> bool {
+            self.polls == 2
+        }
+    }
+
+    #[test]
+    fn how_full_its_links_are_is_told_until_a_stage_is_done() {
+        let cnc = CncWriter::in_process(Path::new("links"), 0).expect("memory");
+        let runs = |name, to| LinkSpec { name, from: StageId::Cut, to, depth: Depth::Entries(8), gated: true };
+        let links = vec![runs("runs", StageId::Invoke(0)), runs("runs-2", StageId::Invoke(1))];
+        let stages = vec![StageId::Cut, StageId::Invoke(0), StageId::Invoke(1)];
+        let lanes = vec![LaneSpec { name: "main".into(), core: None, idle: Idle::Yield, stages }];
+        let topology = Topology::new(lanes, links).expect("legal");
+        let counters = observe::stage(&cnc, &topology, StageId::Cut, false).expect("room");
+        let label = |name: &str| format!("link={name}");
+        let gauge = |name: &str| cnc.counter(&super::super::counters::LINK_USED, &label(name)).expect("there");
+        let told = [gauge("runs"), gauge("runs-2")];
+        let capacity = cnc.counter(&super::super::counters::LINK_CAPACITY, &label("runs")).expect("there");
+        assert_eq!(capacity.get(), 8 * 64);
+        let seen = Arc::default();
+        let stage = Telling { used: [64, 128], told: told.clone(), seen: Arc::clone(&seen), polls: 0 };
+        let lane = Lane {
+            stages: vec![Seat::new(Box::new(stage), counters)],
+            core: None,
+            idle: Idle::Yield,
+            counters: observe::lane(&cnc, "main", 0).expect("room"),
+        };
+        lane.run(&Clock::given(GivenTime::new(0)), &Arc::default(), &Arc::default());
+        assert_eq!(*seen.lock().expect("one thread"), [[0, 0], [64, 128]]);
+        assert_eq!(told.map(|gauge| gauge.get()), [0, 0], "a link without a producer is not full");
+    }
+}
