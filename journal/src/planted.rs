@@ -80,7 +80,7 @@ mod list {
         AnswerOfAnother "a call's end is taken for that of another run"
         GivenBackCounts "a call that was given back counts as an attempt"
         ForgottenCadence "a change is recorded, and the coming tick is planned by the cadence before it"
-        ChangedLate "a run behind a change is called by the settings before it"
+        ChangedEarly "an invoke stage takes other settings into use as soon as they are there"
         StaleOrder "results of several invoke stages are published as they come"
         UncheckedFrame "the checksum of a frame is not looked at"
     }

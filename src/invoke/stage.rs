@@ -205,7 +205,7 @@ impl InvokeStage {
 
     /// Takes the next run into the line; false if there is none, or no room for it, or a change comes first.
     fn begin_next(&mut self, now_ns: i64) -> bool {
-        if self.is_changing && !planted!(ChangedLate) {
+        if self.is_changing {
             return false;
         }
         let Some(buffers) = self.buffers.pop() else { return false };
@@ -215,7 +215,7 @@ impl InvokeStage {
         };
         if started.kind == CONFIG {
             self.buffers.push(buffers);
-            self.is_changing = true;
+            self.is_changing = !planted!(ChangedEarly);
             return false;
         }
         self.line.push_back(Current::new(started, buffers, self.desk.time, now_ns));
@@ -322,7 +322,7 @@ impl Stage for InvokeStage {
             self.cut_short();
         }
         let handed_on = self.hand_on_finished(now_ns, &mut did);
-        if self.is_changing {
+        if self.is_changing || planted!(ChangedEarly) && self.changes.peek().is_some() {
             self.change(&mut did);
         }
         let before = did;

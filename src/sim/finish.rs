@@ -187,7 +187,7 @@ impl World {
         }
         let restarted = self.happened.starts > 1;
         let excuses = Excuses { down: self.engine_was_down, stopped: self.happened.stops > 0, restarted };
-        let rules = Rules { given: self.given.clone(), ..self.plan.rules() };
+        let rules = Rules { given: self.given.clone(), live: self.live_changes(), ..self.plan.rules() };
         let totals = oracle::check(&rules, &facts, excuses).map_err(|what| self.violation(what))?;
         self.replay(totals)?;
         self.mark_facts(&facts, totals);

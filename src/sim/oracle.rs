@@ -22,6 +22,8 @@ use crate::config::PublishOrder;
 pub struct Rules {
     /// What was configured, at one time or another: a CONFIG frame says one of these.
     pub given: Vec<Variant>,
+    /// Which decisions are CONFIG frames of changes while a process ran; every start has one, too.
+    pub live: BTreeSet<usize>,
     /// Most symbols that get runs.
     pub symbols_max: usize,
     /// The order of outcomes.
@@ -123,8 +125,8 @@ struct Oracle<'a> {
     /// Last end of each symbol's cuts.
     cut_ends: BTreeMap<String, u64>,
     runs: Vec<Run>,
-    /// The configurations of the runs log, in order.
-    configs: Vec<Variant>,
+    /// The configurations of the runs log, in order, and whether they came while a process ran.
+    configs: Vec<(Variant, bool)>,
     totals: Totals,
 }
 
@@ -200,7 +202,7 @@ impl Oracle<'_> {
                 Decision::ClockStep => {}
                 Decision::Config(line) => {
                     let (config, from_ms) = self.configured(line)?;
-                    self.configs.push(config);
+                    self.configs.push((config, self.rules.live.contains(&index)));
                     effective_ms = from_ms;
                 }
                 Decision::TicksSkipped(skipped) => {
@@ -250,7 +252,7 @@ impl Oracle<'_> {
 
     /// The configuration in force.
     fn config(&self) -> Result<&Variant, String> {
-        self.configs.last().ok_or_else(|| "there is no config frame".to_owned())
+        self.configs.last().map(|(config, _)| config).ok_or_else(|| "there is no config frame".to_owned())
     }
 
     /// Section 4: when a tick is planned; `effective_ms` is what a CONFIG frame just before it says of that.
@@ -308,7 +310,7 @@ impl Oracle<'_> {
 
     /// What every record of a run says of it.
     fn same_run(&self, run: &Run, record: &OfRun) -> Result<(), String> {
-        let config = &self.configs[run.config];
+        let config = &self.configs[run.config].0;
         let kind = if config.delay_ms.is_some() { "boundary" } else { "timer" };
         let mode = if config.keeps_state { "hysteresis" } else { "truth" };
         let cut = (record.cut_start_ingest_seq, record.cut_end_ingest_seq);
@@ -355,9 +357,9 @@ impl Oracle<'_> {
     /// Section 6: calls of a run that ended so. A start after one that left it unfinished counts as another call.
     fn attempts(&self, run: &Run, ended: &OfRun, has_failed: bool) -> Result<(), String> {
         let attempts = ended.attempt.unwrap_or(0);
-        let own = self.configs[run.config].attempts;
+        let own = self.configs[run.config].0.attempts;
         // A run that a process has left goes on by what the next one was configured with.
-        let later = self.configs.iter().map(|config| config.attempts).max().unwrap_or(1).max(2);
+        let later = self.configs.iter().map(|(config, _)| config.attempts).max().unwrap_or(1).max(2);
         let most = if self.excuses.restarted { later } else { own };
         let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
         let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
@@ -396,7 +398,7 @@ impl Oracle<'_> {
             let outcome = self.outcome(run, &state, second)?;
             self.attempts(run, second, outcome.is_err())?;
             let Ok((new_state, salt)) = outcome else { continue };
-            if !self.configs[run.config].keeps_state {
+            if !self.configs[run.config].0.keeps_state {
                 continue;
             }
             let completed = next("EngineRunCompleted")?;
@@ -413,16 +415,19 @@ impl Oracle<'_> {
         ensure(records.next().is_none(), || "there are more states than runs have".to_owned())
     }
 
-    /// Salts of the engines that may have been called for a run: its configuration's; after a restart also a later one's.
-    fn salts(&self, run: &Run) -> impl Iterator<Item = u64> {
-        let later = if self.excuses.restarted { usize::MAX } else { 1 };
-        self.configs[run.config..].iter().take(later).map(|config| config.salt)
+    /// Salts of the engines that may have been called for a run that ended so: its configuration's. What a process has left the next one
+    /// calls by its own, once more, or for the first time if the tick before its start was not whole.
+    fn salts(&self, run: &Run, ended: &OfRun) -> impl Iterator<Item = u64> {
+        let (own, later) = (&self.configs[run.config], &self.configs[run.config + 1..]);
+        let is_left = ended.attempt != Some(1) || later.first().is_some_and(|(_, is_live)| !is_live);
+        let starts = later.iter().filter(move |(_, is_live)| is_left && !is_live);
+        std::iter::once(own).chain(starts).map(|(config, _)| config.salt)
     }
 
     /// Compares the event that ends a run (in hysteresis mode the one before it) with what the engine says to the selected
     /// line. The new state and the engine's salt, or that it failed.
     fn outcome(&self, run: &Run, state: &str, event: &OfRun) -> Result<Result<(String, u64), ()>, String> {
-        let keeps_state = self.configs[run.config].keeps_state;
+        let keeps_state = self.configs[run.config].0.keeps_state;
         let failed = |kind: &str| is(&event.event_type, "EngineRunFailed") && event.error_kind() == Some(kind);
         let price = run.selected.as_ref().map(|normalized| text(&normalized["market"], "price"));
         let behaviour = price.as_deref().and_then(|price| engine::behaviour_of(Some(price)));
@@ -467,9 +472,9 @@ impl Oracle<'_> {
             ("EngineRunCompleted", output_of(event))
         };
         let is_of_type = is(&event.event_type, event_type);
-        let salt = self.salts(run).find(|&salt| is_of_type && found == Some(&output(salt)));
+        let salt = self.salts(run, event).find(|&salt| is_of_type && found == Some(&output(salt)));
         let due = || {
-            format!("a {event_type} with {:?} is due, and there is {event:?}", output(self.configs[run.config].salt))
+            format!("a {event_type} with {:?} is due, and there is {event:?}", output(self.configs[run.config].0.salt))
         };
         Ok(Ok((new_state, salt.ok_or_else(due)?)))
     }

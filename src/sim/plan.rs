@@ -242,6 +242,7 @@ impl Plan {
     pub fn rules(&self) -> Rules {
         Rules {
             given: vec![self.variant()],
+            live: BTreeSet::new(),
             symbols_max: usize::try_from(self.symbols_max).unwrap_or(usize::MAX),
             order: self.order_kept(),
         }

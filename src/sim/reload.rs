@@ -1,8 +1,11 @@
 //! Other configurations in a simulated world: sent to the process that runs, or there at the next start; and what must hold of when they
 //! come into force.
 
+use std::collections::BTreeSet;
+
 use super::host::Hosts;
 use super::marks::Mark;
+use super::mirror::Record;
 use super::step::{Step, Violation};
 use super::variant::Variant;
 use super::world::World;
@@ -44,23 +47,27 @@ impl World {
         self.marks.set_if(Mark::EngineReplaced, in_force.replaced.iter().any(|replaced| replaced.bench.is_some()));
         self.follow()?;
         let Some(sent_at) = self.sent_at.take().filter(|_| !self.troubled) else { return Ok(()) };
-        let mut ticks = 0;
-        for record in &self.mirrors[1].records {
-            match record.header.kind {
-                TICK => ticks += 1,
-                CONFIG if ticks >= sent_at && record.header.aux == in_force.effective_ms => {
-                    let waited = ticks - sent_at;
-                    return if waited <= 1 {
-                        Ok(())
-                    } else {
-                        Err(self.violation(format!("a change has waited for {waited} ticks, and one comes before it")))
-                    };
-                }
-                _ => {}
-            }
+        let records = self.mirrors[1].records.iter().map(|record| &record.header);
+        let Some((at, frame)) = records.enumerate().filter(|(_, header)| header.kind == CONFIG).last() else {
+            return Err(self.violation("a change is in force, and the runs log does not say so"));
+        };
+        let waited = self.mirrors[1].records[..at].iter().filter(|record| record.header.kind == TICK).count() - sent_at;
+        if waited > 1 || frame.aux != in_force.effective_ms {
+            let (is, said) = (in_force.effective_ms, frame.aux);
+            let what = format!(
+                "a change has waited for {waited} ticks, and is in force from {is} on; the runs log says {said}"
+            );
+            return Err(self.violation(what));
         }
-        let what = format!("a change is in force from {} on, and the runs log does not say so", in_force.effective_ms);
-        Err(self.violation(what))
+        self.changed.push((frame.position, frame.crc));
+        Ok(())
+    }
+
+    /// Which decisions are changes while a process ran, as far as that is known.
+    pub(super) fn live_changes(&self) -> BTreeSet<usize> {
+        let is_live = |record: &Record| self.changed.contains(&(record.header.position, record.header.crc));
+        let records = self.mirrors[1].records.iter().enumerate();
+        records.filter(|(_, record)| is_live(record)).map(|(index, _)| index).collect()
     }
 
     fn ticks(&self) -> usize {

@@ -68,6 +68,8 @@ pub struct World {
     pub(super) given: Vec<Variant>,
     /// The variant that was started with, or changed to, last.
     pub(super) started_as: Option<Variant>,
+    /// CONFIG frames of changes while a process ran: position and checksum.
+    pub(super) changed: Vec<(u64, u32)>,
     /// Ticks that had been decided when the change was sent that is on its way, where that is known.
     pub(super) sent_at: Option<usize>,
     /// Configurations by what may change at a restart.
@@ -118,6 +120,7 @@ impl World {
             order: plan.order,
             given: vec![plan.variant()],
             started_as: None,
+            changed: Vec::new(),
             sent_at: None,
             configs: Vec::new(),
             has_room: plan.capacity_segments == 0,
