@@ -221,6 +221,7 @@ mod tests {
     use super::super::observe;
     use super::super::topology::{Depth, LaneSpec, LinkSpec, StageId, Topology};
     use super::*;
+    use crate::plane::flight;
 
     /// A stage with two links that hold so much, which looks at what is told of them.
     struct Telling {
@@ -266,11 +267,14 @@ mod tests {
         assert_eq!(capacity.get(), 8 * 64);
         let seen = Arc::default();
         let stage = Telling { used: [64, 128], told: told.clone(), seen: Arc::clone(&seen), polls: 0 };
+        let stamps = SeatStamps::new(flight::number_of(&topology, StageId::Cut));
+        let recorder = flight::create(&cnc, &topology, 0).expect("memory").lanes.remove(0);
         let lane = Lane {
-            stages: vec![Seat::new(Box::new(stage), counters)],
+            stages: vec![Seat::new(Box::new(stage), counters, stamps)],
             core: None,
             idle: Idle::Yield,
             counters: observe::lane(&cnc, "main", 0).expect("room"),
+            recorder,
         };
         lane.run(&Clock::given(GivenTime::new(0)), &Arc::default(), &Arc::default());
         assert_eq!(*seen.lock().expect("one thread"), [[0, 0], [64, 128]]);
