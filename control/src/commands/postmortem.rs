@@ -33,7 +33,7 @@ pub fn postmortem(args: &cli::Postmortem) -> Outcome {
         Err(failure) => value["faults"] = json!([failure.message]),
     }
     if let (Ok(cnc), Ok(flight)) = (&cnc, &flight)
-        && cnc.start_ns() != flight.start_ns()
+        && (cnc.pid() != flight.pid() || flight.start_ns() < cnc.start_ns())
     {
         let text = "the flight file is of another start than the counters: a start between the two was refused or is under way";
         value["faults"] = json!([text]);

@@ -1,0 +1,379 @@
+//! After the fact: what a process leaves in memory tells what its lanes did last, and what took so long.
+
+mod common;
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use common::events::{line, now_ms, snapshot, trade};
+use common::live::Running;
+use common::{Place, connect, cutline, fails, succeed, wait_until};
+use cutline::invoke::engine::{Engine, EngineFault};
+use cutline::model::snapshot::Snapshot;
+use cutline_host::serve::{Served, serve};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Says that a process is to be an engine; the launcher sets it.
+const IS_ENGINE: &str = "CUTLINE_ENGINE_FD";
+/// How long the engine takes for one symbol.
+const SLOW_CALL: Duration = Duration::from_millis(250);
+/// How long a lane is kept from its core.
+const PREEMPTED: Duration = Duration::from_millis(400);
+
+/// Not a test but an engine, wherever a process was started as one: the scripted engine, which is slow with one symbol.
+#[test]
+fn engine_program() {
+    if std::env::var_os(IS_ENGINE).is_none() {
+        return;
+    }
+    let served = serve(|start| {
+        let engine = cutline_engines::build("scripted", &start.config_json).map_err(|error| error.to_string())?;
+        Ok(Served { engine: Box::new(SlowWithOne(engine)), name: "slow".to_owned(), version: "1".to_owned() })
+    });
+    std::process::exit(i32::from(served.is_err()));
+}
+
+struct SlowWithOne(Box<dyn Engine>);
+
+impl Engine for SlowWithOne {
+    fn digest(&self) -> [u8; 32] {
+        self.0.digest()
+    }
+
+    fn run(&mut self, snapshot: &Snapshot<'_>, output: &mut Vec<u8>) -> Result<(), EngineFault> {
+        if snapshot.symbol == "M-SLOW" {
+            thread::sleep(SLOW_CALL);
+        }
+        self.0.run(snapshot, output)
+    }
+
+    fn run_with_hysteresis(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        state: &[u8],
+        decision: &mut Vec<u8>,
+        new_state: &mut Vec<u8>,
+    ) -> Result<(), EngineFault> {
+        self.0.run_with_hysteresis(snapshot, state, decision, new_state)
+    }
+}
+
+/// A pipeline with short boundaries, fed over a socket.
+struct System {
+    place: Place,
+    data: String,
+    config: String,
+    socket: String,
+    interval_ms: i64,
+}
+
+impl System {
+    fn new(engine: &str, interval_ms: i64, more: &str) -> Self {
+        let place = Place::new();
+        let [data, socket, live] = ["data", "feed.sock", "live-here"].map(|name| place.path(name));
+        let text = format!(
+            "[scheduler]\nmode = \"boundary\"\ninterval_ms = {interval_ms}\ndelay_ms = 10\n[engine]\n{engine}\n\
+             [log]\ndir = \"{data}\"\nlive_dir = \"{live}\"\nsegment_bytes = 1048576\n\
+             [[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n{more}"
+        );
+        let config = place.file("system.toml", &text);
+        Self { place, data, config, socket, interval_ms }
+    }
+
+    fn start(&self) -> Running {
+        Running::start(&self.place, &self.config, &self.data)
+    }
+
+    fn flight(&self) -> String {
+        format!("{}/live/flight", self.data)
+    }
+}
+
+/// Sends trades and snapshots of these symbols until it is dropped, or nobody reads any more.
+struct Load {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    fn on(system: &System, symbols: &'static [&'static str]) -> Self {
+        let (mut feed, stop) = (connect(&system.socket), Arc::new(AtomicBool::new(false)));
+        let interval_ms = system.interval_ms;
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let script = json!({"regime": "CALM", "confidence": 0.5, "drivers": [], "invalidations": []});
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                // The boundary to come, and the one behind it: there is always one in time.
+                let next_ms = now_ms() / interval_ms * interval_ms + interval_ms;
+                for symbol in symbols {
+                    let events = [
+                        trade(symbol, number),
+                        snapshot(symbol, next_ms, &script),
+                        snapshot(symbol, next_ms + interval_ms, &script),
+                    ];
+                    if feed.write_all(&events.each_ref().map(line).concat()).is_err() {
+                        return;
+                    }
+                }
+                number += 1;
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn json_of(args: &[&str]) -> Value {
+    serde_json::from_str(&succeed(args)).expect("JSON")
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn a_process_that_was_killed_under_load_leaves_what_its_lanes_did_last() {
+    let system = System::new("use = \"scripted\"", 100, "");
+    let running = system.start();
+    let load = Load::on(&system, &["A", "B"]);
+    running.wait_for("runs_by_outcome", 6);
+    let alive = json_of(&["postmortem", &system.data, "--json"]);
+    assert_eq!((&alive["process"]["trouble"], &alive["faults"]), (&Value::Null, &json!([])));
+    assert_eq!(alive["process"]["pid"], running.pid());
+    running.signal(Signal::KILL);
+    let (status, _) = running.wait();
+    assert!(!status.success());
+    drop(load);
+
+    wait_until("its silence is old enough to be told", || {
+        json_of(&["postmortem", &system.data, "--json"])["process"]["trouble"].is_string()
+    });
+    let told = json_of(&["postmortem", &system.data, "--json", "--stamps", "1000"]);
+    assert_eq!((&told["faults"], &told["process"]["state"]), (&json!([]), &json!("running")));
+    assert!(told["process"]["trouble"].as_str().is_some_and(|text| text.contains("is gone")), "{}", told["process"]);
+    let counters = told["process"]["counters"].as_array().expect("counters");
+    assert!(counters.iter().any(|counter| counter["name"] == "inputs_receipts"));
+    stamps_are_what_the_logs_say(&told);
+
+    let text = succeed(&["postmortem", &system.data]);
+    for part in ["is gone", "stage sequence", "last stamps", "log inputs ends at position", "inputs_receipts"] {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+    assert!(text.matches(" items  taken ").count() <= 16, "as many as were asked for:\n{text}");
+    assert!(succeed(&["why-slow", &system.data]).contains("slowest runs: "), "of a dead process too");
+}
+
+/// The last stamps of a killed process are in the order of time, and agree with its logs.
+fn stamps_are_what_the_logs_say(told: &Value) {
+    let (mut last_seq, mut published) = (0, 0);
+    for lane in told["flight"]["lanes"].as_array().expect("lanes") {
+        let stamps = lane["stamps"].as_array().expect("stamps");
+        assert!(!stamps.is_empty() && number(&lane["thread"]) > 0, "{lane}");
+        let times: Vec<i64> = stamps.iter().map(|stamp| number(&stamp["at_ns"])).collect();
+        assert!(times.is_sorted() && times[times.len() - 1] <= number(&lane["cycle_ns"]), "{times:?}");
+        let of = |stage: &str| {
+            let given = stamps.iter().filter(|stamp| stamp["stage"] == stage).map(|stamp| number(&stamp["given"]));
+            given.collect::<Vec<_>>()
+        };
+        for stage in ["ingest", "sequence", "cut", "invoke", "publish"] {
+            assert!(of(stage).is_sorted(), "{stage} never goes back");
+        }
+        last_seq = last_seq.max(of("sequence").last().copied().unwrap_or(0));
+        published = published.max(of("publish").last().copied().unwrap_or(0));
+    }
+    let log = |name: &str, key: &str| {
+        let logs = told["logs"].as_array().expect("logs");
+        number(&logs.iter().find(|log| log["log"] == name).expect("each log")[key])
+    };
+    // What was appended in the poll in which it died has no stamp.
+    assert!(
+        last_seq > 0 && (0..=128).contains(&(log("inputs", "last_seq") - last_seq)),
+        "{last_seq}: {}",
+        told["logs"]
+    );
+    assert!(published > 0 && published <= log("outputs", "position"), "{published}: {}", told["logs"]);
+    let stages = told["flight"]["stages"].as_array().expect("stages");
+    let sequence = stages.iter().find(|stage| stage["stage"] == "sequence").expect("it is one");
+    assert_eq!(number(&sequence["given"]), last_seq, "how far it has come is what its last stamp says");
+}
+
+#[test]
+fn damaged_files_are_told_and_what_is_whole_is_read_all_the_same() {
+    let system = System::new("use = \"scripted\"", 100, "");
+    system.start().stop();
+    let (flight, cnc) = (system.flight(), format!("{}/live/cnc", system.data));
+    let [whole, whole_cnc] = [&flight, &cnc].map(|path| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o640)).expect("ours");
+        std::fs::read(path).expect("readable")
+    });
+    let lanes_17: Vec<u8> = [&whole[..28], &[17, 0, 0, 0], &whole[32..]].concat();
+    let version_2: Vec<u8> = [&whole[..8], &[2, 0, 0, 0], &whole[12..]].concat();
+    let cases: [(&[u8], &str); 6] = [
+        (b"", "zero bytes"),
+        (&whole[..1], "1 bytes"),
+        (&whole[..whole.len() - 4096], "length of the file"),
+        (&[7; 900_000], "magic"),
+        (&lanes_17, "lanes"),
+        (&version_2, "version"),
+    ];
+    for (bytes, why) in cases {
+        std::fs::write(&flight, bytes).expect("writable");
+        let said = fails(1, &["why-slow", &system.data]);
+        assert!(said.contains(&flight[flight.len() - 6..]) && said.contains(why), "{why:?}: {said}");
+        let told = succeed(&["postmortem", &system.data]);
+        assert!(told.contains("not all of it can be read: ") && told.contains(why), "{why:?}:\n{told}");
+        assert!(told.contains("stopped cleanly") && told.contains("log inputs ends"), "what is whole is told:\n{told}");
+    }
+    // All but the header is anything.
+    for fill in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+        let mut bytes = whole.clone();
+        bytes[1_024..].fill(fill);
+        std::fs::write(&flight, &bytes).expect("writable");
+        succeed(&["postmortem", &system.data]);
+        succeed(&["postmortem", &system.data, "--json", "--stamps", "100000"]);
+        succeed(&["why-slow", &system.data, "--limit", "3"]);
+        succeed(&["why-slow", &system.data, "--json", "--limit", "3"]);
+    }
+    std::fs::write(&flight, &whole).expect("writable");
+    std::fs::write(&cnc, &whole_cnc[..5_000]).expect("writable");
+    let told = json_of(&["postmortem", &system.data, "--json"]);
+    assert!(told["process"].is_null() && told["flight"].is_object() && told["faults"][0].is_string(), "{told}");
+    std::fs::remove_file(&flight).expect("there");
+    assert!(fails(2, &["postmortem", &system.data]).contains("data directory"));
+    assert!(fails(2, &["why-slow", &system.place.path("nowhere")]).contains("data directory"));
+}
+
+#[test]
+fn the_flight_file_holds_no_value_of_the_configuration_and_no_byte_of_a_receipt() {
+    let system = System::new("use = \"scripted\"", 100, "name = \"feed-called-so\"\n");
+    let running = system.start();
+    let load = Load::on(&system, &["SYMBOL-OF-MINE"]);
+    running.wait_for("runs_by_outcome", 4);
+    drop(load);
+    running.stop();
+    let bytes = std::fs::read(system.flight()).expect("it stays");
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("sequence"), "looked at the wrong file");
+    let place = system.place.path("");
+    for text in
+        [place.trim_end_matches('/'), "scripted", "feed-called-so", "SYMBOL-OF-MINE", "venue", "CALM", "boundary"]
+    {
+        assert!(!holds(text), "{text:?} is in the flight file");
+    }
+}
+
+/// Nanoseconds of the span of this name.
+fn span(run: &Value, what: &str) -> i64 {
+    let spans = run["spans"].as_array().expect("spans").iter();
+    spans.filter(|span| span["what"] == what).map(|span| number(&span["ns"])).sum()
+}
+
+#[test]
+fn a_slow_call_is_named_with_its_symbol_and_who_waited_for_it_is_told_apart() {
+    let this = std::env::current_exe().expect("this program");
+    let engine = format!(
+        "command = [{this:?}, \"--exact\", \"engine_program\", \"--nocapture\", \"--test-threads=1\"]\n[engine.process]\ncount = 3"
+    );
+    let slow_ns = i64::try_from(SLOW_CALL.as_nanos()).expect("short");
+    let system = System::new(&engine, 2 * slow_ns / 1_000_000, "");
+    let running = system.start();
+    let load = Load::on(&system, &["A", "M-SLOW", "Z"]);
+    let slowest = || json_of(&["why-slow", &system.data, "--json", "--limit", "50"])["runs"]["slowest"].take();
+    // Of a tick in which the machine had nothing else to do, the runs of the symbol that is slow and of the one behind it.
+    let mut both = None;
+    wait_until("a slow call and who waited for it are told apart", || {
+        let runs = slowest();
+        let of = |symbol: &'static str, cause: &'static str| {
+            let runs = runs
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(move |run| run["symbol"] == symbol && run["cause"] == cause);
+            runs.filter(|run| run["failure"].is_null())
+        };
+        let pair = of("M-SLOW", "engine").find_map(|slow| {
+            let mut behind = of("Z", "waiting for earlier runs");
+            Some((slow.clone(), behind.find(|run| run["engine_timestamp_ms"] == slow["engine_timestamp_ms"])?.clone()))
+        });
+        both = pair.filter(|(_, behind)| span(behind, "engine") < slow_ns / 2);
+        both.is_some()
+    });
+    let (slow, behind) = both.expect("waited for");
+    // A first call is known to the millisecond.
+    assert!(span(&slow, "engine") >= slow_ns - 1_000_000, "{slow}");
+    for run in [&slow, &behind] {
+        let sum: i64 = run["spans"].as_array().expect("spans").iter().map(|span| number(&span["ns"])).sum();
+        let latency_ns = number(&run["latency_ns"]);
+        assert!((sum - latency_ns).abs() <= 1_000_000 && latency_ns >= slow_ns, "the spans are the latency: {run}");
+    }
+    let latencies: Vec<i64> =
+        slowest().as_array().expect("runs").iter().map(|run| -number(&run["latency_ns"])).collect();
+    assert!(latencies.is_sorted() && latencies[0] <= -slow_ns, "the slowest first: {latencies:?}");
+    let text = succeed(&["why-slow", &system.data, "--limit", "50"]);
+    assert!(text.contains("M-SLOW  engine\n") && text.contains("Z  waiting for earlier runs\n"), "{text}");
+    running.stop();
+    drop(load);
+}
+
+#[test]
+fn a_lane_without_its_core_is_named_at_the_top_of_runs_and_receipts() {
+    let cores = rustix::thread::sched_getaffinity(None).expect("this process's cores");
+    let core = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|&core| cores.is_set(core)).expect("at least one");
+    let lane = format!(
+        "[[lane]]\nname = \"starved\"\ncore = {}\nidle = \"park\"\nstages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\n",
+        core
+    );
+    let system = System::new("use = \"scripted\"", 100, &lane);
+    let running = system.start();
+    let load = Load::on(&system, &["A"]);
+    running.wait_for("runs_by_outcome", 2);
+    let seconds = PREEMPTED.as_secs_f64().to_string();
+    // A thread of a higher class gets the core and keeps it. Who ends it must be of another class, or would wait for it too.
+    let core = core.to_string();
+    let hog = ["-s", "KILL", &seconds, "taskset", "-c", &core, "chrt", "-f", "50", "sh", "-c", "while :; do :; done"];
+    let hogged = Command::new("timeout").args(hog).stderr(Stdio::piped()).output();
+    let refused = match &hogged {
+        Ok(output) => String::from_utf8_lossy(&output.stderr).contains("failed to set"),
+        Err(_) => true,
+    };
+    if refused {
+        println!(
+            "skipped: a_lane_without_its_core_is_named_at_the_top_of_runs_and_receipts (no thread may have a higher class)"
+        );
+        return;
+    }
+    let least_ns = i64::try_from(PREEMPTED.as_nanos() / 2).expect("short");
+    for what in ["runs", "receipts"] {
+        let slowest = || json_of(&["why-slow", &system.data, "--json", "--limit", "1"])[what]["slowest"][0].take();
+        wait_until("what was held up has come through, and was looked at", || {
+            let slowest = slowest();
+            slowest["latency_ns"].as_i64().is_some_and(|ns| ns >= least_ns) && slowest["machine"]["covered_ns"] != 0
+        });
+        let slowest = slowest();
+        assert_eq!(slowest["cause"], "preempted: lane starved", "{what}: {slowest}");
+        assert!(number(&slowest["machine"]["waited_ns"]) >= least_ns, "{what}: {slowest}");
+        assert!(number(&slowest["machine"]["preempted"]) >= 1, "{what}: {slowest}");
+    }
+    drop(load);
+    running.stop();
+    let text = succeed(&["why-slow", &system.data, "--limit", "1"]);
+    assert!(text.contains("preempted: lane starved") && text.contains("waited "), "{text}");
+    let output = cutline(&["why-slow", &system.data, "--limit", "0"]);
+    assert!(output.status.success(), "none is asked for");
+}
