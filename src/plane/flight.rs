@@ -185,3 +185,127 @@ impl Slow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cutline_ring::idle::Idle;
+    use cutline_shm::flight::FlightReader;
+
+    use super::*;
+    use crate::plane::topology::LaneSpec;
+
+    /// A stage that has come as far as it is told.
+    struct Told(Reached);
+
+    impl Stage for Told {
+        fn name(&self) -> &'static str {
+            "told"
+        }
+
+        fn poll(&mut self, _now_ns: i64) -> Progress {
+            Progress::Idle
+        }
+
+        fn reached(&self) -> Reached {
+            self.0
+        }
+
+        fn is_done(&self) -> bool {
+            false
+        }
+    }
+
+    fn lane(name: &str, stages: &[StageId]) -> LaneSpec {
+        LaneSpec { name: name.into(), core: None, idle: Idle::Park, stages: stages.to_vec() }
+    }
+
+    /// Two lanes, the second with two invoke stages, and the folder of their file.
+    fn two_lanes() -> (Topology, FlightParts, tempfile::TempDir) {
+        let first = [StageId::Ingest, StageId::Sequence, StageId::Cut];
+        let second = [StageId::Invoke(0), StageId::Invoke(1), StageId::Publish];
+        let topology = Topology::new(vec![lane("in", &first), lane("out", &second)], Vec::new()).expect("legal");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cnc = CncWriter::create(&folder.path().join("cnc"), 0).expect("memory");
+        let parts = create(&cnc, &topology, 0).expect("memory");
+        (topology, parts, folder)
+    }
+
+    #[test]
+    fn a_stamp_is_left_when_a_stage_has_come_further_or_is_blocked_anew() {
+        let (topology, mut parts, folder) = two_lanes();
+        let reader = FlightReader::open(&folder.path().join(FLIGHT_FILE)).expect("whole");
+        let mut seat = SeatStamps::new(number_of(&topology, StageId::Publish));
+        let mut at_ns = 0;
+        for (progress, taken, leaves) in [
+            (Progress::Idle, 0, None),
+            (Progress::Did(1), 1, Some("")),
+            (Progress::Did(3), 1, None),
+            (Progress::Blocked("results"), 1, Some("results")),
+            (Progress::Blocked("results"), 1, None),
+            (Progress::Idle, 1, None),
+            (Progress::Blocked("outputs log"), 1, Some("outputs log")),
+            (Progress::Did(1), 2, Some("")),
+            (Progress::Blocked("outputs log"), 2, Some("outputs log")),
+        ] {
+            let before = reader.lanes()[1].stamped;
+            at_ns += 1;
+            seat.note(&mut parts.lanes[1], at_ns, progress, &Told(Reached { taken, given: 9 }));
+            let lane = &reader.lanes()[1];
+            assert_eq!(lane.stamped - before, u64::from(leaves.is_some()), "{progress:?} at {at_ns}");
+            let Some(link) = leaves else { continue };
+            let last = lane.stamps.last().expect("it was left");
+            assert_eq!((last.at_ns, last.taken, last.given, last.stage), (at_ns, taken, 9, 5));
+            let links = [vec![String::new()], reader.links()].concat();
+            assert_eq!(links[usize::from(last.link)], link);
+        }
+    }
+
+    #[test]
+    fn what_waits_is_what_one_stage_gave_and_the_next_has_not_taken() {
+        let (topology, mut parts, _folder) = two_lanes();
+        let queues = Queues::new(parts.progress.clone(), &topology);
+        let stages = [(StageId::Ingest, [1_000, 70]), (StageId::Sequence, [60, 200]), (StageId::Cut, [150, 40])];
+        let more = [(StageId::Invoke(0), [10, 4]), (StageId::Invoke(1), [20, 20]), (StageId::Publish, [17, 5])];
+        for (stage, [taken, given]) in stages.into_iter().chain(more) {
+            let mut seat = SeatStamps::new(number_of(&topology, stage));
+            seat.note(&mut parts.lanes[0], 1, Progress::Did(1), &Told(Reached { taken, given }));
+        }
+        let expected = Waiting { receipts: 10, cuts: 50, runs: 10, calls: 6, results: 7 };
+        assert_eq!(queues.waiting(), expected);
+    }
+
+    #[test]
+    fn a_run_is_as_slow_as_this_process_has_made_it_and_an_old_receipt_is_not_slow() {
+        let (topology, parts, _folder) = two_lanes();
+        let queues = Queues::new(parts.progress, &topology);
+        let mut runs = Slow::new(parts.runs, queues.clone(), 1_000);
+        assert_eq!(runs.threshold_ns(), 0);
+        let run = |from_ns, until_ns| SlowRecord { from_ns, until_ns, ..SlowRecord::default() };
+        (0..1_000).for_each(|_| runs.run(run(5, 1_007)));
+        assert_eq!(runs.threshold_ns(), 7, "planned while there was no process");
+        let mut receipts = Slow::new(parts.receipts, queues, 1_000);
+        let day_ns = 24 * 60 * RECEIPT_RECENT_NS;
+        (0..2_000).for_each(|_| assert_eq!(receipts.receipt(run(0, day_ns)), 0, "a capture sent again"));
+        (0..1_000).for_each(|_| drop(receipts.receipt(run(day_ns, day_ns + RECEIPT_RECENT_NS))));
+        assert_eq!(receipts.threshold_ns(), RECEIPT_RECENT_NS);
+        assert_eq!(receipts.turn(day_ns + 2 * 60 * RECEIPT_RECENT_NS), 0, "the next hour begins anew");
+    }
+
+    #[test]
+    fn every_link_that_a_stage_names_has_a_number() {
+        let sources = [
+            include_str!("../ingest/stage.rs"),
+            include_str!("../sequence/stage.rs"),
+            include_str!("../cut/stage.rs"),
+            include_str!("../invoke/stage.rs"),
+            include_str!("../publish/stage.rs"),
+        ];
+        let behind = |mark: &'static str| sources.iter().flat_map(move |source| source.split(mark).skip(1));
+        let texts = behind("Blocked(\"").chain(behind("LINK: &str = \""));
+        let named: Vec<&str> = texts.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(named.len() >= 8, "{named:?}");
+        for link in named {
+            assert!(LINKS.contains(&link), "{link:?} has no number in the flight file");
+        }
+    }
+}
