@@ -5,6 +5,7 @@
 //! Nothing here is used by the product.
 #![forbid(unsafe_code)]
 
+mod flights;
 mod hops;
 mod lines;
 mod logs;
@@ -46,7 +47,7 @@ pub trait Workload {
 pub type Make = fn() -> Result<Box<dyn Workload>, Fault>;
 
 /// All workloads by name, in the order of an event's way.
-pub const WORKLOADS: [(&str, Make); 16] = [
+pub const WORKLOADS: [(&str, Make); 17] = [
     ("envelope_scan", texts::scan),
     ("binary_decode", texts::decode),
     ("ingest_ndjson", receipts::ingest_ndjson),
@@ -60,6 +61,7 @@ pub const WORKLOADS: [(&str, Make); 16] = [
     ("tail_poll_256", logs::tail_poll),
     ("cut_per_run", runs::cut),
     ("tick_per_run", ticks::tick),
+    ("flight_stamp", flights::stamp),
     ("run_id", runs::run_id),
     ("canonical_json", texts::canonical),
     ("snapshot_read", texts::snapshot),
