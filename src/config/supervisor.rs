@@ -271,6 +271,10 @@ fn dependencies(rules: &Rules<'_>, index: usize, module: &Module) {
             rules.problem(&[&key], format!("{name:?} is not in depends_on"), "Add it there, or remove it here.");
         }
     }
+    if module.ready == Probe::Notify && !module.sandbox.network {
+        let key = format!("module[{index}].ready.notify");
+        rules.problem(&[&key], "needs a socket, which this module may not have".into(), "Set network = true.");
+    }
     if module.prewarm && module.start == StartMode::Eager {
         let key = format!("module[{index}].prewarm");
         rules.warning(&[&key], "has no effect on an eager module".into(), "Remove it or set start = \"lazy\".");

@@ -42,6 +42,7 @@ use cutline_journal::LogFault;
 
 use crate::cli::{Cli, Command, ConfigArgs};
 pub use crate::engines::replayed as engines;
+use crate::supervisor::fault::StartupError;
 
 /// Why a command did not succeed: what to say, and the exit code.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ pub fn run(command: Command) -> Outcome {
 
 /// Loads the configuration and prints its warnings.
 fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
-    let (config, warnings) = Config::load(&args.files, &args.sets).map_err(Failure::usage)?;
+    let (config, warnings) = Config::load(&args.files, &args.sets).map_err(StartupError::Configuration)?;
     for warning in warnings {
         note(format_args!("warning: {warning}"));
     }

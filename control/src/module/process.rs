@@ -1,5 +1,6 @@
 //! The body of a module that is a child process.
 
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -63,19 +64,31 @@ impl Process {
         let address = notify.iter().map(|notify| ("NOTIFY_SOCKET".to_owned(), notify.address.clone())).collect();
         let plan = Plan::new(&self.module, &config.supervisor, address)?;
         let cannot = |fault| format!("its process could not be started: {fault}");
-        let (mut wire, theirs) = Wire::new().map_err(cannot)?;
+        let (wire, theirs) = Wire::new().map_err(cannot)?;
         let child = Child::start(plan.command()?, theirs, self.module.log_lines_per_s).map_err(cannot)?;
-        let id = child.id();
+        self.adopt(child, wire, plan, notify, reset).await.map_err(cannot)
+    }
+
+    /// Takes over a process that was started, and welcomes it.
+    async fn adopt(
+        &mut self,
+        child: Child,
+        mut wire: Wire,
+        plan: Plan,
+        notify: Option<NotifySocket>,
+        reset: bool,
+    ) -> io::Result<()> {
+        let (name, id) = (&self.module.name, child.id());
         for guard in &plan.unguarded {
             self.output.line(name, id, None, &format!("warning: this system has no {guard}: it runs without"), false);
         }
-        // Nothing is there to hinder it: it has room for a line.
-        let welcome = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, reset }).await;
-        let alive = Alive::new(name, child, wire, notify, self.output.clone()).map_err(cannot)?;
+        // Who is dead by now is found dead.
+        let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, reset }).await;
+        let alive = Alive::new(name, child, wire, notify, self.output.clone())?;
         let told = Allowance::new(self.module.log_lines_per_s, Instant::now());
         let plan = Rc::new(plan);
         self.running = Some(Running { alive, plan, told, speaks: false, version: String::new(), asked: 0 });
-        welcome
+        Ok(())
     }
 
     /// Waits until it is ready.
@@ -284,3 +297,6 @@ impl Body for Process {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

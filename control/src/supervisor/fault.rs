@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use cutline::config::Problems;
+
 use super::graph::GraphFault;
 use crate::commands::Failure;
 
 /// See the module.
 pub enum StartupError {
+    /// The configuration is wrong.
+    Configuration(Problems),
     /// Modules depend on what is not there, or on each other.
     Dependencies(Vec<GraphFault>),
     /// The machine has not enough of something.
@@ -25,6 +29,7 @@ impl fmt::Display for StartupError {
         let lines: Vec<String> = match self {
             Self::Dependencies(faults) => faults.iter().map(ToString::to_string).collect(),
             Self::Resources(shortages) => shortages.clone(),
+            Self::Configuration(problems) => return problems.fmt(f),
             Self::Critical { module, failure } => {
                 return write!(f, "module {module} did not start: {}", failure.message);
             }
@@ -36,7 +41,7 @@ impl fmt::Display for StartupError {
 impl From<StartupError> for Failure {
     fn from(error: StartupError) -> Self {
         let code = match &error {
-            StartupError::Dependencies(_) => return Self::usage(error),
+            StartupError::Configuration(_) | StartupError::Dependencies(_) => return Self::usage(error),
             StartupError::Resources(_) => return Self::machine(error),
             StartupError::Critical { failure, .. } => failure.code,
         };

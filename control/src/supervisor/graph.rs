@@ -4,6 +4,7 @@
 //! An edge leads from what is needed to who needs it. Listeners, which let in who works with the system, come after everything that does
 //! not need them, so that they open last and close first.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::{self, Write};
 
@@ -275,8 +276,8 @@ fn circle_through(graph: &DiGraph<Node, Edge>, start: NodeIndex) -> Option<Vec<N
                 circle.reverse();
                 return Some(circle);
             }
-            if !came_from.contains_key(&needed) {
-                came_from.insert(needed, at);
+            if let Entry::Vacant(vacant) = came_from.entry(needed) {
+                vacant.insert(at);
                 waiting.push_back(needed);
             }
         }

@@ -245,3 +245,6 @@ impl Lifecycle {
 fn critical(module: &str, failure: Failure) -> StartupError {
     StartupError::Critical { module: module.to_owned(), failure }
 }
+
+#[cfg(test)]
+mod tests;

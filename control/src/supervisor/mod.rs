@@ -25,7 +25,7 @@
 pub mod ask;
 pub mod body;
 pub mod context;
-mod fault;
+pub mod fault;
 pub mod graph;
 mod herald;
 mod lifecycle;

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use super::body::{Act, Body, Ready};
 use super::context::Control;
 use crate::bus::lifecycle::{Lifecycle, Step};
-use crate::commands::Failure;
+use crate::commands::{Failure, Outcome};
 
 /// The parts that there are.
 pub const PARTS: &[Part] = &[crate::http::PART, crate::socket::PART];
 
 /// What runs as a part: it says [`Life::ready`], and returns soon after [`Life::closing`].
-pub type Run = fn(Control, Life) -> Act<'static, Result<(), Failure>>;
+pub type Run = fn(Control, Life) -> Act<'static, Outcome>;
 
 /// A part of this program.
 pub struct Part {
@@ -59,7 +59,7 @@ impl Life {
 pub struct PartBody {
     part: &'static Part,
     control: Control,
-    running: Option<(JoinHandle<Result<(), Failure>>, watch::Sender<bool>)>,
+    running: Option<(JoinHandle<Outcome>, watch::Sender<bool>)>,
 }
 
 impl PartBody {
@@ -68,7 +68,7 @@ impl PartBody {
         Self { part, control, running: None }
     }
 
-    async fn ended(&mut self) -> Result<(), Failure> {
+    async fn ended(&mut self) -> Outcome {
         let Some((task, _)) = &mut self.running else { return Ok(()) };
         let ended = task.await;
         self.running = None;

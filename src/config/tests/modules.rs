@@ -23,8 +23,9 @@ fn a_module_needs_no_more_than_a_command() {
 
 #[test]
 fn each_probe_is_read_as_it_is_written() {
-    let probe =
-        |ready: &str| good(&format!("[[module]]\ncommand = [\"x\"]\nready = {ready}\n")).modules.remove(0).ready;
+    let probe = |ready: &str| {
+        good(&format!("[[module]]\ncommand = [\"x\"]\nnetwork = true\nready = {ready}\n")).modules.remove(0).ready
+    };
     assert_eq!(probe("{}"), Probe::Protocol);
     assert_eq!(probe("{notify = true}"), Probe::Notify);
     assert_eq!(probe("{notify = false}"), Probe::Protocol);
@@ -73,6 +74,12 @@ limits = {descriptors = 1, memroy_bytes = 1}
         (17, "module[2].limits.memroy_bytes"),
     ];
     assert_eq!(found, expected.map(|(line, key)| (line, key.to_owned())));
+}
+
+#[test]
+fn who_may_have_no_socket_cannot_notify() {
+    let key = "module[0].ready.notify".to_owned();
+    assert_eq!(only("[[module]]\ncommand = [\"x\"]\n[module.ready]\nnotify = true\n"), (4, key));
 }
 
 #[test]
