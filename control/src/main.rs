@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-#[allow(dead_code)] // what it offers is taken up by the parts that are being merged
 mod bus;
 mod cli;
 mod commands;
@@ -17,7 +16,6 @@ mod offline;
 mod people;
 mod rolled;
 mod socket;
-#[allow(dead_code)] // as for the bus
 mod supervisor;
 mod utc;
 

@@ -29,7 +29,7 @@ fn needs_of_twenty(number: usize) -> Vec<String> {
     let mut needs: Vec<String> =
         [number / 2, number / 3].iter().filter(|at| **at > 0).map(|at| format!("m{at}")).collect();
     needs.dedup();
-    if number % 2 == 0 || needs.is_empty() {
+    if number.is_multiple_of(2) || needs.is_empty() {
         needs.push("plane".to_owned());
     }
     needs

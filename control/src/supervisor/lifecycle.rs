@@ -62,7 +62,7 @@ impl Lifecycle {
         let delay = Duration::from_millis(self.control.config().supervisor.start_delay_ms);
         let mut is_first = true;
         for node in nodes.into_iter().filter(|node| !self.runs(&node.name)) {
-            if !std::mem::take(&mut is_first) && self.is_users(&node.name) {
+            if self.is_users(&node.name) && !std::mem::take(&mut is_first) {
                 sleep(delay).await;
             }
             let missing = node.depends_on.iter().find(|needed| !self.runs(needed));
@@ -222,7 +222,11 @@ impl Lifecycle {
         Ok(Value::Null)
     }
 
+    /// Once everything is being stopped nothing is started any more: whoever has stopped a module has stopped it for good.
     async fn start(&self, name: &str, reset: bool) -> Outcome {
+        if self.control.stop.reason().is_some() {
+            return Err(Failure::machine("everything is being stopped"));
+        }
         self.order(name, Do::Start { reset }).await.map(drop)
     }
 

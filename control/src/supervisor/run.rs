@@ -86,9 +86,14 @@ async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<
     let told = outcome.as_ref().err().map_or_else(|| "stopped".to_owned(), |failure| failure.message.clone());
     control.bus.publish(SYSTEM, Event::Stopped { reason: told });
     control.bus.close();
+    if control.bus.lost() > 0 {
+        note(format_args!("warning: {} events were lost by listeners that were too slow for them", control.bus.lost()));
+    }
     drop(lifecycle);
-    // The seats end with their last handle, and with them nobody prints any more.
-    tokio::task::yield_now().await;
+    // The seats end with their last handle, each when it has its turn, and with them nobody prints any more.
+    for _ in graph.order() {
+        tokio::task::yield_now().await;
+    }
     writers.finish();
     outcome
 }

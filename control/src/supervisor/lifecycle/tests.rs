@@ -233,3 +233,20 @@ fn a_question_that_hangs_does_not_hold_up_a_stop() {
         assert_eq!(taken(&log).last().map(String::as_str), Some("-a"));
     });
 }
+
+#[test]
+fn nothing_starts_once_everything_is_being_stopped() {
+    with(SERIAL, &[("plane", ""), ("a", ""), ("b", "!a")], |lifecycle, log| async move {
+        start(&lifecycle).await;
+        let restarting = lifecycle.clone();
+        let asked = tokio::task::spawn_local(async move {
+            restarting.carry_out("a", Order::Restart { reset: false }, "test").await
+        });
+        tokio::task::yield_now().await;
+        lifecycle.control.stop.request("test");
+        assert!(lifecycle.stop_all("test").await.is_ok());
+        assert!(asked.await.unwrap().unwrap_err().contains("being stopped"));
+        let states = lifecycle.control.registry.all();
+        assert!(!states.iter().any(|module| module.state.is_running()), "{states:?}: {:?}", taken(&log));
+    });
+}
