@@ -9,7 +9,6 @@ mod commands;
 mod doors;
 mod engines;
 mod generate;
-#[allow(dead_code)] // as for the bus
 mod http;
 mod module;
 mod offline;

@@ -1,0 +1,153 @@
+//! The doors to a running system, through the real binary: who looks, who changes something, and what is on record of it.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+
+use common::live::Running;
+use common::modules::{events, polite, system, up, wait_for};
+use common::{Place, cutline, fails, succeed, wait_until};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const QUICK: &str = "start_delay_ms = 0\nshutdown_timeout_ms = 2000";
+
+/// A configuration with an optional module.
+fn with_feed(place: &Place) -> (String, String) {
+    system(place, QUICK, &[polite("feed", "depends_on = [\"plane\"]\nrequired = false")])
+}
+
+/// Modules by what `--json` says.
+fn module(data: &str, name: &str) -> Value {
+    let told: Value = serde_json::from_str(&succeed(&["modules", data, "--json"])).expect("JSON");
+    let modules = told.as_array().expect("an array");
+    modules.iter().find(|module| module["name"] == name).unwrap_or_else(|| panic!("no {name}: {told}")).clone()
+}
+
+/// Events of people's changes.
+fn access(data: &str) -> Vec<Value> {
+    events(data).into_iter().filter(|event| event["topic"] == "access").collect()
+}
+
+#[test]
+fn a_module_is_restarted_stopped_and_started_by_who_may_and_all_of_it_is_on_record() {
+    let place = Place::new();
+    let (config, data) = with_feed(&place);
+    let running = up(&place, &config, &data);
+    let first = module(&data, "feed");
+    assert_eq!((&first["state"], &first["version"]), (&"running".into(), &"1.2".into()));
+    for own in ["plane", "control"] {
+        assert_eq!(module(&data, own)["state"], "running");
+    }
+    assert!(succeed(&["module", "restart", &data, "feed"]).contains("feed runs again"));
+    let second = module(&data, "feed");
+    assert!(second["state"] == "running" && second["pid"] != first["pid"], "{first} {second}");
+    assert!(succeed(&["module", "stop", &data, "feed"]).contains("feed is stopped"));
+    assert_eq!(module(&data, "feed")["state"], "stopped");
+    assert!(succeed(&["module", "start", &data, "feed"]).contains("feed runs"));
+    let told = succeed(&["modules", &data]);
+    assert!(told.lines().any(|line| line.starts_with("feed") && line.contains("running")), "{told}");
+    for (name, why) in [("nobody", "nobody"), ("control", "door")] {
+        assert!(fails(3, &["module", "stop", &data, name]).contains(why));
+    }
+    let text = succeed(&["top", &data, "--once", "--interval-ms", "50"]);
+    assert!(text.lines().any(|line| line.starts_with("feed") && line.contains("running")), "{text}");
+    running.stop();
+    let all = access(&data);
+    let seen: Vec<_> = all.iter().map(|event| (&event["request"]["ask"], &event["event"])).collect();
+    let text = |word: &str| Value::from(word);
+    let [restart, stop, start] = ["restart", "stop", "start"].map(text);
+    let [asked, done, not_done] = ["asked", "done", "not_done"].map(text);
+    let expected = [
+        (&restart, &asked),
+        (&restart, &done),
+        (&stop, &asked),
+        (&stop, &done),
+        (&start, &asked),
+        (&start, &done),
+        (&stop, &asked),
+        (&stop, &not_done),
+    ];
+    assert_eq!(seen, expected);
+    let uid = rustix::process::getuid().as_raw();
+    assert!(all.iter().all(|event| event["who"]["uid"] == uid && event["who"]["pid"].is_u64()), "{all:?}");
+    assert!(fails(3, &["module", "stop", &data, "feed"]).contains("no system runs"));
+}
+
+#[test]
+fn who_is_not_listed_is_refused_and_of_a_dead_system_the_record_is_shown() {
+    let place = Place::new();
+    let (config, data) = with_feed(&place);
+    let args = ["run", "--config", &config, "--set", "control.admins=[]"];
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    wait_for(&data, "system", "up");
+    let said = fails(3, &["module", "stop", &data, "feed"]);
+    assert!(said.contains("refused") && said.contains("control.operators"), "{said}");
+    wait_until("it is on record", || access(&data).iter().any(|event| event["event"] == "refused"));
+    running.signal(Signal::KILL);
+    wait_until("it is gone", || running.reason().contains("is gone"));
+    let told = succeed(&["modules", &data]);
+    assert!(told.contains("no system runs") && told.contains("past"), "{told}");
+    assert!(told.lines().any(|line| line.starts_with("feed") && line.contains("running")), "{told}");
+    // The next start takes the name that was left.
+    let running = Running::start(&place, &config, &data);
+    wait_for(&data, "system", "up");
+    assert_eq!(module(&data, "feed")["state"], "running");
+    running.stop();
+}
+
+/// Status and body.
+fn get(socket: &str, path: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it answers");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status"), body.to_owned())
+}
+
+#[test]
+fn health_readiness_and_metrics_are_those_of_the_running_system() {
+    let place = Place::new();
+    let (config, data) = with_feed(&place);
+    let socket = place.path("http");
+    let set = format!("http.listen=\"unix:{socket}\"");
+    let args = ["run", "--config", &config, "--set", &set];
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    wait_for(&data, "system", "up");
+    let (code, body) = get(&socket, "/ready");
+    assert_eq!((code, body.as_str()), (200, "{\"ready\":true}"));
+    let (code, body) = get(&socket, "/health");
+    let told: Value = serde_json::from_str(&body).expect("JSON");
+    let names: Vec<&str> =
+        told["modules"].as_array().into_iter().flatten().filter_map(|module| module["name"].as_str()).collect();
+    assert_eq!((code, &told["plane"]["state"]), (200, &"running".into()));
+    assert!(["plane", "http", "control", "feed"].iter().all(|name| names.contains(name)), "{names:?}");
+    let (code, text) = get(&socket, "/metrics");
+    assert!(code == 200 && text.ends_with("# EOF\n") && text.contains("\ncutline_ready 1\n"), "{text}");
+    assert!(text.contains("\ncutline_module_state{module=\"feed\",state=\"running\"} 1\n"), "{text}");
+    assert!(text.contains("\ncutline_link_capacity_bytes{link=\"receipts\"} "), "{text}");
+    running.stop();
+    assert!(UnixStream::connect(&socket).is_err());
+    let order: Vec<(String, String)> = events(&data)
+        .iter()
+        .map(|event| {
+            let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+            (text("module"), text("event"))
+        })
+        .collect();
+    let at = |module: &str, event: &str| order.iter().position(|(a, b)| a == module && b == event).expect("on record");
+    assert!(at("http", "ready") > at("plane", "ready") && at("http", "stopped") < at("plane", "stopping"), "{order:?}");
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_before_anything_starts() {
+    let place = Place::new();
+    let (config, data) = with_feed(&place);
+    let said = fails(2, &["run", "--config", &config, "--set", "http.listen=\"0.0.0.0:9464\""]);
+    assert!(said.contains("http.listen") && said.contains("other machines"), "{said}");
+    assert!(!std::path::Path::new(&data).exists(), "nothing was made");
+    assert!(!cutline(&["modules", &data]).status.success());
+}
