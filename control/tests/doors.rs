@@ -3,12 +3,13 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Output, Stdio};
 
 use common::live::Running;
 use common::modules::{events, polite, system, up, wait_for};
-use common::{Place, cutline, fails, succeed, wait_until};
+use common::{CUTLINE, Place, cutline, fails, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -96,6 +97,48 @@ fn who_is_not_listed_is_refused_and_of_a_dead_system_the_record_is_shown() {
     wait_for(&data, "system", "up");
     assert_eq!(module(&data, "feed")["state"], "running");
     running.stop();
+}
+
+/// Runs it as a user that is nobody here; `None` where that cannot be done.
+fn as_nobody(args: &[&str]) -> Option<Output> {
+    let run = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", CUTLINE]).args(args).output().ok()
+    };
+    run(&["--version"]).filter(|output| output.status.success())?;
+    run(args)
+}
+
+#[test]
+fn another_user_may_what_the_lists_say_by_the_word_of_the_kernel() {
+    let place = Place::new();
+    std::fs::set_permissions(place.dir.path(), PermissionsExt::from_mode(0o755)).expect("ours");
+    let (config, data) = with_feed(&place);
+    let start = |viewers: &str| {
+        let set = format!("control.viewers={viewers}");
+        let args = ["run", "--config", &config, "--set", "control.mode=\"0666\"", "--set", &set];
+        let running = Running::start_with(&place, &data, &args, Stdio::null());
+        // Of this start: the file may have events of the one before it.
+        wait_until("it is up", || cutline(&["modules", &data, "--json"]).status.success());
+        running
+    };
+    let running = start("[\"uid:65534\"]");
+    let restart = ["module", "restart", &data, "feed"];
+    let Some(refused) = as_nobody(&restart) else {
+        return eprintln!("skipped: another user cannot run this (root, setpriv and a path that others may enter)");
+    };
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(3) && said.contains("may look and not restart"), "{said}");
+    let told = as_nobody(&["modules", &data, "--json"]).expect("it did just now");
+    assert!(told.status.success() && String::from_utf8_lossy(&told.stdout).contains("\"feed\""), "{told:?}");
+    running.stop();
+    let running = start("[]");
+    let said = as_nobody(&["modules", &data, "--json"]).expect("it did just now");
+    assert!(String::from_utf8_lossy(&said.stderr).contains("(uid 65534) is in none of"), "{said:?}");
+    running.stop();
+    let all = access(&data);
+    assert!(all.iter().all(|event| event["event"] == "refused" && event["who"]["uid"] == 65534), "{all:?}");
+    assert_eq!(all.len(), 2, "looking is no change: {all:?}");
 }
 
 /// Status and body.
