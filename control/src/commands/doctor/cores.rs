@@ -71,8 +71,8 @@ fn boot_list(host: &Host, wants: &Wants<'_>, findings: &mut Vec<Finding>, name: 
     let found = match file {
         Some(file) => host.value(&format!("{CPU}/{file}")).filter(|text| text != "(null)"),
         None => host.value("/proc/cmdline").and_then(|line| {
-            let given = line.split(' ').filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-            given.last().map(str::to_owned)
+            let mut given = line.split(' ').filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            given.next_back().map(str::to_owned)
         }),
     };
     let found = found.filter(|text| !text.is_empty());
