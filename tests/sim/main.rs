@@ -13,6 +13,7 @@ use cutline::sim::{Options, Report, run, run_plan};
 use tempfile::TempDir;
 
 mod changes;
+mod full_results;
 mod in_flight;
 #[cfg(feature = "planted")]
 mod planted;

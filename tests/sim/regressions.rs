@@ -40,7 +40,7 @@ fn a_capture_that_begins_without_an_envelope_begins_with_its_first_one() {
 }
 
 /// A receipt of a symbol, `bytes` long.
-fn line(symbol: &str, bytes: usize, now_ms: i64) -> Vec<u8> {
+pub fn line(symbol: &str, bytes: usize, now_ms: i64) -> Vec<u8> {
     let text = |payload: &str| {
         format!(
             r#"{{"schema":"raw_market_event","schema_version":"1","event_type":"TradeTick","source_id":"f0","symbol":"{symbol}","exchange_ts_ms":null,"recv_ts_ms":{now_ms},"raw_payload":"{payload}","normalized":{{}}}}"#
@@ -51,35 +51,36 @@ fn line(symbol: &str, bytes: usize, now_ms: i64) -> Vec<u8> {
 }
 
 /// Stages in their order, each on a lane of its own.
-const INGEST: usize = 0;
-const SEQUENCE: usize = 1;
-const CUT: usize = 2;
+pub const INGEST: usize = 0;
+pub const SEQUENCE: usize = 1;
+pub const CUT: usize = 2;
+pub const INVOKE: usize = 3;
 
 /// Steps that are written down.
-struct Script {
-    world: World,
+pub struct Script {
+    pub world: World,
     folder: TempDir,
 }
 
 impl Script {
     /// A process that runs by this plan.
-    fn begin(plan: Plan, lanes: Lanes) -> Result<Self, Violation> {
+    pub fn begin(plan: Plan, lanes: Lanes) -> Result<Self, Violation> {
         let folder = TempDir::new_in("/dev/shm").expect("a folder in memory");
         let mut world = World::new(plan, folder.path(), None, &mut Random::new(1), Random::new(1));
         world.take(Step::Start(lanes, Ok(())))?;
         Ok(Self { world, folder })
     }
 
-    fn take(&mut self, steps: impl IntoIterator<Item = Step>) -> Result<(), Violation> {
+    pub fn take(&mut self, steps: impl IntoIterator<Item = Step>) -> Result<(), Violation> {
         steps.into_iter().try_for_each(|step| self.world.take(step))
     }
 
     /// Polls these stages in turn so often that whatever can go on has gone on.
-    fn poll(&mut self, lanes: &[usize]) -> Result<(), Violation> {
+    pub fn poll(&mut self, lanes: &[usize]) -> Result<(), Violation> {
         self.take((0..200).flat_map(|_| lanes.iter().copied().map(Step::Lane)))
     }
 
-    fn send(&mut self, lines: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Violation> {
+    pub fn send(&mut self, lines: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Violation> {
         let lines: Vec<_> = lines.into_iter().collect();
         let count = lines.len() as u64;
         self.world.give(0, lines);
@@ -87,9 +88,14 @@ impl Script {
     }
 
     /// Faults stop, everything drains, and everything is looked at.
-    fn end(mut self) -> Result<Totals, Violation> {
+    pub fn judge(&mut self) -> Result<Totals, Violation> {
         self.world.settle()?;
-        let totals = self.world.judge()?.0;
+        Ok(self.world.judge()?.0)
+    }
+
+    /// The same, and there is nothing more.
+    pub fn end(mut self) -> Result<Totals, Violation> {
+        let totals = self.judge()?;
         drop(self.world);
         clear(self.folder.path());
         Ok(totals)
