@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use common::events::{line, trade};
-use common::frames::segments;
+use common::frames::oldest;
 use common::live::Running;
 use common::{Place, capture, config, connect, fails, succeed, wait_until};
 use rustix::process::Signal;
@@ -15,12 +15,6 @@ use serde_json::Value;
 const LOGS: i32 = 1;
 /// Everything goes that may.
 const NOTHING: &str = "[log.retention]\ninputs_bytes = 1\nruns_bytes = 1\noutputs_bytes = 1\n";
-
-/// Position of the first byte of a log on disk.
-fn oldest(data: &str, log: &str) -> u64 {
-    let segments = segments(data, log);
-    segments[0].file_stem().unwrap().to_str().unwrap().parse().unwrap()
-}
 
 fn checkpoints(data: &str) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(Path::new(data).join("checkpoints")).into_iter().flatten();

@@ -3,11 +3,12 @@
 
 mod common;
 
-use std::fs::File;
+use std::fs::{File, read_to_string};
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
-use common::events::{line, now_ms, snapshot};
+use common::events::{line, now_ms, snapshot, trade};
+use common::frames::{base, frames, oldest, segments};
 use common::live::Running;
 use common::{CUTLINE, Place, capture, config, connect, cutline, fails, signal, succeed, wait_until};
 use rustix::process::Signal;
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 
 const LOGS: i32 = 1;
 const USAGE: i32 = 2;
+/// Kind of a tick's frame in the runs log.
+const TICK: u8 = 2;
 /// The candidate: the same algorithm, which trusts a candidate regime less.
 const CANDIDATE: [&str; 4] = ["--set", "engine.use=\"regime-example\"", "--set", "engine.hysteresis.decay_factor=0.5"];
 const HYSTERESIS: [&str; 2] = ["--set", "engine.mode=\"hysteresis\""];
@@ -98,11 +101,22 @@ fn a_shadow_goes_on_where_it_was_and_of_its_own_system_alone() {
     assert!(fails(USAGE, &["diff-engine", &recorded, &into, "--from", "900000"]).contains("no run in common"));
 }
 
+/// Waits for the end of a shadow: how it ended, what it said and what it printed.
+fn ended(place: &Place, mut shadow: Child) -> (ExitStatus, String, String) {
+    let mut status = None;
+    wait_until("the shadow has ended", || {
+        status = shadow.try_wait().unwrap();
+        status.is_some()
+    });
+    let [said, printed] = ["said-shadow", "printed-shadow"].map(|name| read_to_string(place.path(name)).unwrap());
+    (status.unwrap(), said, printed)
+}
+
 fn follow(place: &Place, data: &str, into: &str) -> Child {
     let mut command = Command::new(CUTLINE);
     command.args(["shadow", data, "--into", into, "--follow", "--set", "engine.use=\"scripted\""]).args(HYSTERESIS);
-    let said = File::create(place.path("said-shadow")).unwrap();
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+    let [said, printed] = ["said-shadow", "printed-shadow"].map(|name| File::create(place.path(name)).unwrap());
+    command.stdin(Stdio::null()).stdout(printed).stderr(said).spawn().unwrap()
 }
 
 #[test]
@@ -138,4 +152,75 @@ fn a_shadow_follows_a_living_system_and_survives_a_kill() {
     assert!(second.wait().unwrap().success());
     assert_eq!(is_same(&data, &into), runs);
     succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+}
+
+/// Retention that waits for nobody: a shadow that was stopped meanwhile is told, says so, and goes on where the logs begin now.
+#[test]
+fn a_shadow_that_retention_has_come_past_says_so_and_goes_on() {
+    let place = Place::new();
+    let (data, socket, into) = (place.path("data"), place.path("feed.sock"), place.path("shadow"));
+    let feed = format!("[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+    let nothing = "[log.retention]\ninputs_bytes = 1\nruns_bytes = 1\noutputs_bytes = 1\n";
+    let path = config(&place, "live", &format!("dir = \"{data}\"\n{nothing}{feed}"));
+    let quick =
+        read_to_string(&path).unwrap().replace("interval_ms = 500\ndelay_ms = 100", "interval_ms = 20\ndelay_ms = 5");
+    std::fs::write(&path, quick).unwrap();
+    let running = Running::start(&place, &path, &data);
+    let mut stream = connect(&socket);
+    let mut number = 0;
+    let mut feed_until = |what: &str, holds: &mut dyn FnMut() -> bool| {
+        wait_until(what, || {
+            let trades = number..number + 50;
+            number = trades.end;
+            let lines: Vec<u8> = trades.flat_map(|number| line(&trade(&format!("S{}", number % 25), number))).collect();
+            stream.write_all(&lines).expect("it reads");
+            holds()
+        });
+    };
+    let shadow = follow(&place, &data, &into);
+    let called = || cutline(&["dump", &into, "outputs"]).stdout.len();
+    feed_until("the shadow has called runs", &mut || called() > 0);
+    signal(&shadow, Signal::STOP);
+    let before = called();
+    let ends = ["inputs", "runs"].map(|log| base(segments(&data, log).last().unwrap()));
+    feed_until("what it comes to next is gone", &mut || {
+        ["inputs", "runs"].into_iter().zip(ends).all(|(log, end)| oldest(&data, log) > end)
+    });
+    signal(&shadow, Signal::CONT);
+    feed_until("it goes on", &mut || called() > before);
+    signal(&shadow, Signal::TERM);
+    let (status, said, printed) = ended(&place, shadow);
+    assert!(status.success(), "{status}: {said}");
+    assert!(said.contains("going on where the logs begin now"), "{said}");
+    let given_up = printed.split("; ").find_map(|part| part.strip_suffix(" receipts given up before it came"));
+    assert!(given_up.is_some_and(|count| count.parse::<u64>().unwrap() > 0), "{printed}");
+    running.stop();
+}
+
+/// What was decided is decided anew: there is nothing that a shadow could go on with.
+#[test]
+fn a_shadow_whose_system_was_cut_back_ends_and_says_what_to_do() {
+    let place = Place::new();
+    let (data, socket, into) = (place.path("data"), place.path("feed.sock"), place.path("shadow"));
+    let feed = format!("dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+    let config = config(&place, "live", &feed);
+    let running = Running::start(&place, &config, &data);
+    connect(&socket).write_all(&line(&trade("A", 1))).unwrap();
+    running.wait_for("publish_events", 2);
+    let shadow = follow(&place, &data, &into);
+    running.stop();
+    let runs = succeed(&["dump", &data, "runs"]).lines().count() as u64;
+    let same = || diff(&[&data, &into]).1.last().and_then(|summary| summary["same"].as_u64()).unwrap_or(0);
+    wait_until("it has called every run", || same() == runs);
+    let tick = frames(&data, "runs").into_iter().rfind(|frame| frame.kind() == TICK).unwrap();
+    succeed(&["log", "truncate", &data, "runs", "--at", &tick.position().to_string(), "--write"]);
+    let again = Running::start(&place, &config, &data);
+    again.wait_for("publish_events", 2);
+    let (status, said, _) = ended(&place, shadow);
+    assert_eq!(status.code(), Some(LOGS), "{said}");
+    assert!(said.contains(&format!("what the shadow has seen is gone; remove {into} and begin it anew")), "{said}");
+    again.stop();
+    std::fs::remove_dir_all(&into).unwrap();
+    succeed(&[&["shadow", &data, "--into", &into, "--set", "engine.use=\"scripted\""][..], &HYSTERESIS].concat());
+    assert_eq!(is_same(&data, &into), succeed(&["dump", &data, "runs"]).lines().count() as u64);
 }

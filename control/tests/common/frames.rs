@@ -1,6 +1,6 @@
 //! Frames of a log's files, read and changed as docs/formats.md draws them, by nothing of Cutline's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Bytes of a segment's header, and of a frame's.
 const HEADER_BYTES: usize = 64;
@@ -57,6 +57,16 @@ pub fn segments(data: &str, log: &str) -> Vec<PathBuf> {
         entries.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect();
     files.sort();
     files
+}
+
+/// Position of the first byte of a log on disk.
+pub fn oldest(data: &str, log: &str) -> u64 {
+    base(&segments(data, log)[0])
+}
+
+/// Position of a segment's first byte.
+pub fn base(segment: &Path) -> u64 {
+    segment.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 /// All frames of a log on disk but seals, in order.
