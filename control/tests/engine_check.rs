@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -152,6 +153,46 @@ fn an_engine_with_the_known_one_s_names_passes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python/tests/standin");
     let venv = format!("engine.process.venv={venv:?}");
     passes(&folder, "python=regime_engine.engine", &["--set", &venv], &EVERYWHERE[..2]);
+}
+
+/// An engine as a program in a file of the place's, and what it has to read besides; `None`, with the reason, where there is no Python.
+fn program(place: &Place, text: &str) -> Option<(String, String)> {
+    let ask = "import sys; print(sys.executable); print(sys.base_prefix)";
+    let said = Command::new("python3").args(["-c", ask]).output().ok().filter(|said| said.status.success());
+    let Some(said) = said else {
+        eprintln!("skipped: there is no python3");
+        return None;
+    };
+    // The interpreter itself, where `python3` is a script that finds it.
+    let said = String::from_utf8(said.stdout).unwrap();
+    let (executable, prefix) = said.trim_end().split_once('\n').unwrap();
+    let path = place.file("engine", &format!("#!{executable}\n{text}"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Some((format!("command={path}"), format!("engine.process.read=[{prefix:?}]")))
+}
+
+const PROGRAM: &str = include_str!("common/engine.py");
+
+#[test]
+fn a_program_over_the_exchange_passes() {
+    let place = Place::new();
+    let Some((spec, read)) = program(&place, PROGRAM) else { return };
+    passes(place.dir.path(), &spec, &["--set", &read], &EVERYWHERE[..2]);
+}
+
+#[test]
+fn what_is_wrong_with_a_program_is_found() {
+    let place = Place::new();
+    let wrong = |part: &str, other: &str| {
+        let (spec, read) = program(&place, &PROGRAM.replace(part, other))?;
+        let (code, report) = check(place.dir.path(), &spec, &["--set", &read, "--mode", "truth"]);
+        assert_eq!(code, 1, "{report}");
+        Some(findings(&report))
+    };
+    let Some(found) = wrong("confidence = 0.5", "confidence = time.time_ns() / 1e20") else { return };
+    assert!(!found.is_empty() && found.iter().all(|(kind, _)| kind == "nondeterminism"), "{found:?}");
+    let found = wrong("words[136 // 8] = number", "words[136 // 8] = number\n    os.abort()").unwrap();
+    assert!(found.iter().any(|(kind, what)| kind == "crash" && what.contains("SIGABRT")), "{found:?}");
 }
 
 #[test]

@@ -88,6 +88,19 @@ fn the_golden_hysteresis_case_comes_out_of_a_library() {
     }
 }
 
+/// A program of one's own that speaks the exchange: here the one that serves engines, started by name as any other.
+#[test]
+fn the_golden_hysteresis_case_comes_out_of_a_command() {
+    let Some((case, scheduler, keys)) = golden() else { return };
+    let input = case.join("raw_market_events.jsonl");
+    let command = [common::CUTLINE, "engine", "serve", "scripted"];
+    let engine = format!("command = {command:?}\nmode = \"hysteresis\"\n[engine.hysteresis]\n{keys}");
+    let place = Place::new();
+    let data = backfill(&place, "command", &config(&place, "command", &scheduler, &engine), input.to_str().unwrap());
+    assert_golden(&case, &succeed(&["dump", &data, "outputs"]));
+    assert!(succeed(&["verify", &data, "--strict", "--engine-must-match"]).starts_with("identical: "));
+}
+
 /// A module with the known engine's public names, written as a third party would, unmodified in its process.
 #[test]
 fn the_golden_hysteresis_case_comes_out_of_python() {
