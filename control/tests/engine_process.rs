@@ -6,11 +6,14 @@
 mod common;
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::events::{line, now_ms, snapshot};
 use common::live::Running;
-use common::{Place, capture, children, connect, fails, succeed, wait_until};
+use common::mounts::with_private_mounts;
+use common::{Place, capture, children, connect, cutline, fails, succeed, wait_until};
 use cutline::invoke::engine::{Engine, EngineFault};
 use cutline::model::snapshot::Snapshot;
 use cutline_host::serve::{Served, serve};
@@ -320,4 +323,27 @@ fn no_engine_is_a_clear_word_and_no_hang() {
     assert!(ends.contains("engine command=true"), "{ends}");
     let silent = said("command = [\"sleep\", \"1000\"]\n[engine.process]\nstart_timeout_ms = 300");
     assert!(silent.contains("start_timeout_ms = 300"), "{silent}");
+}
+
+/// A kernel that cannot refuse system calls, as it says itself where it is asked: with private mounts that answer is a file of the test's.
+#[test]
+fn a_guard_that_the_kernel_has_not_is_named_and_may_be_required() {
+    with_private_mounts("a_guard_that_the_kernel_has_not_is_named_and_may_be_required", || {
+        let place = Place::new();
+        let actions = place.file("actions", "kill_process log allow\n");
+        let asked = "/proc/sys/kernel/seccomp/actions_avail";
+        let mounted = Command::new("mount").args(["--bind", &actions, asked]).status();
+        assert!(mounted.expect("mount(8)").success());
+        let (input, data) = (capture(&place, 2000, 0), place.path("data"));
+        let engine = "use = \"scripted\"\nhost = \"process\"";
+        let config = config(&place, "unguarded", engine, "");
+        let guard = "no guard `system calls` (seccomp: the kernel cannot refuse system calls)";
+        let args = ["backfill", "--config", &config, "--input", &input, "--data", &data];
+        let ran = cutline(&args);
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && said.contains("warning: ") && said.contains(guard), "{said}");
+        let required = [&args[..], &["--append", "--set", "engine.require_sandbox=true"]].concat();
+        let refused = fails(2, &required);
+        assert!(refused.contains("engine.require_sandbox = true") && refused.contains(guard), "{refused}");
+    });
 }

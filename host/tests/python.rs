@@ -58,7 +58,11 @@ fn standin() -> PathBuf {
 }
 
 fn start(spec: &str, venv: &Path, here: &Path, mode: EngineMode, config_json: &str) -> Result<Box<dyn Engine>, String> {
-    let place = EngineHost {
+    start_at(place(venv), spec, here, mode, config_json)
+}
+
+fn place(venv: &Path) -> EngineHost {
+    EngineHost {
         host: EnginePlace::Process,
         timeout_ms: 20_000,
         require_sandbox: false,
@@ -79,11 +83,20 @@ fn start(spec: &str, venv: &Path, here: &Path, mode: EngineMode, config_json: &s
             log_lines_per_s: 100,
             restart: EngineRestart { min_delay_ms: 1, max_delay_ms: 10, deaths_max: 1_000, open_ms: 50 },
         },
-    };
+    }
+}
+
+fn start_at(
+    place: EngineHost,
+    spec: &str,
+    here: &Path,
+    mode: EngineMode,
+    config_json: &str,
+) -> Result<Box<dyn Engine>, String> {
     let launcher = ["--exact", "launcher_process", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec();
     let settings = ProcessSettings {
         name: "cutline-test-python".to_owned(),
-        program: python::program(spec, Some(venv), here)?,
+        program: python::program(spec, place.process.venv.as_deref(), here)?,
         launcher: Launcher { path: std::env::current_exe().unwrap(), arguments: launcher },
         digest: None,
         mode,
@@ -259,4 +272,37 @@ fn leaving_in_a_call_costs_that_call() {
     assert_eq!(run("S").unwrap(), b"{}");
     assert_eq!(run("POISON").unwrap_err().kind(), EngineFaultKind::EngineUnavailable);
     assert_eq!(run("S").unwrap(), b"{}");
+}
+
+/// CPython with a virtual environment lives in the sandbox, and is as confined as any other engine.
+#[test]
+fn a_python_engine_runs_in_the_sandbox() {
+    let Some(venv) = venv() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+import os, socket, sys
+
+def attempt(what):
+    try:
+        what()
+        return "allowed"
+    except OSError as fault:
+        return os.strerror(fault.errno)
+
+def judge(snapshot):
+    tried = [lambda: open("/etc/passwd"), lambda: open("written", "w"), socket.socket, os.fork]
+    return {"prefix": sys.prefix, "symbol": snapshot["symbol"], "timestamp": 1, "tried": [attempt(what) for what in tried]}
+"#;
+    std::fs::write(folder.path().join("mine.py"), text).unwrap();
+    let place = EngineHost { require_sandbox: true, ..place(&venv) };
+    let mut engine = match start_at(place, "mine:judge", folder.path(), EngineMode::Truth, "") {
+        Err(fault) if fault.contains("engine.require_sandbox") => return println!("skipped: {fault}"),
+        started => started.unwrap(),
+    };
+    let mut output = Vec::with_capacity(4096);
+    engine.run(&Snapshot::empty("S", 1), &mut output).unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(answer["prefix"].as_str().map(Path::new), Some(venv.as_path()));
+    let refused = ["Permission denied", "Permission denied", "Operation not permitted", "Operation not permitted"];
+    assert_eq!(answer["tried"], serde_json::json!(refused));
 }

@@ -192,23 +192,6 @@ pub fn find_program(program: &Path) -> Result<PathBuf, String> {
     found.next().ok_or_else(|| fault(&"not found in PATH"))
 }
 
-/// What a Python interpreter reads of its own: the virtual environment, if it is one's, and the installation that it is from.
-///
-/// # Errors
-/// There is no such interpreter.
-pub fn python_files(interpreter: &Path) -> Result<Vec<PathBuf>, String> {
-    let fault = |why: &dyn std::fmt::Display| format!("{}: {why}; check engine.process.venv", interpreter.display());
-    let mut found = Vec::new();
-    let folder = interpreter.parent().and_then(Path::parent);
-    found.extend(folder.filter(|folder| folder.join("pyvenv.cfg").is_file()).map(Path::to_path_buf));
-    let installed = interpreter.canonicalize().map_err(|why| fault(&why))?;
-    let prefix = installed.parent().and_then(Path::parent).ok_or_else(|| fault(&"it has no prefix"))?;
-    // Of /usr only what every program may read; of one of its own, all.
-    let is_own = !SYSTEM.iter().any(|path| Path::new(path).starts_with(prefix));
-    found.extend(is_own.then(|| prefix.to_path_buf()));
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,7 +26,6 @@ mod files;
 mod user;
 
 pub use files::find_program;
-pub use files::python_files;
 
 use calls::Calls;
 use files::Files;

@@ -2,14 +2,11 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 
-use cutline::invoke::engine::Engine;
 use cutline::invoke::engine::EngineFaultKind::{EngineFailure, EngineUnavailable};
-use cutline::model::snapshot::Snapshot;
-use cutline_host::blocking::Blocking;
-use cutline_host::process::{ProcessHost, StartFault};
+use cutline_host::process::StartFault;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::rig::{Rig, Wish, in_process};
 
@@ -136,6 +133,50 @@ fn a_required_sandbox_is_there_or_the_engine_is_not() {
     }
 }
 
+/// Runs `body` as on a kernel that has no landlock: for its thread, and whatever that starts, there are no such calls.
+fn without_landlock(body: impl FnOnce() + Send) {
+    let calls = [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
+    let rules = calls.map(|call| (call, vec![])).into();
+    let unknown = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, unknown, arch).unwrap().try_into().unwrap();
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            seccompiler::apply_filter(&filter).expect("a filter of our own");
+            body();
+        });
+        inside.join().expect("what it says above");
+    });
+}
+
+#[test]
+fn without_landlock_the_guard_is_named_and_the_others_hold() {
+    without_landlock(|| {
+        let mut rig = Rig::of("");
+        let unguarded: Vec<_> = rig.told().into_iter().filter(|told| told.starts_with("unguarded")).collect();
+        assert!(unguarded.iter().any(|told| told.starts_with("unguarded guard `files` (landlock: ")), "{unguarded:?}");
+        assert_eq!(rig.fault("try-read"), (EngineFailure, "allowed".to_owned()), "that is what it means");
+        if unguarded.len() == 1 {
+            assert_eq!(rig.fault("try-tcp"), (EngineFailure, EPERM.to_string()));
+        }
+        assert_eq!(rig.call("a"), in_process("a", 0));
+    });
+}
+
+#[test]
+fn without_landlock_a_required_sandbox_refuses_and_names_the_guard() {
+    without_landlock(|| {
+        let mut wish = Wish::new("");
+        wish.place.require_sandbox = true;
+        let refused = Rig::start(&wish).err().expect("refused");
+        let StartFault::Unguarded(missing) = &refused else { panic!("{refused}") };
+        assert!(missing.iter().any(|guard| guard.starts_with("guard `files` (landlock: ")), "{missing:?}");
+        let said = refused.to_string();
+        assert!(said.contains("engine.require_sandbox = true") && said.contains("guard `files`"), "{said}");
+    });
+}
+
 #[test]
 fn a_process_is_pinned_and_has_no_rights_of_ours() {
     let mut wish = Wish::new("");
@@ -156,49 +197,4 @@ fn a_process_is_pinned_and_has_no_rights_of_ours() {
     let mut wish = Wish::new("");
     wish.place.process.user = Some("no such user".to_owned());
     assert!(Rig::start(&wish).err().expect("no such user").to_string().contains("engine.process.user"));
-}
-
-/// CPython with a virtual environment lives in the sandbox, and is as confined.
-#[test]
-fn a_python_engine_runs_in_the_sandbox() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let venv = dir.path().join("venv");
-    let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&venv).status();
-    if !made.is_ok_and(|status| status.success()) {
-        println!("skipped: there is no python3 with venv");
-        return;
-    }
-    let script = dir.path().join("engine.py");
-    std::fs::write(&script, include_str!("engine.py")).unwrap();
-    let mut settings = Wish::new("").settings();
-    settings.program.path = venv.join("bin/python");
-    settings.program.arguments = vec![script.display().to_string()];
-    settings.program.read = cutline_host::sandbox::python_files(&settings.program.path).unwrap();
-    settings.program.read.push(script);
-    let guarded = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let seen = std::sync::Arc::clone(&guarded);
-    let listener = move |_, _, event: cutline_host::process::Event<'_>| {
-        if matches!(event, cutline_host::process::Event::Unguarded(_)) {
-            seen.store(false, std::sync::atomic::Ordering::Relaxed);
-        }
-    };
-    let host = ProcessHost::start(&settings, Box::new(listener)).unwrap_or_else(|fault| panic!("{fault}"));
-    let mut engine = Blocking::new(Box::new(host));
-    assert_eq!(engine.digest(), [0xab; 32]);
-    let mut call = |symbol: &str| {
-        let mut output = Vec::new();
-        let snapshot = Snapshot::from_normalized(symbol, 60_000, br#"{"market":{"price":1.5}}"#).unwrap();
-        engine.run(&snapshot, &mut output).map(|()| String::from_utf8(output).unwrap())
-    };
-    let answer: serde_json::Value = serde_json::from_str(&call("BTCUSDT").unwrap()).unwrap();
-    assert_eq!((answer["timestamp"].as_i64(), answer["price"].as_f64()), (Some(60_000), Some(1.5)));
-    assert_eq!(answer["prefix"].as_str().map(Path::new), Some(venv.as_path()));
-    if guarded.load(std::sync::atomic::Ordering::Relaxed) {
-        let tried = |what: &str| answer["tried"][what].as_str().unwrap_or_default().to_owned();
-        assert_eq!([tried("read"), tried("write")], ["Permission denied", "Permission denied"]);
-        assert_eq!([tried("socket"), tried("fork")], ["Operation not permitted", "Operation not permitted"]);
-    }
-    assert_eq!(call("raise").unwrap_err().detail(), "ValueError: boom");
-    assert_eq!(call("exit").unwrap_err().detail(), "engine process died: exit status 9");
-    assert!(call("BTCUSDT").is_ok(), "started again");
 }
