@@ -325,6 +325,28 @@ fn no_engine_is_a_clear_word_and_no_hang() {
     assert!(silent.contains("start_timeout_ms = 300"), "{silent}");
 }
 
+#[test]
+fn verify_starts_an_engine_once_for_all_restarts_of_a_system() {
+    let place = Place::new();
+    let (input, data) = (capture(&place, 4000, 0), place.path("data"));
+    let text = std::fs::read_to_string(input).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let config = config(&place, "restarts", &format!("{}\nmode = \"hysteresis\"", this_engine()), "");
+    for (number, part) in lines.chunks(1000).enumerate() {
+        let part = place.file(&format!("part-{number}"), &part.concat());
+        succeed(&["backfill", "--config", &config, "--input", &part, "--data", &data, "--append"]);
+    }
+    let configs = dump(&data, &["runs", "--all"]).iter().filter(|frame| frame["frame"] == "config").count();
+    assert_eq!(configs, 4);
+    let started = |args: &[&str]| {
+        let ran = cutline(&[&["verify", &data][..], args].concat());
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+        said.lines().filter(|line| line.contains(": ready ")).count()
+    };
+    assert_eq!(started(&["--strict", "--engine-must-match"]), 1);
+}
+
 /// A kernel that cannot refuse system calls, as it says itself where it is asked: with private mounts that answer is a file of the test's.
 #[test]
 fn a_guard_that_the_kernel_has_not_is_named_and_may_be_required() {

@@ -1,10 +1,13 @@
 //! Engine calls made again: from the receipt that was selected and the symbol's state to the outcome.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use cutline_journal::{LogFault, Lookup};
 
 use super::VerifyFault;
 use super::decisions::Run;
-use crate::config::OutputConfig;
+use crate::config::{self, OutputConfig};
 use crate::invoke::call::{Answer, AnswerLimits, Call, MISSING_DETAIL, failure_of};
 use crate::invoke::engine::Engine;
 use crate::invoke::retry::RetryPolicy;
@@ -14,9 +17,35 @@ use crate::plane::pipeline::EngineFactory;
 use crate::plane::settings::{limits_of, retry_of, taker_of};
 use crate::plane::states::{KeptStates, Taker};
 
+/// An engine that several configurations have in common.
+type SharedEngine = Rc<RefCell<Box<dyn Engine>>>;
+
+/// Makes engines, and has the last one at hand: after most restarts the configuration means the same one, and to start it anew takes an
+/// engine process long.
+pub(in crate::replay) struct Engines<'a> {
+    make: &'a EngineFactory,
+    last: Option<(config::Engine, RunId, SharedEngine)>,
+}
+
+impl<'a> Engines<'a> {
+    pub fn new(make: &'a EngineFactory) -> Self {
+        Self { make, last: None }
+    }
+
+    /// The engine of a configuration. One that was recorded with another digest is made anew: its files may be others by now.
+    fn of(&mut self, config: &config::Engine, digest: RunId) -> Result<SharedEngine, VerifyFault> {
+        if let Some((_, _, engine)) = self.last.as_ref().filter(|(of, by, _)| (of, *by) == (config, digest)) {
+            return Ok(engine.clone());
+        }
+        let engine = Rc::new(RefCell::new((self.make)(config).map_err(VerifyFault::Engine)?));
+        self.last = Some((config.clone(), digest, engine.clone()));
+        Ok(engine)
+    }
+}
+
 /// By what outcomes are made.
 pub(in crate::replay) struct Calling {
-    pub engine: Box<dyn Engine>,
+    pub engine: SharedEngine,
     /// The engine that was recorded: states are kept as its own, whatever builds them again.
     pub recorded: Taker,
     pub limits: AnswerLimits,
@@ -25,8 +54,8 @@ pub(in crate::replay) struct Calling {
 
 impl Calling {
     /// What a CONFIG frame says.
-    pub fn of(config: &OutputConfig, digest: RunId, engines: &EngineFactory) -> Result<Self, VerifyFault> {
-        let engine = engines(&config.engine).map_err(VerifyFault::Engine)?;
+    pub fn of(config: &OutputConfig, digest: RunId, engines: &mut Engines<'_>) -> Result<Self, VerifyFault> {
+        let engine = engines.of(&config.engine, digest)?;
         let (limits, retry) = (limits_of(&config.engine), retry_of(&config.engine.retry));
         Ok(Self { engine, recorded: taker_of(config, digest), limits, retry })
     }
@@ -102,7 +131,7 @@ impl Calls {
             state: self.states.given(run.symbol_id, &calling.recorded),
             limits: calling.limits,
         };
-        let made = call.make(&mut *calling.engine, &mut self.answer);
+        let made = call.make(&mut **calling.engine.borrow_mut(), &mut self.answer);
         Ok(match made {
             Ok(()) => Ended { failure: None, detail: String::new() },
             Err(fault) => failed(failure_of(fault.kind()), fault.detail()),

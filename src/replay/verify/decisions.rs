@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use cutline_journal::{Descriptor, Frame};
 
-use super::calls::Calling;
+use super::calls::{Calling, Engines};
 use super::evidence::{Content, ProvenConfig, config_sha256};
 use super::inputs::Inputs;
 use super::{VerifyFault, Window, different, place};
@@ -65,7 +65,7 @@ struct OpenTick {
 pub(super) struct Decisions<'a> {
     pub inputs: Inputs,
     window: Window,
-    pub engines: &'a EngineFactory,
+    pub engines: Engines<'a>,
     /// The CONFIG frame in force: first planned time that it applies to, Unix ms, and payload.
     pub config: (i64, Vec<u8>),
     /// Sequence of the last STARTED frame.
@@ -99,7 +99,7 @@ impl<'a> Decisions<'a> {
         Self {
             inputs,
             window,
-            engines,
+            engines: Engines::new(engines),
             config: (0, Vec::new()),
             started: 0,
             decided_ns: i64::MIN,
@@ -150,7 +150,7 @@ impl<'a> Decisions<'a> {
             self.config_read = Some((payload.to_vec(), config, digest));
         }
         let Some((_, config, recorded)) = self.config_read.clone() else { return Ok(()) };
-        let calling = Calling::of(&config, recorded, self.engines)?;
+        let calling = Calling::of(&config, recorded, &mut self.engines)?;
         if !self.entered {
             self.configs.clear();
         }
@@ -160,7 +160,7 @@ impl<'a> Decisions<'a> {
             sha256: config_sha256(&config),
             engine: config.engine.spec.to_string(),
             engine_digest_recorded: recorded.to_string(),
-            engine_digest_used: RunId(calling.engine.digest()).to_string(),
+            engine_digest_used: RunId(calling.engine.borrow().digest()).to_string(),
         });
         self.check_engines()?;
         let read = &mut self.inputs.read;

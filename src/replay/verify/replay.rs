@@ -149,7 +149,7 @@ impl<'a> Replay<'a> {
                 _ => continue,
             }
             let (config, digest) = read_config_frame(frame.payload).map_err(VerifyFault::Engine)?;
-            let own = self.calls.configure(Some(Calling::of(&config, digest, self.decisions.engines)?));
+            let own = self.calls.configure(Some(Calling::of(&config, digest, &mut self.decisions.engines)?));
             let ended = self.calls.recompute(run)?;
             let is_same = self.compare_with(run, group, &ended).is_ok();
             if is_same {

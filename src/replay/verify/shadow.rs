@@ -123,7 +123,7 @@ impl<'a> Shadow<'a> {
 
     fn configure(&mut self, mut calling: Calling) {
         // Its states are its own, never those of the engine that was recorded.
-        let engine = calling.engine.digest();
+        let engine = calling.engine.borrow().digest();
         calling.recorded = Taker { engine, of_others: OtherState::Reset };
         self.candidate = Some(engine);
         drop(self.calls.configure(Some(calling)));

@@ -12,7 +12,7 @@ use crate::model::run_id::RunId;
 use crate::plane::pipeline::EngineFactory;
 use crate::plane::settings::{run_kind_of, symbols_of};
 use crate::replay::verify::VerifyFault;
-use crate::replay::verify::calls::{Calling, Calls};
+use crate::replay::verify::calls::{Calling, Calls, Engines};
 use crate::replay::verify::decisions::Run;
 use crate::sequence::names::NameTables;
 
@@ -39,7 +39,7 @@ pub(super) struct Side<'a> {
     kind: Option<RunKind>,
     /// Timer or boundary, where that is not as recorded.
     cut_kind: Option<u8>,
-    engines: Option<(&'a EngineFactory, Calls)>,
+    engines: Option<(Engines<'a>, Calls)>,
     counts: Vec<u8>,
     pub runs: BTreeMap<Key, Entry>,
     pub totals: Totals,
@@ -63,7 +63,7 @@ impl<'a> Side<'a> {
             configs,
             kind: None,
             cut_kind,
-            engines: engines.map(|(engines, inputs)| (engines, Calls::new(inputs))),
+            engines: engines.map(|(engines, inputs)| (Engines::new(engines), Calls::new(inputs))),
             counts: Vec::new(),
             runs: BTreeMap::new(),
             totals: Totals::default(),
@@ -107,7 +107,7 @@ impl<'a> Side<'a> {
             let kind = run_kind_of(config);
             self.kind = Some(RunKind { cut_kind: self.cut_kind.unwrap_or(kind.cut_kind), ..kind });
             if let Some((engines, calls)) = &mut self.engines {
-                calls.configure(Some(Calling::of(config, *digest, *engines)?));
+                calls.configure(Some(Calling::of(config, *digest, engines)?));
             }
         }
         Ok(())
