@@ -187,11 +187,13 @@ fn a_shadow_that_retention_has_come_past_says_so_and_goes_on() {
         ["inputs", "runs"].into_iter().zip(ends).all(|(log, end)| oldest(&data, log) > end)
     });
     signal(&shadow, Signal::CONT);
-    feed_until("it goes on", &mut || called() > before);
+    let said = || read_to_string(place.path("said-shadow")).unwrap();
+    wait_until("it is told", || said().contains("going on where the logs begin now"));
+    feed_until("it goes on", &mut || true);
+    wait_until("it has called more runs", || called() > before);
     signal(&shadow, Signal::TERM);
     let (status, said, printed) = ended(&place, shadow);
     assert!(status.success(), "{status}: {said}");
-    assert!(said.contains("going on where the logs begin now"), "{said}");
     let given_up = printed.split("; ").find_map(|part| part.strip_suffix(" receipts given up before it came"));
     assert!(given_up.is_some_and(|count| count.parse::<u64>().unwrap() > 0), "{printed}");
     running.stop();
