@@ -127,7 +127,7 @@ mod tests {
     fn ready_is_when_the_plane_and_all_that_is_required_run() {
         let (up, well) = (plane(PlaneState::Running, ""), module("a", true, running(Health::Unknown)));
         assert_eq!(not_ready(Some(&up), &[well.clone(), module("b", false, failed())]), None);
-        assert_eq!(not_ready(None, &[well.clone()]), Some("plane: is not up yet".to_owned()));
+        assert_eq!(not_ready(None, std::slice::from_ref(&well)), Some("plane: is not up yet".to_owned()));
         let full = plane(PlaneState::Running, "No space left on device");
         assert_eq!(not_ready(Some(&full), &[well]), Some("plane: No space left on device".to_owned()));
         let draining = plane(PlaneState::Draining, "");
