@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::check::Rules;
 use super::choice::{RecoveryStrategy, StartMode};
+use super::output::open_table_json;
 use super::read::{DAY_MS, named, none_if_zero};
 use super::reader::Section;
 
@@ -12,6 +13,8 @@ use super::reader::Section;
 const MODULES_MAX: usize = 256;
 /// Names of what this program itself is made of, which modules may depend on and not have.
 pub const OWN_MODULES: [&str; 4] = ["plane", "watch", "http", "control"];
+/// Longest `config` of a module as JSON, bytes: a line of the module protocol has 64 KiB with what stands around it.
+const CONFIG_MAX_BYTES: usize = 65_000;
 /// A module named so would be taken for all of them.
 const RESERVED: [&str; 1] = ["system"];
 
@@ -61,6 +64,8 @@ pub struct Module {
     pub limits: Limits,
     /// What it may do.
     pub sandbox: Sandbox,
+    /// `config` as canonical JSON (an object), handed to it as it is.
+    pub config_json: String,
     /// Lines per second that are taken over from what it prints.
     pub log_lines_per_s: u32,
 }
@@ -143,6 +148,7 @@ fn module(index: usize, section: &Section<'_>) -> Module {
         recovery: section.optional_choice("recovery").unwrap_or(RecoveryStrategy::Restart),
         limits: limits(&section.section("limits")),
         sandbox: sandbox(section),
+        config_json: open_table_json(section, "config"),
         log_lines_per_s: section
             .optional_integer("log_lines_per_s", 1..=1_000_000)
             .and_then(|lines| u32::try_from(lines).ok())
@@ -274,6 +280,17 @@ fn dependencies(rules: &Rules<'_>, index: usize, module: &Module) {
     if module.ready == Probe::Notify && !module.sandbox.network {
         let key = format!("module[{index}].ready.notify");
         rules.problem(&[&key], "needs a socket, which this module may not have".into(), "Set network = true.");
+    }
+    if module.config_json.len() > CONFIG_MAX_BYTES {
+        let what = format!(
+            "has {} bytes as JSON, a line of the module protocol takes {CONFIG_MAX_BYTES} of it",
+            module.config_json.len()
+        );
+        rules.problem(
+            &[&format!("module[{index}].config")],
+            what,
+            "Put it in a file, name that here, and add it to read.",
+        );
     }
     if module.prewarm && module.start == StartMode::Eager {
         let key = format!("module[{index}].prewarm");

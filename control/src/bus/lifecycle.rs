@@ -26,6 +26,11 @@ pub enum Lifecycle {
         /// What else there is to say.
         data: Map<String, Value>,
     },
+    /// It was handed another configuration.
+    Configured {
+        /// Why it goes on with the one before; empty if it does not.
+        refused: String,
+    },
     /// Somebody has asked for something.
     Asked {
         /// What for.

@@ -58,6 +58,10 @@ impl Process {
 
     async fn spawn(&mut self, reset: bool) -> Result<(), String> {
         let config = self.control.config();
+        // As it is configured by now.
+        if let Some(module) = config.modules.iter().find(|module| module.name == self.module.name) {
+            self.module = module.clone();
+        }
         let name = &self.module.name;
         let notify = (self.module.ready == Probe::Notify).then(|| NotifySocket::new(name)).transpose();
         let notify = notify.map_err(|fault| format!("a socket for sd_notify: {fault}"))?;
@@ -83,7 +87,8 @@ impl Process {
             self.output.line(name, id, None, &format!("warning: this system has no {guard}: it runs without"), false);
         }
         // Who is dead by now is found dead.
-        let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, reset }).await;
+        let config = serde_json::from_str(&self.module.config_json).unwrap_or_default();
+        let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, reset, config: &config }).await;
         let alive = Alive::new(name, child, wire, notify, self.output.clone())?;
         let told = Allowance::new(self.module.log_lines_per_s, Instant::now());
         let plan = Rc::new(plan);

@@ -22,6 +22,8 @@ pub enum ToModule<'a> {
         module: &'a str,
         /// It begins without what it has kept.
         reset: bool,
+        /// Its configuration, an object of its own keys.
+        config: &'a Value,
     },
     /// How does it do?
     Health {
@@ -167,9 +169,12 @@ mod tests {
     #[test]
     fn what_a_module_is_told_is_as_it_is_drawn() {
         let text = |message: &ToModule<'_>| serde_json::to_value(message).unwrap();
-        let welcome = ToModule::Welcome { protocol: VERSION, module: "feed", reset: false };
-        assert_eq!(text(&welcome), json!({"type": "welcome", "protocol": 1, "module": "feed", "reset": false}));
         let config = json!({"a": 1});
+        let welcome = ToModule::Welcome { protocol: VERSION, module: "feed", reset: false, config: &config };
+        assert_eq!(
+            text(&welcome),
+            json!({"type": "welcome", "protocol": 1, "module": "feed", "reset": false, "config": {"a": 1}})
+        );
         let update = ToModule::ConfigUpdate { id: 2, config: &config };
         assert_eq!(text(&update), json!({"type": "config_update", "id": 2, "config": {"a": 1}}));
         assert_eq!(text(&ToModule::Health { id: 3 }), json!({"type": "health", "id": 3}));

@@ -29,6 +29,9 @@ pub async fn tell(mut heard: Listener) {
                 let attempt = if *attempts > 1 { format!(" ({attempts} starts in a row)") } else { String::new() };
                 note(format_args!("module {name}: failed{attempt}: {error}"));
             }
+            Lifecycle::Configured { refused } if !refused.is_empty() => {
+                note(format_args!("module {name}: its other configuration is not in force: {refused}"));
+            }
             Lifecycle::Asked { order, who } => note(format_args!("module {name}: {who} asks to {order} it")),
             _ => {}
         }

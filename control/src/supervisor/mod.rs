@@ -19,6 +19,7 @@
 //! | [`registry`] | the state of every module, for whoever wants to know |
 //! | [`ask`] | what recovery, configuration and the control socket ask for |
 //! | [`context`] | what every task of the control thread is given |
+//! | [`settings`] | hands modules their configuration as it changes |
 //! | [`herald`], [`service`] | what people, and the service manager, are told |
 //! | [`run`] | the whole of `cutline run` |
 
@@ -39,5 +40,6 @@ pub mod registry;
 mod run;
 mod seat;
 mod service;
+mod settings;
 
 pub use run::run;

@@ -21,7 +21,7 @@ use super::plane::{self, Plane};
 use super::registry::Registry;
 use super::seat::{Handle, Seat};
 use super::service::Service;
-use super::{herald, modules};
+use super::{herald, modules, settings};
 use crate::bus::Listener;
 use crate::bus::event::SYSTEM;
 use crate::bus::lifecycle::Lifecycle as Event;
@@ -111,6 +111,7 @@ async fn go_on(
         started = lifecycle.start_others() => started?,
     }
     service.ready();
+    spawn_local(settings::follow(control.clone()));
     control.bus.publish(SYSTEM, Event::Up { degraded: degraded(control) });
     for name in lifecycle.prewarmed() {
         let ask = control.ask.clone();
