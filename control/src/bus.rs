@@ -9,12 +9,17 @@
 //! | [`event`] | an event: who, when, and one of the topics; a new topic is a line there |
 //! | [`access`] | the topic of people who change things |
 //! | [`lifecycle`] | the topic of modules that start, run and stop |
+//! | [`health`], [`resource`], [`recovery`], [`alert`] | the topics of how they are, what they use, what is done about it, who is called |
 //! | [`record`] | the listener that writes every event to a file |
 
 pub mod access;
+pub mod alert;
 pub mod event;
+pub mod health;
 pub mod lifecycle;
 pub mod record;
+pub mod recovery;
+pub mod resource;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

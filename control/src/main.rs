@@ -4,6 +4,7 @@
 
 mod bench;
 mod bus;
+mod care;
 mod cli;
 mod commands;
 mod doors;
@@ -13,6 +14,10 @@ mod http;
 mod module;
 mod offline;
 mod people;
+mod health;
+mod module;
+mod recovery;
+mod resources;
 mod rolled;
 mod socket;
 mod supervisor;

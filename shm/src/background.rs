@@ -1,5 +1,5 @@
-//! A thread that gives way to all others: for work that may wait, on a machine whose lanes may have every core. Called once, by the
-//! thread itself.
+//! A thread that gives way to all others: for work that may wait, on a machine whose lanes may have every core. And the id under which the
+//! kernel tells of a thread. Called once, by the thread itself.
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
@@ -11,6 +11,12 @@ const NICE_MAX: i32 = 19;
 pub fn give_way() -> bool {
     // By its thread id it is this thread alone on Linux, not the process.
     setpriority_process(Some(gettid()), NICE_MAX).is_ok()
+}
+
+/// The kernel's id of the calling thread: `/proc/self/task/ID` is about it.
+#[must_use]
+pub fn thread_id() -> u32 {
+    gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
 #[cfg(test)]

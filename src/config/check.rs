@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use cutline_ring::idle::Idle;
 
+use super::care;
 use super::document::Node;
 use super::fit::line_room_bytes;
 use super::problem::{Origin, Problem};
@@ -40,6 +41,7 @@ pub(super) fn all_rules(rules: &Rules<'_>) {
     rules.room();
     rules.lanes();
     super::supervisor::rules(rules);
+    care::rules(rules);
 }
 
 /// The rules about keys that affect outputs.
@@ -138,10 +140,16 @@ impl Rules<'_> {
 
     fn retry(&self, section: &str, min_delay_ms: u64, max_delay_ms: u64) {
         let (min, max) = (format!("{section}.min_delay_ms"), format!("{section}.max_delay_ms"));
-        let keys = [min.as_str(), max.as_str()];
-        if self.are_sound(&keys) && min_delay_ms > max_delay_ms {
-            let what = format!("min_delay_ms = {min_delay_ms} exceeds max_delay_ms = {max_delay_ms}");
-            self.problem(&keys, what, &format!("Set {max} to {min_delay_ms} or more."));
+        self.not_above((&min, min_delay_ms), (&max, max_delay_ms));
+    }
+
+    /// Of two keys with their values the first may not exceed the second.
+    pub fn not_above(&self, (low, least): (&str, u64), (high, most): (&str, u64)) {
+        let keys = [low, high];
+        if self.are_sound(&keys) && least > most {
+            let name = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+            let what = format!("{} = {least} exceeds {} = {most}", name(low), name(high));
+            self.problem(&keys, what, &format!("Set {high} to {least} or more."));
         }
     }
 

@@ -6,6 +6,7 @@
 //! A [`Config`] from here is complete and consistent. Whatever is wrong is reported at once, each [`Problem`] with file, line, key and
 //! what to do; unknown keys are problems too. `config/default.toml` is the manual: every key with its default, unit and reason.
 
+mod care;
 mod check;
 mod choice;
 mod control;
@@ -25,6 +26,7 @@ use std::sync::OnceLock;
 
 use crate::plane::topology::{Depth, INVOKES_MAX, LaneSpec, LinkSpec, StageId, Topology, TopologyFault, invokes};
 
+pub use care::{Care, Health, Recovery, Resources};
 pub use choice::{
     BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, OtherState,
     PublishOrder, RecoveryStrategy, StartMode, SymbolMode,
@@ -77,6 +79,8 @@ pub struct Config {
     pub modules: Vec<Module>,
     /// `[links]`.
     pub links: Links,
+    /// `[health]`, `[resources]` and `[recovery]`.
+    pub care: Care,
     /// `[[lane]]`, in order; each lane's stages as written.
     pub lanes: Vec<LaneSpec>,
 }

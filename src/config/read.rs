@@ -13,7 +13,7 @@ use super::problem::{Origin, Problem, Problems, Warning};
 use super::reader::{Report, Section, unknown_keys};
 use super::{
     Clock, Config, Endpoint, Feed, Ingest, LIVE_DIR_PREFIX, Links, Log, Measure, OutputConfig, Publish, Retention,
-    Retry, Scheduler, Shutdown, Symbols, check, control, engine, fit, supervisor,
+    Retry, Scheduler, Shutdown, Symbols, care, check, control, engine, fit, supervisor,
 };
 use crate::plane::topology::{INVOKES_MAX, LaneSpec, StageId};
 
@@ -116,6 +116,7 @@ fn tree(root: &Section<'_>) -> Config {
         modules: supervisor::modules(root),
         shutdown: Shutdown { timeout_ms: root.section("shutdown").integer("timeout_ms", 0..=DAY_MS) },
         links: links(&root.section("links")),
+        care: care::care(root),
         lanes: root
             .entries("lane", StageId::ALL.len() - 1 + INVOKES_MAX)
             .iter()

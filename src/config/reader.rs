@@ -407,8 +407,10 @@ fn suggestion(name: &str, section: &str, report: &Report) -> String {
         return format!("Did you mean {:?}?", join(section, near));
     }
     let leaf_of = |known: &str| known.rsplit('.').next().is_some_and(|leaf| leaf == name);
-    if let Some(elsewhere) = report.known.iter().find(|known| leaf_of(known)) {
-        return format!("Did you mean {elsewhere:?}?");
+    let elsewhere: Vec<String> =
+        report.known.iter().filter(|known| leaf_of(known)).map(|known| format!("{known:?}")).collect();
+    if !elsewhere.is_empty() {
+        return format!("Did you mean {}?", elsewhere.join(" or "));
     }
     "Remove it; config/default.toml lists every key.".into()
 }

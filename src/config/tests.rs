@@ -251,7 +251,8 @@ anything = { goes = [1, \"here\"] }
     assert_eq!(
         shown,
         [
-            "user.toml:1: interval_ms: unknown key. Did you mean \"scheduler.interval_ms\"?",
+            "user.toml:1: interval_ms: unknown key. Did you mean \"health.interval_ms\" or \"resources.interval_ms\" or \
+             \"scheduler.interval_ms\"?",
             "user.toml:2: schedular: unknown key. Did you mean \"scheduler\"?",
             "user.toml:5: engine.retry.attempts: unknown key. Did you mean \"engine.retry.max_attempts\"?",
             "user.toml:6: engine.retry.frobnicate: unknown key. Remove it; config/default.toml lists every key.",

@@ -10,6 +10,7 @@ use cutline_journal::{Frame, LogFault, LogFiles, Start, Tail, Watermarks};
 
 use super::checkpoint::{Checkpoint, HEAD_BYTES, Standing};
 use super::known::Known;
+use super::levers::Keep;
 use super::retention::{Kept, Limits};
 use crate::model::checkpoint::CheckpointHead;
 
@@ -52,6 +53,9 @@ pub struct Checkpointer {
     logs: [Followed; 3],
     store: Checkpoints,
     limits: Limits,
+    /// What is kept while the disk is short, and what of that was obeyed last.
+    keep: Keep,
+    obeyed: Option<u64>,
     /// Those on disk, oldest first.
     kept: Vec<Kept>,
     /// Bytes of all logs at the last checkpoint, and how many more there must be at the next.
@@ -90,10 +94,16 @@ impl Checkpointer {
         let last_bytes = from.map_or(0, |from| from.iter().sum());
         let known = checkpoint.map_or_else(|| Known::new(symbols_max), Known::from_checkpoint);
         let spacing_bytes = segment_bytes;
-        let mut opened = Self { known, logs, store, limits, kept, last_bytes, spacing_bytes };
+        let (keep, obeyed) = (Keep::default(), None);
+        let mut opened = Self { known, logs, store, limits, keep, obeyed, kept, last_bytes, spacing_bytes };
         // The limits may be others than they were.
         opened.retire()?;
         Ok(opened)
+    }
+
+    /// Obeys this from here on.
+    pub fn obey(&mut self, keep: Keep) {
+        self.keep = keep;
     }
 
     /// Reads on, at most a few thousand frames, and writes a checkpoint where one is due. False if there is nothing to do now.
@@ -101,6 +111,11 @@ impl Checkpointer {
     /// # Errors
     /// Logs that cannot be read, or a disk that takes no checkpoint; to be called again.
     pub fn step(&mut self) -> Result<bool, LogFault> {
+        let keep = self.keep.bytes();
+        if keep != self.obeyed {
+            self.obeyed = keep;
+            self.retire()?;
+        }
         for _ in 0..STEP_FRAMES {
             if !self.advance()? {
                 return Ok(false);
@@ -165,7 +180,7 @@ impl Checkpointer {
     /// Tells the keeper what is not needed any more, and removes checkpoints that stand before what is there.
     fn retire(&mut self) -> Result<(), LogFault> {
         let ends = self.logs.each_ref().map(|log| log.watermarks.visible());
-        let bounds = self.limits.bounds(&self.kept, ends);
+        let bounds = self.limits.at_most(self.obeyed).bounds(&self.kept, ends);
         for (log, bound) in self.logs.iter_mut().zip(bounds) {
             // Full while the keeper stands still: then the next checkpoint tells it.
             let _ = log.retire.push(bound);

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cutline_journal::keeper::Keeper;
-use cutline_shm::background::give_way;
+use cutline_shm::background::{give_way, thread_id};
 
 use super::checkpointer::Checkpointer;
 use super::fault::PlaneFault;
@@ -69,7 +69,10 @@ fn spawn_keeper(
     report: KeeperReport,
 ) -> Result<JoinHandle<Keeper>, PlaneFault> {
     let stop = Arc::clone(stop);
-    let run = move || keeper.run(&stop, |fault| report.tell(fault));
+    let run = move || {
+        report.runs_on(thread_id());
+        keeper.run(&stop, |fault| report.tell(fault))
+    };
     let thread = thread::Builder::new().name("keeper".to_owned()).spawn(run);
     thread.map_err(|error| PlaneFault::Io(format!("cannot start the keeper: {error}")))
 }
@@ -81,6 +84,7 @@ fn spawn_checkpointer(
 ) -> Result<JoinHandle<Checkpointer>, PlaneFault> {
     let stop = Arc::clone(stop);
     let run = move || {
+        report.runs_on(thread_id());
         // Where it may not, it takes what the keeper takes.
         give_way();
         let mut is_told = false;

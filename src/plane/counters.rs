@@ -29,6 +29,7 @@ table! {
     LOG_KEPT Gauge "log_kept_bytes" "bytes" "Bytes of a log that are kept, from the oldest segment to its end.";
     LOG_OLDEST Gauge "log_oldest" "bytes" "Position of the oldest byte of a log that is kept: what lay before was given up by retention.";
     APPEND_FAILURES Counter "log_faults" "faults" "Times that the keeper could not prepare or flush a log.";
+    LOG_FAILING Gauge "log_failing" "flag" "1 while the keeper (log) or the checkpointer (checkpoint) cannot do its work.";
     CUT_TICKS Counter "cut_ticks" "ticks" "Ticks decided.";
     CUT_RUNS Counter "cut_runs" "runs" "Runs started.";
     CUT_SKIPPED Counter "cut_skipped_empty" "runs" "Symbols without a run because nothing had arrived from anyone.";
@@ -58,7 +59,9 @@ table! {
     LANE_IDLE Counter "lane_idle_cycles" "cycles" "Cycles without work.";
     LANE_BLOCKED Counter "lane_blocked_cycles" "cycles" "Cycles in which work was waiting for room.";
     LANE_LONGEST Gauge "lane_longest_cycle" "ns" "Longest working cycle.";
+    LANE_CYCLE Gauge "lane_recent_cycle" "ns" "Longest working cycle of the last whole second.";
     LANE_STALLS Counter "lane_stalls" "cycles" "Working cycles longer than a millisecond.";
+    THREAD Gauge "thread" "id" "The kernel's id of the thread of a lane, or of the keeper: /proc/PID/task/ID.";
     NOTICES_DROPPED Counter "notices_dropped" "notices" "Notices of a stage that nobody took; each was one line for people.";
     VERIFY_THROUGH Gauge "verified_through_seq" "receipts" "Every tick whose cut ends with this ingest_seq or before is verified; of `verify --follow`.";
     VERIFY_RUNS Counter "verify_runs" "runs" "Runs that were recomputed and found identical; of `verify --follow`.";

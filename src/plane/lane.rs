@@ -14,13 +14,12 @@ use cutline_shm::heartbeat::Heartbeat;
 use cutline_shm::histograms::Histogram;
 
 use super::clock::Clock;
+use super::cycles::Cycles;
 use super::flight::SeatStamps;
 use super::stage::{Progress, Stage};
 
 /// Time between two housekeepings, ns.
 const HOUSEKEEP_INTERVAL_NS: i64 = 10_000_000;
-/// A cycle longer than this is a stall, ns.
-const STALL_NS: i64 = 1_000_000;
 
 /// Where a lane tells how it spends its time.
 pub struct LaneCounters {
@@ -32,8 +31,12 @@ pub struct LaneCounters {
     pub blocked: Counter,
     /// Longest cycle, ns.
     pub longest_ns: Counter,
+    /// Longest cycle of the last whole second, ns.
+    pub recent_ns: Counter,
     /// Cycles longer than a stall's threshold.
     pub stalls: Counter,
+    /// The kernel's id of its thread.
+    pub thread: Counter,
     /// Shows that the lane is alive.
     pub heartbeat: Heartbeat,
 }
@@ -150,14 +153,14 @@ impl Lane {
     /// `abort` is set they are dropped where they stand.
     pub fn run(mut self, clock: &Clock, stop: &Arc<AtomicBool>, abort: &Arc<AtomicBool>) {
         let mut idler = Idler::new(self.idle);
-        let (mut busy, mut idle, mut blocked, mut stalls) = (0_u64, 0_u64, 0_u64, 0_u64);
-        let (mut longest_ns, mut housekept_ns, mut last_ns) = (0_i64, i64::MIN, clock.now_ns());
+        let (mut busy, mut idle, mut blocked, mut cycles) = (0_u64, 0_u64, 0_u64, Cycles::default());
+        let (mut housekept_ns, mut last_ns) = (i64::MIN, clock.now_ns());
         let mut stopping = false;
         self.recorder.begin();
         while !self.stages.is_empty() && !abort.load(Ordering::Relaxed) {
             // Time handed to stages never goes back, though the clock may by a hair.
             let now_ns = clock.now_ns().max(last_ns);
-            let cycle_ns = now_ns - last_ns;
+            cycles.begin(now_ns - last_ns);
             last_ns = now_ns;
             self.recorder.cycle(now_ns);
             if !stopping && stop.load(Ordering::Acquire) {
@@ -175,14 +178,12 @@ impl Lane {
             self.recorder.polling(None);
             if worked {
                 busy += 1;
-                // An idle wait before this cycle is no stall.
-                longest_ns = longest_ns.max(cycle_ns);
-                stalls += u64::from(cycle_ns > STALL_NS);
             } else if waits {
                 blocked += 1;
             } else {
                 idle += 1;
             }
+            cycles.found_work(worked);
             if may_end(stopping, worked || waits) {
                 self.drop_what_is_done(now_ns);
             }
@@ -192,8 +193,10 @@ impl Lane {
                 self.counters.busy.set(busy);
                 self.counters.idle.set(idle);
                 self.counters.blocked.set(blocked);
-                self.counters.stalls.set(stalls);
-                self.counters.longest_ns.set(longest_ns.unsigned_abs());
+                cycles.sum_up(now_ns);
+                self.counters.stalls.set(cycles.stalls);
+                self.counters.longest_ns.set(cycles.longest_ns.unsigned_abs());
+                self.counters.recent_ns.set(cycles.recent_ns.unsigned_abs());
                 self.counters.heartbeat.beat(now_ns);
             }
             idler.idle(worked);

@@ -348,6 +348,8 @@ pub fn lane(cnc: &CncWriter, name: &str, now_ns: i64) -> Result<LaneCounters, Cn
         idle: cnc.counter(&table::LANE_IDLE, name)?,
         blocked: cnc.counter(&table::LANE_BLOCKED, name)?,
         longest_ns: cnc.counter(&table::LANE_LONGEST, name)?,
+        recent_ns: cnc.counter(&table::LANE_CYCLE, name)?,
+        thread: cnc.counter(&table::THREAD, &format!("lane={name}"))?,
         stalls: cnc.counter(&table::LANE_STALLS, name)?,
         heartbeat: cnc.heartbeat(name, now_ns)?,
     })

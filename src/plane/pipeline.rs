@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use cutline_journal::keeper::Keeper;
+use cutline_shm::background::thread_id;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::flight::LaneRecorder;
 use cutline_shm::owner::Owner;
@@ -19,6 +20,7 @@ use super::cold::ColdThreads;
 use super::fault::PlaneFault;
 use super::flight::{self, SeatStamps};
 use super::lane::{Lane, Seat};
+use super::levers::Levers;
 use super::machine::Machine;
 use super::observe;
 use super::stage::Stage;
@@ -69,6 +71,8 @@ impl Pipeline {
             owner,
         } = Assembly::build(config, around)?;
         let (stop, abort) = (Arc::default(), Arc::default());
+        let mut checkpointer = checkpointer;
+        checkpointer.obey(watch.levers().keep());
         let cold = ColdThreads::start(keeper, checkpointer, &watch)?;
         let measure = config.measure.stage_times;
         let lanes = match start_lanes(&topology, stages, recorders, measure, &cnc, &clock, [&stop, &abort]) {
@@ -120,6 +124,12 @@ impl Pipeline {
     /// Says, once, when a change that was sent has come into force.
     pub fn changed(&mut self) -> Option<InForce> {
         self.changes.look()
+    }
+
+    /// What may be set while it runs.
+    #[must_use]
+    pub fn levers(&self) -> &Levers {
+        self.watch.levers()
     }
 
     /// Asks the pipeline to take nothing more and finish what it has.
@@ -193,6 +203,7 @@ fn start_lanes(
         let (clock, stop, abort) = (clock.clone(), Arc::clone(stop), Arc::clone(abort));
         let (started, name) = (started.clone(), spec.name.clone());
         let run = move || {
+            lane.counters.thread.set(u64::from(thread_id()));
             let pinned = lane.pin();
             let runs = pinned.is_ok();
             // Whoever opens the pipeline waits for this.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::levers::Levers;
 use super::notice::Notice;
 use crate::ingest::IngestFault;
 
@@ -20,6 +21,8 @@ pub struct Readiness {
     engines: BTreeMap<&'static str, String>,
     /// What the keeper cannot do.
     pub keeper: KeeperFault,
+    /// What stands in its way from outside.
+    pub levers: Levers,
     /// What the checkpointer cannot do: then starts take longer and longer, and retention stands still.
     pub checkpointer: KeeperFault,
 }
@@ -69,6 +72,7 @@ impl Readiness {
         for told in [&self.keeper, &self.checkpointer] {
             reasons.extend(told.lock().unwrap_or_else(PoisonError::into_inner).clone());
         }
+        reasons.extend(self.levers.not_ready());
         if let Some(bytes) = observed.at_capacity_bytes {
             reasons.push(format!(
                 "the inputs log is at log.capacity_bytes = {bytes}, sources are held back: restart with more, or with \
@@ -111,6 +115,7 @@ mod tests {
         readiness.note(&Notice::Unreadable { stage: "cut", fault: "cannot read x".to_owned() });
         *readiness.keeper.lock().expect("not poisoned") = Some("log: no space".to_owned());
         readiness.note(&Notice::EngineGone { stage: "invoke-2" });
+        readiness.levers.set_not_ready(Some("the disk is short".to_owned()));
         let observed = Observed {
             clock_step_ns: -5_000_000,
             logs_ahead_ns: 60_000_000,
@@ -121,6 +126,7 @@ mod tests {
         for part in [
             "stage cut",
             "no space",
+            "the disk is short",
             "capacity_bytes = 7",
             "blocked for 9 s",
             "-5 ms",
@@ -132,6 +138,7 @@ mod tests {
         readiness.note(&Notice::Readable { stage: "cut" });
         readiness.note(&Notice::EngineBack { stage: "invoke-2" });
         *readiness.keeper.lock().expect("not poisoned") = None;
+        readiness.levers.set_not_ready(None);
         assert_eq!(readiness.reason(Observed::default()), "");
     }
 }

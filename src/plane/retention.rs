@@ -34,6 +34,13 @@ impl Limits {
         self.age_ms.is_some() || self.bytes.iter().any(Option::is_some)
     }
 
+    /// The same, and of no log more than so many bytes; `None`: the same.
+    #[must_use]
+    pub fn at_most(self, bytes: Option<u64>) -> Self {
+        let Some(most) = bytes else { return self };
+        Self { bytes: self.bytes.map(|kept| Some(kept.map_or(most, |kept| kept.min(most)))), ..self }
+    }
+
     /// The position of each log before which nothing is to be kept, by the checkpoints there are, oldest first, and by how far each
     /// log reaches.
     ///
@@ -84,6 +91,13 @@ mod tests {
         let all: Vec<Kept> = (1..=9).map(kept).collect();
         let limits = Limits { bytes: [Some(4_500), None, Some(1)], age_ms: None };
         assert_eq!(limits.bounds(&all, [9_500, 950, 95]), [5_000, 0, 80]);
+    }
+
+    #[test]
+    fn a_short_disk_tightens_what_is_looser_and_nothing_else() {
+        let limits = Limits { bytes: [Some(10), None, Some(3)], age_ms: Some(5) };
+        assert_eq!(limits.at_most(Some(7)), Limits { bytes: [Some(7), Some(7), Some(3)], age_ms: Some(5) });
+        assert_eq!(limits.at_most(None), limits);
     }
 
     #[test]

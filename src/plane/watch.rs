@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::counters as table;
 use super::fault::PlaneFault;
 use super::gate::PublishGate;
+use super::levers::Levers;
 use super::notice::Notice;
 use super::readiness::{KeeperFault, Observed, Readiness};
 use super::resume::LogPlace;
@@ -84,12 +85,18 @@ impl Watch {
         })
     }
 
+    /// What the cold path may set.
+    #[must_use]
+    pub fn levers(&self) -> &Levers {
+        &self.readiness.levers
+    }
+
     /// Where the keeper tells its faults.
     ///
     /// # Errors
     /// The cnc file is full.
     pub fn keeper_report(&self) -> Result<KeeperReport, PlaneFault> {
-        self.report("log", &self.readiness.keeper)
+        self.report("log", "keeper", &self.readiness.keeper)
     }
 
     /// Where the checkpointer tells its faults.
@@ -97,13 +104,15 @@ impl Watch {
     /// # Errors
     /// The cnc file is full.
     pub fn checkpointer_report(&self) -> Result<KeeperReport, PlaneFault> {
-        self.report("checkpoint", &self.readiness.checkpointer)
+        self.report("checkpoint", "checkpointer", &self.readiness.checkpointer)
     }
 
-    fn report(&self, what: &'static str, told: &KeeperFault) -> Result<KeeperReport, PlaneFault> {
+    fn report(&self, what: &'static str, thread: &str, told: &KeeperFault) -> Result<KeeperReport, PlaneFault> {
         let (cnc, told) = (Arc::clone(&self.cnc), Arc::clone(told));
         let failures = cnc.counter(&table::APPEND_FAILURES, "")?;
-        Ok(KeeperReport { what, failures, cnc, clock: self.clock.clone(), told })
+        let failing = cnc.counter(&table::LOG_FAILING, what)?;
+        let thread = cnc.counter(&table::THREAD, thread)?;
+        Ok(KeeperReport { what, failures, failing, thread, cnc, clock: self.clock.clone(), told })
     }
 
     /// Keeps the clock near real time, and gauges and state current; `say` gets each line that people should read.
@@ -184,10 +193,17 @@ pub struct KeeperReport {
     cnc: Arc<CncWriter>,
     clock: Clock,
     failures: Counter,
+    failing: Counter,
+    thread: Counter,
     told: KeeperFault,
 }
 
 impl KeeperReport {
+    /// The keeper runs on the thread with this id.
+    pub fn runs_on(&self, thread: u32) {
+        self.thread.set(u64::from(thread));
+    }
+
     /// A fault has appeared, or is gone.
     pub fn tell(&self, fault: Option<&LogFault>) {
         let text = fault.map(|fault| format!("{}: {fault}", self.what));
@@ -195,6 +211,7 @@ impl KeeperReport {
             self.failures.add(1);
             self.cnc.record_error(self.clock.now_ns(), text);
         }
+        self.failing.set(u64::from(text.is_some()));
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 }

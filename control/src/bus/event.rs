@@ -3,7 +3,11 @@
 use serde::Serialize;
 
 use super::access::Access;
+use super::alert::Alert;
+use super::health::Health;
 use super::lifecycle::Lifecycle;
+use super::recovery::Recovery;
+use super::resource::Resource;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,6 +47,14 @@ topics! {
     Access,
     /// Modules start, run and stop.
     Lifecycle,
+    /// How modules are.
+    Health,
+    /// What processes and disks have and use.
+    Resource,
+    /// What is done about modules that have failed.
+    Recovery,
+    /// What a person has to know now.
+    Alert,
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! What every task of the control thread is given, and may hand on: the bus, the configuration in force, the stop, the registry, what may
 //! be asked of the supervisor, and the counters of the data plane. Clones are the same; any thread may have one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cutline::config::Config;
+use cutline::plane::levers::Levers;
 use cutline_shm::reader::CncReader;
 use tokio::sync::watch;
 
 use super::ask::Ask;
 use super::registry::Registry;
 use crate::bus::Bus;
+use crate::health::board::Board;
+use crate::resources::throttle::Throttle;
 
 /// See the module.
 #[derive(Clone)]
@@ -24,15 +28,34 @@ pub struct Control {
     pub registry: Registry,
     /// What may be asked of the supervisor.
     pub ask: Ask,
+    /// How every module is.
+    pub board: Board,
+    /// Whether our own cold parts do less.
+    pub throttle: Throttle,
+    /// Whether everything is to start again after it has ended.
+    pub again: Again,
     /// The counters, from when the plane is up.
     cnc: Arc<OnceLock<CncReader>>,
+    /// What may be set on the plane, from when it is up.
+    levers: Arc<OnceLock<Levers>>,
 }
 
 impl Control {
     /// A context for modules that are driven by whoever receives what `ask` asks.
-    pub fn new(config: Config, registry: Registry, ask: Ask) -> Self {
+    pub fn new(config: Config, registry: Registry, ask: Ask, again: Again) -> Self {
         let config = Arc::new(watch::Sender::new(Arc::new(config)));
-        Self { bus: Bus::new(), config, stop: Stop::default(), registry, ask, cnc: Arc::default() }
+        Self {
+            bus: Bus::new(),
+            config,
+            stop: Stop::default(),
+            registry,
+            ask,
+            board: Board::default(),
+            throttle: Throttle::default(),
+            again,
+            cnc: Arc::default(),
+            levers: Arc::default(),
+        }
     }
 
     /// The configuration in force now.
@@ -45,10 +68,36 @@ impl Control {
         self.cnc.get()
     }
 
+    /// What may be set on the data plane; `None` before it is up.
+    pub fn levers(&self) -> Option<&Levers> {
+        self.levers.get()
+    }
+
+    /// The data plane is up, and this may be set on it.
+    pub fn set_levers(&self, levers: Levers) {
+        let _ = self.levers.set(levers);
+    }
+
     /// The data plane is up, and tells there.
     pub fn set_cnc(&self, cnc: CncReader) {
         // The plane is opened once in the life of a process.
         let _ = self.cnc.set(cnc);
+    }
+}
+
+/// Whether the program is to become itself again once everything has ended. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Again(Arc<AtomicBool>);
+
+impl Again {
+    /// It is.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

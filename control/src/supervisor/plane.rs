@@ -51,6 +51,7 @@ impl Plane {
         let pipeline = opened.map_err(panicked)??;
         let cnc = CncReader::open(&config.log.live_dir.join(CNC_FILE)).map_err(Failure::machine);
         report(&pipeline, &config);
+        self.control.set_levers(pipeline.levers().clone());
         self.stage = Stage::Up(Box::new(Tended::new(pipeline, &config)));
         self.control.set_cnc(cnc?);
         Ok(())

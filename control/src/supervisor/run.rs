@@ -1,6 +1,8 @@
 //! `cutline run`: the control thread, from the first module's start to the last one's end.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::ask::{Ask, Asked, Order};
-use super::context::{Control, Stop};
+use super::context::{Again, Control, Stop};
 use super::graph::Graph;
 use super::lifecycle::Lifecycle;
 use super::part::{PARTS, PartBody};
@@ -26,6 +28,7 @@ use crate::bus::Listener;
 use crate::bus::event::SYSTEM;
 use crate::bus::lifecycle::Lifecycle as Event;
 use crate::bus::record::Record;
+use crate::care;
 use crate::commands::signals::StopRequest;
 use crate::commands::{Failure, Outcome, note, room};
 use crate::module::Process;
@@ -45,14 +48,25 @@ pub fn run(config: Config) -> Outcome {
     room::check_all(&config).map_err(StartupError::Resources)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::machine(format!("cannot start the control thread: {error}")))?;
+    let again = Again::default();
     let outcome = LocalSet::new().block_on(&runtime, async {
         let (ask, orders) = Ask::new();
-        let control = Control::new(config, Registry::new(modules::registered(&graph)), ask);
+        let control = Control::new(config, Registry::new(modules::registered(&graph)), ask, again.clone());
         listen(&control.stop, &asked).map_err(cannot)?;
         supervise(&control, &graph, orders).await
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
-    outcome
+    if again.is_set() { Err(become_again()) } else { outcome }
+}
+
+/// Becomes this same program again, with the same arguments. Returns only if that is refused.
+fn become_again() -> Failure {
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    Failure::machine(format!("cannot start again: {}", command.args(arguments).exec()))
 }
 
 /// The first signal asks for the end.
@@ -72,6 +86,7 @@ fn listen(stop: &Stop, before: &StopRequest) -> std::io::Result<()> {
 
 async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<Asked>) -> Outcome {
     let heard = control.bus.listen();
+    care::start(control);
     spawn_local(herald::tell(control.bus.listen()));
     let (output, lines) = Output::new();
     let lifecycle = Lifecycle::new(Rc::clone(graph), seats(control, graph, &output), control.clone());

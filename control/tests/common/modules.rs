@@ -35,11 +35,13 @@ pub fn polite(name: &str, more: &str) -> String {
     format!("[[module]]\nname = {name:?}\ncommand = [{script:?}]\n{more}\n")
 }
 
-/// A configuration with a Unix feed, this `[supervisor]`, and these modules; its path and the data directory.
+/// A configuration with a Unix feed, this `[supervisor]` and what follows it, and these modules; its path and the data directory. Nothing is
+/// recovered unless it says so.
 pub fn system(place: &Place, supervisor: &str, modules: &[String]) -> (String, String) {
     let data = place.path("data");
+    let recovery = if supervisor.contains("[recovery]") { "" } else { "[recovery]\nauto = false\n" };
     let more = format!(
-        "dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{}\"\n[supervisor]\n{supervisor}\n{}",
+        "dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{}\"\n[supervisor]\n{supervisor}\n{recovery}{}",
         place.path("feed.sock"),
         modules.concat()
     );

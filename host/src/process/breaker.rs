@@ -22,7 +22,7 @@ pub struct Restart {
 
 /// What may be done with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub enum Admission {
     /// It is put to an engine.
     Call,
     /// It is put to an engine, alone, and tells whether the breaker closes.
@@ -35,7 +35,7 @@ pub(super) enum Admission {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub struct Breaker {
     restart: Restart,
     deaths_in_row: u32,
     /// Until when it is open; half open from then on.
@@ -44,21 +44,23 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub(super) fn new(restart: Restart) -> Self {
+    /// One that is closed.
+    pub fn new(restart: Restart) -> Self {
         Self { restart, deaths_in_row: 0, open_until_ns: None, trying: false }
     }
 
     /// Deaths since the last answer.
-    pub(super) fn deaths_in_row(&self) -> u32 {
+    pub fn deaths_in_row(&self) -> u32 {
         self.deaths_in_row
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether it is open, or half open.
+    pub fn is_open(&self) -> bool {
         self.open_until_ns.is_some()
     }
 
     /// A process died, or did not come up. Returns when its successor is due.
-    pub(super) fn died(&mut self, now_ns: i64) -> i64 {
+    pub fn died(&mut self, now_ns: i64) -> i64 {
         self.deaths_in_row = self.deaths_in_row.saturating_add(1);
         self.trying = false;
         if self.deaths_in_row >= self.restart.deaths_max {
@@ -73,17 +75,17 @@ impl Breaker {
     }
 
     /// A process answered a call, by whatever answer.
-    pub(super) fn answered(&mut self) {
+    pub fn answered(&mut self) {
         *self = Self::new(self.restart);
     }
 
     /// Whether one more process may be started; `alone`: none is there or being started.
-    pub(super) fn may_start(&self, alone: bool, now_ns: i64) -> bool {
+    pub fn may_start(&self, alone: bool, now_ns: i64) -> bool {
         self.open_until_ns.is_none_or(|until_ns| alone && now_ns >= until_ns)
     }
 
     /// What may be done with a call now.
-    pub(super) fn admits(&self, now_ns: i64) -> Admission {
+    pub fn admits(&self, now_ns: i64) -> Admission {
         match self.open_until_ns {
             None => Admission::Call,
             Some(until_ns) if now_ns < until_ns => Admission::Fail(until_ns - now_ns),
@@ -93,7 +95,7 @@ impl Breaker {
     }
 
     /// The call that was to be tried is in flight.
-    pub(super) fn tries(&mut self) {
+    pub fn tries(&mut self) {
         self.trying = true;
     }
 }

@@ -14,7 +14,7 @@
 //! | `orders` | what passes between lane and warden |
 //! | `warden`, `hello` | the cold thread that does with the kernel what a lane must not, by `crate::child` |
 
-mod breaker;
+pub mod breaker;
 mod dispatch;
 mod hello;
 mod orders;

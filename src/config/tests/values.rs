@@ -215,3 +215,27 @@ fn an_engine_s_name_on_a_command_line_reads_back() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn of_two_limits_of_care_the_lower_one_is_the_lower_one() {
+    for (line, key, text) in [
+        (2, "health.interval_min_ms", "[health]\ninterval_min_ms = 30001"),
+        (2, "health.interval_max_ms", "[health]\ninterval_max_ms = 29999"),
+        (2, "recovery.backoff_max_ms", "[recovery]\nbackoff_max_ms = 9999"),
+        (2, "resources.disk_stop_percent", "[resources]\ndisk_stop_percent = 11"),
+        (2, "resources.throttle_percent", "[resources]\nthrottle_percent = 0"),
+        (2, "recovery.auto", "[recovery]\nauto = 1"),
+    ] {
+        assert_eq!(only(text), (line, key.to_string()), "{text}");
+    }
+}
+
+#[test]
+fn care_is_by_default_as_the_issue_says() {
+    let care = Config::embedded_default().care;
+    let health = (care.health.interval_ms, care.health.timeout_ms, care.health.unhealthy_threshold);
+    assert_eq!(health, (30_000, 5_000, 3));
+    assert_eq!((care.recovery.auto, care.recovery.attempts_max, care.recovery.backoff_ms), (true, 3, 10_000));
+    assert_eq!((care.resources.interval_ms, care.resources.throttle_percent), (10_000, 90));
+    assert_eq!(good("[recovery]\nfailing_modules_max = 0").care.recovery.failing_modules_max, None);
+}

@@ -1,0 +1,52 @@
+//! The topic of what processes and disks have and use. Values only.
+
+use serde::Serialize;
+
+use crate::resources::disk::Level;
+
+/// What has changed about it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Resource {
+    /// A module's limit is enforced from here on.
+    Limited {
+        /// Which, by its key.
+        limit: &'static str,
+        /// What it may use.
+        most: u64,
+        /// By which means.
+        by: &'static str,
+    },
+    /// A module uses more than it may.
+    Exceeded {
+        /// Which limit, by its key.
+        limit: &'static str,
+        /// What it uses.
+        used: u64,
+        /// What it may use.
+        most: u64,
+    },
+    /// It does not any more.
+    Within {
+        /// Which limit, by its key.
+        limit: &'static str,
+    },
+    /// The machine is loaded: our own cold parts do less.
+    Throttled {
+        /// Use of its processors, lanes apart, %.
+        cpu_percent: u64,
+        /// Use of its memory, %.
+        memory_percent: u64,
+    },
+    /// It is not any more.
+    Unthrottled,
+    /// A disk has another amount of room than it had.
+    Disk {
+        /// Where it is mounted, or what lies on it.
+        path: String,
+        /// How much room there is.
+        level: Level,
+        /// In words, with what to do next.
+        text: String,
+    },
+}

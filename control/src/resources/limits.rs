@@ -1,0 +1,89 @@
+//! A module's limits: by which means each is enforced here, and which ones it exceeds. Pure.
+//!
+//! | limit | where cgroup v2 is writable | elsewhere |
+//! |---|---|---|
+//! | `cpu_percent` | `cpu.max` | duty cycle: SIGSTOP and SIGCONT of its process group |
+//! | `memory_bytes` | `memory.max` | rlimit of each process, and its processes together are watched |
+//! | `descriptors` | rlimit of each process | the same |
+//! | `threads` | `pids.max` | its processes together are watched |
+//!
+//! What is watched and exceeded is an issue of the module and a failure for recovery.
+
+use cutline::config::Limits;
+
+use super::usage::Usage;
+
+/// By which means a limit is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The kernel, for all of its processes together.
+    Cgroup,
+    /// The kernel, for each of its processes.
+    Rlimit,
+    /// Us, by stopping its process group.
+    DutyCycle,
+    /// Us, by looking.
+    Watch,
+}
+
+impl By {
+    /// Its name in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cgroup => "cgroup",
+            Self::Rlimit => "rlimit",
+            Self::DutyCycle => "duty cycle",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// A limit that is set: its key, what may be used, and by which means that is enforced.
+pub fn means(limits: &Limits, has_cgroup: bool) -> Vec<(&'static str, u64, By)> {
+    let by = |other| if has_cgroup { By::Cgroup } else { other };
+    let set = [
+        ("cpu_percent", limits.cpu_percent, by(By::DutyCycle)),
+        ("memory_bytes", limits.memory_bytes, by(By::Watch)),
+        ("descriptors", Some(limits.descriptors), By::Rlimit),
+        ("threads", limits.threads, by(By::Watch)),
+    ];
+    set.into_iter().filter_map(|(key, most, by)| Some((key, most?, by))).collect()
+}
+
+/// What is exceeded of what its processes may have together: key, used, and what may be.
+pub fn exceeded(limits: &Limits, usage: &Usage) -> Vec<(&'static str, u64, u64)> {
+    let together =
+        [("memory_bytes", usage.memory_bytes, limits.memory_bytes), ("threads", usage.threads, limits.threads)];
+    let over = together.into_iter().filter_map(|(key, used, most)| Some((key, used, most?)));
+    over.filter(|(_, used, most)| used > most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { cpu_percent: Some(50), memory_bytes: Some(1_000), descriptors: 64, threads: Some(4) };
+
+    #[test]
+    fn every_limit_that_is_set_has_means_everywhere() {
+        let keys = |has_cgroup| {
+            means(&LIMITS, has_cgroup).into_iter().map(|(key, _, by)| (key, by.name())).collect::<Vec<_>>()
+        };
+        let with =
+            [("cpu_percent", "cgroup"), ("memory_bytes", "cgroup"), ("descriptors", "rlimit"), ("threads", "cgroup")];
+        assert_eq!(keys(true), with);
+        let without =
+            [("cpu_percent", "duty cycle"), ("memory_bytes", "watch"), ("descriptors", "rlimit"), ("threads", "watch")];
+        assert_eq!(keys(false), without);
+        let none = Limits { cpu_percent: None, memory_bytes: None, threads: None, ..LIMITS };
+        assert_eq!(means(&none, false).len(), 1);
+    }
+
+    #[test]
+    fn what_is_used_up_to_the_limit_is_within() {
+        let usage = |memory_bytes, threads| Usage { memory_bytes, threads, ..Usage::default() };
+        assert_eq!(exceeded(&LIMITS, &usage(1_000, 4)), []);
+        assert_eq!(exceeded(&LIMITS, &usage(1_001, 5)), [("memory_bytes", 1_001, 1_000), ("threads", 5, 4)]);
+    }
+}

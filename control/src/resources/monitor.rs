@@ -1,0 +1,139 @@
+//! The task that measures: what each module's processes use, what of it is too much, and how loaded the machine is. Every
+//! `resources.interval_ms`, from `/proc`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use cutline::config::{Limits, Module};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::sleep;
+
+use super::limits::{By, exceeded, means};
+use super::proc::{Machine, memory_used};
+use super::throttle::{Cause, Load, cpu_percent, is_loaded};
+use super::usage::{Meter, Snapshot, Usage};
+use super::{Watched, pace};
+use crate::bus::event::SYSTEM;
+use crate::bus::resource::Resource;
+use crate::health::look;
+use crate::supervisor::context::Control;
+
+/// A module that runs in a process of its own.
+struct Measured {
+    meter: Meter,
+    /// What keeps it to its share of processor time.
+    pace: Option<AbortHandle>,
+    over: BTreeSet<&'static str>,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if let Some(pace) = &self.pace {
+            pace.abort();
+        }
+    }
+}
+
+/// The machine at the last measurement.
+#[derive(Default)]
+struct Before {
+    machine: Machine,
+    lane_ticks: u64,
+    loaded: bool,
+}
+
+/// Measures until it is dropped.
+pub async fn watch(control: Control) {
+    let (began, mut measured, mut before) = (Instant::now(), BTreeMap::new(), Before::default());
+    let mut heard = control.bus.listen();
+    before.look(&control);
+    loop {
+        let config = control.config();
+        let interval = Duration::from_millis(config.care.resources.interval_ms);
+        let due = Instant::now() + interval;
+        // Limits are in force from a module's start on, and not from the next measurement.
+        while let Some(left) = due.checked_duration_since(Instant::now()) {
+            follow(&control, &mut measured);
+            tokio::select! {
+                event = heard.next() => if event.is_none() { return },
+                () = sleep(left) => break,
+            }
+        }
+        follow(&control, &mut measured);
+        let (all, now_ns) = (Snapshot::take(), u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        for module in &config.modules {
+            let Some(known) = measured.get_mut(&module.name) else { continue };
+            if let Some(usage) = known.meter.measure(&all, now_ns) {
+                known.tell(&control, module, &usage);
+            }
+        }
+        before.look(&control);
+    }
+}
+
+/// Measures the modules that run, each from its start on.
+fn follow(control: &Control, measured: &mut BTreeMap<String, Measured>) {
+    let config = control.config();
+    let running: BTreeMap<String, u32> =
+        control.registry.all().into_iter().filter_map(|module| Some((module.name, module.pid?))).collect();
+    measured.retain(|name, known| running.get(name) == Some(&known.meter.root()));
+    for module in &config.modules {
+        if let Some(pid) = running.get(&module.name).filter(|_| !measured.contains_key(&module.name)) {
+            measured.insert(module.name.clone(), Measured::new(control, module, *pid));
+        }
+    }
+}
+
+impl Measured {
+    fn new(control: &Control, module: &Module, pid: u32) -> Self {
+        let mut pace = None;
+        for (limit, most, by) in means(&module.limits, false) {
+            if by == By::DutyCycle {
+                pace = Some(spawn_local(pace::keep(pid, u32::try_from(most).unwrap_or(u32::MAX))).abort_handle());
+            }
+            control.bus.publish(&module.name, Resource::Limited { limit, most, by: by.name() });
+        }
+        Self { meter: Meter::new(pid), pace, over: BTreeSet::new() }
+    }
+
+    /// Puts up what it uses, and tells what is too much and what is not any more.
+    fn tell(&mut self, control: &Control, module: &Module, usage: &Usage) {
+        let limits: &Limits = &module.limits;
+        let over = exceeded(limits, usage);
+        let keys: BTreeSet<&'static str> = over.iter().map(|(limit, ..)| *limit).collect();
+        for (limit, used, most) in over.iter().copied().filter(|(limit, ..)| !self.over.contains(limit)) {
+            control.bus.publish(&module.name, Resource::Exceeded { limit, used, most });
+        }
+        for limit in self.over.difference(&keys) {
+            control.bus.publish(&module.name, Resource::Within { limit });
+        }
+        self.over = keys;
+        control.board.set_usage(&module.name, Watched { usage: *usage, over }, &control.bus);
+    }
+}
+
+impl Before {
+    fn look(&mut self, control: &Control) {
+        let (Some(machine), Ok(memory)) = (Machine::read(), std::fs::read_to_string("/proc/meminfo")) else { return };
+        let lanes = control.cnc().map(look::look).map_or(Vec::new(), |look| look.lanes);
+        let lane_ticks = lanes.iter().filter_map(|lane| lane.task).map(|task| task.ticks).sum::<u64>();
+        let is_first = self.machine == Machine::default();
+        let load = Load {
+            cpu_percent: cpu_percent(self.machine, machine, lane_ticks.saturating_sub(self.lane_ticks)),
+            memory_percent: (memory_used(&memory).unwrap_or(0.0) * 100.0) as u64,
+        };
+        (self.machine, self.lane_ticks) = (machine, lane_ticks);
+        if is_first {
+            return;
+        }
+        let loaded = is_loaded(load, control.config().care.resources.throttle_percent, self.loaded);
+        if loaded != self.loaded {
+            control.throttle.set(Cause::Load, loaded);
+            let Load { cpu_percent, memory_percent } = load;
+            let event =
+                if loaded { Resource::Throttled { cpu_percent, memory_percent } } else { Resource::Unthrottled };
+            control.bus.publish(SYSTEM, event);
+        }
+        self.loaded = loaded;
+    }
+}
