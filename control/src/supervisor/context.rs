@@ -42,7 +42,7 @@ pub struct Control {
 
 impl Control {
     /// A context for modules that are driven by whoever receives what `ask` asks.
-    pub fn new(config: Config, registry: Registry, ask: Ask, again: Again) -> Self {
+    pub fn new(config: Config, registry: Registry, ask: Ask) -> Self {
         let config = Arc::new(watch::Sender::new(Arc::new(config)));
         Self {
             bus: Bus::new(),
@@ -52,7 +52,7 @@ impl Control {
             ask,
             board: Board::default(),
             throttle: Throttle::default(),
-            again,
+            again: Again::default(),
             cnc: Arc::default(),
             levers: Arc::default(),
         }

@@ -51,7 +51,8 @@ pub fn run(config: Config) -> Outcome {
     let again = Again::default();
     let outcome = LocalSet::new().block_on(&runtime, async {
         let (ask, orders) = Ask::new();
-        let control = Control::new(config, Registry::new(modules::registered(&graph)), ask, again.clone());
+        let mut control = Control::new(config, Registry::new(modules::registered(&graph)), ask);
+        control.again = again.clone();
         listen(&control.stop, &asked).map_err(cannot)?;
         supervise(&control, &graph, orders).await
     });
