@@ -325,7 +325,7 @@ impl Plan {
             order: if random.one_in(3) { PublishOrder::Symbol } else { PublishOrder::Run },
             reorders: random.one_in(4),
             salt: 0,
-            changes: random.one_in(3) && time == TimeSource::Clock && !many,
+            changes: random.clone().one_in(3) && time == TimeSource::Clock && !many,
         }
     }
 

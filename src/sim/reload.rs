@@ -47,8 +47,8 @@ impl World {
         self.marks.set_if(Mark::EngineReplaced, in_force.replaced.iter().any(|replaced| replaced.bench.is_some()));
         self.follow()?;
         let Some(sent_at) = self.sent_at.take().filter(|_| !self.troubled) else { return Ok(()) };
-        let mut records = self.mirrors[1].records.iter().map(|record| &record.header).enumerate();
-        let Some((at, frame)) = records.rfind(|(_, header)| header.kind == CONFIG) else {
+        let records = self.mirrors[1].records.iter().map(|record| &record.header);
+        let Some((at, frame)) = records.enumerate().rfind(|(_, header)| header.kind == CONFIG) else {
             return Err(self.violation("a change is in force, and the runs log does not say so"));
         };
         let waited = self.mirrors[1].records[..at].iter().filter(|record| record.header.kind == TICK).count() - sent_at;

@@ -109,6 +109,19 @@ fn two_lanes_backing_off_binary_1000_symbols_timer_of_receipts_with_state() {
     });
 }
 
+/// Cadence, symbols, retries and the engine, there and back.
+#[test]
+fn two_lanes_whose_configuration_changes_twice() {
+    let _alone = alone();
+    let case = Case { lanes: Lanes::Two, idle: Idle::Backoff, is_timer: false, keeps_state: true, ..BASE };
+    let mut plant = Plant::warm(case).expect("lanes that give way run anywhere");
+    for (lane, done) in done_while(&mut plant, Plant::change) {
+        let first = allocator::first_call();
+        assert_eq!(done.allocator_calls, 0, "lane {lane} called the allocator, first here:\n{first}");
+    }
+    plant.stop();
+}
+
 #[test]
 fn an_engine_that_allocates_once_is_caught_and_named() {
     let _alone = alone();

@@ -100,6 +100,7 @@ pub struct Plant {
     /// Until it is closed.
     pipeline: Option<Pipeline>,
     pub lanes: Vec<Lane>,
+    config: Config,
     pub order: Arc<Order>,
     told: Arc<Told>,
     logs: Vec<Watermarks>,
@@ -147,17 +148,12 @@ impl Plant {
             Source::Memory => (FeedAddress::Reader(Box::new(tape)), None),
             Source::Socket => (FeedAddress::UnixListen(socket.clone()), Some(tape)),
         };
-        let (calls, orders) = (Arc::clone(&told), Arc::clone(&order));
-        let engines = move |_: &config::Engine| {
-            let engine: Box<dyn Engine> = Box::new(Plain::new(Arc::clone(&calls), Arc::clone(&orders)));
-            Ok(engine)
-        };
         let around = Surroundings {
             feeds: vec![FeedSettings { name: "tape".to_owned(), source, format: case.format }],
             time: case.time,
             clock: Clock::start(),
             log_ids: [1, 2, 3],
-            hosts: &on_the_lane(engines),
+            hosts: &on_the_lane(engines(&told, &order)),
             cnc: &cutline_shm::cnc::CncWriter::create,
             disk: os_disk(),
         };
@@ -169,6 +165,7 @@ impl Plant {
         let mut plant = Self {
             pipeline: Some(pipeline),
             lanes: Vec::new(),
+            config,
             order,
             told,
             logs: logs.into(),
@@ -207,6 +204,30 @@ impl Plant {
             let enough = told.sent.load(Ordering::Relaxed) >= sent && told.calls.load(Ordering::Relaxed) >= calls;
             enough && logs.iter().zip(&ends).all(|(log, end)| log.visible() >= *end)
         });
+    }
+
+    /// Changes whatever may change while the lanes run, and waits until it is in force.
+    pub fn change(&mut self) {
+        let mut wanted = self.config.clone();
+        wanted.output.scheduler.interval_ms *= 2;
+        wanted.output.symbols.mode = config::SymbolMode::List;
+        wanted.output.symbols.list = vec!["none that comes".to_owned()];
+        wanted.output.engine.retry.max_attempts += 1;
+        wanted.output.engine.output_max_bytes /= 2;
+        for wanted in [wanted, self.config.clone()] {
+            let hosts = on_the_lane(engines(&self.told, &self.order));
+            let change = self.pipeline().base().prepare(&wanted, &hosts).expect("it may change");
+            self.pipeline().change(change.expect("it is another one")).expect("nothing is on its way");
+            let mut in_force = None;
+            let start = Instant::now();
+            while in_force.is_none() {
+                assert!(start.elapsed() < PATIENCE, "no change within {PATIENCE:?}: {self}");
+                self.tend();
+                in_force = self.pipeline().changed();
+                thread::sleep(LOOK);
+            }
+            assert!(in_force.is_some_and(|in_force| in_force.replaced.iter().all(|replaced| replaced.bench.is_some())));
+        }
     }
 
     /// Waits until the engine has carried its order out.
@@ -258,6 +279,15 @@ impl Plant {
             feeder.join().expect("the feeder has ended well");
         }
     }
+}
+
+/// Makes engines that tell.
+fn engines(
+    told: &Arc<Told>,
+    order: &Arc<Order>,
+) -> impl Fn(&config::Engine) -> Result<Box<dyn Engine>, String> + use<> {
+    let (told, order) = (Arc::clone(told), Arc::clone(order));
+    move |_| Ok(Box::new(Plain::new(Arc::clone(&told), Arc::clone(&order))))
 }
 
 impl Drop for Plant {
