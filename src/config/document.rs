@@ -89,10 +89,10 @@ pub(super) fn parse(layer: usize, file: &str, text: &str, problems: &mut Vec<Pro
     Node { origin: Origin { line: 0, ..lines.at(0) }, data }
 }
 
-/// Reads one `key=value` of the command line as a layer with a single key. A value that is not TOML is taken as a string, so that
+/// Reads one `key=value`, the `nth` of the place that `file` stands for, as a layer with a single key. A value that is not TOML is taken as a string, so that
 /// `engine.mode=truth` needs no quotes inside quotes.
-pub(super) fn parse_set(layer: usize, nth: u32, text: &str, problems: &mut Vec<Problem>) -> Node {
-    let origin = Origin { layer, file: "--set".into(), line: nth };
+pub(super) fn parse_set(layer: usize, file: &str, nth: u32, text: &str, problems: &mut Vec<Problem>) -> Node {
+    let origin = Origin { layer, file: file.into(), line: nth };
     let empty = Node { origin: origin.clone(), data: Data::Table(Table::new()) };
     let mut refuse = |what: String| {
         problems.push(Problem {

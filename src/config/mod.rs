@@ -1,7 +1,7 @@
 //! The configuration: TOML files and command-line overrides, merged over the embedded `config/default.toml`, as a typed tree.
 //!
 //! Called by the cold path before anything starts, and by replay for the config frames of the runs log. It reads the files it is
-//! given and nothing else: no environment, no clock; it opens no socket and makes no directory.
+//! given and what references in them name, and nothing else: no clock; it opens no socket and makes no directory.
 //!
 //! A [`Config`] from here is complete and consistent. Whatever is wrong is reported at once, each [`Problem`] with file, line, key and
 //! what to do; unknown keys are problems too. `config/default.toml` is the manual: every key with its default, unit and reason.
@@ -17,9 +17,12 @@ mod output;
 mod problem;
 mod read;
 mod reader;
+mod reference;
+mod reload;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -36,6 +39,10 @@ pub use problem::{Origin, Problem, Problems, Warning};
 pub use supervisor::{Limits, Module, OWN_MODULES, Probe, Sandbox, Supervisor};
 
 pub use engine::{Engine, EngineHost, EngineProcess, EngineRestart, EngineSpec};
+
+pub use reference::{Around, SECRET};
+pub use reload::{Difference, When, differences, when};
+pub use tree::{Shown, Tree};
 
 use document::Node;
 
@@ -270,24 +277,14 @@ pub struct Links {
 
 impl Config {
     /// Merges the embedded default, `files` in order and `sets` (`key=value`, in order) and checks the result. Returns it with what
-    /// is legal but probably not meant.
+    /// is legal but probably not meant. References are those of this process.
     ///
     /// # Errors
     /// Everything that is wrong, in the order of files and lines.
     pub fn load(files: &[PathBuf], sets: &[String]) -> Result<(Self, Vec<Warning>), Problems> {
         let mut problems = Vec::new();
-        let mut layers = vec![default_layer(&mut problems)];
-        for file in files {
-            let layer = layers.len();
-            match read_text(layer, file) {
-                Ok(text) => layers.push(document::parse(layer, &file.display().to_string(), &text, &mut problems)),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        for (nth, set) in (1..).zip(sets) {
-            layers.push(document::parse_set(layers.len(), nth, set, &mut problems));
-        }
-        read::config(layers, problems)
+        let tree = Tree::parse(files, sets, &[], &mut problems);
+        tree.checked(&Around::of_process(), problems)
     }
 
     /// Like [`Config::load`], from a text instead of files; `name` stands for the file in problems.

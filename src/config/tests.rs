@@ -4,6 +4,7 @@ mod control;
 mod frame;
 mod garbage;
 mod modules;
+mod tree;
 mod values;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,108 @@
+//! Configurations as trees: references, what differs, and one mixed with another.
+
+use super::*;
+
+fn tree(place: &tempfile::TempDir, name: &str, text: &str) -> Tree {
+    let path = place.path().join(name);
+    std::fs::write(&path, text).expect("writable");
+    Tree::read(&[path], &[], &[]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn around<'a>() -> Around<'a> {
+    let variable = |name: &str| (name == "HOME").then(|| "/home/ann".to_owned());
+    let file = |path: &str| if path == "/run/token" { Ok("hunter2".to_owned()) } else { Err("not found".to_owned()) };
+    Around { variable: Box::leak(Box::new(variable)), file: Box::leak(Box::new(file)) }
+}
+
+#[test]
+fn what_a_reference_names_is_in_the_typed_tree_alone() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let text = "[log]\ndir = \"${HOME}/data\"\n[[feed]]\nkind = \"file\"\npath = \"/a/$${x}/${file:/run/token}\"\n";
+    let sound = tree(&place, "sound.toml", text);
+    let (config, _) = sound.config(&around()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.log.dir, Path::new("/home/ann/data"));
+    assert_eq!(config.feeds[0].endpoint, Endpoint::File("/a/${x}/hunter2".into()));
+    let keys = sound.keys();
+    assert_eq!((&keys["log.dir"].value, keys["log.dir"].origin.line), (&serde_json::json!("<secret>/data"), 2));
+    assert_eq!(keys["feed"].value[0]["path"], "/a/${x}/<secret>");
+    // A value of the wrong kind is complained of without itself, whatever it is.
+    for (text, key) in [
+        ("[publish]\ndurability = \"${file:/run/token}\"", "publish.durability"),
+        ("[links]\ncuts = \"${file:/run/token}\"", "links.cuts"),
+        ("[[feed]]\nkind = \"tcp\"\nlisten = \"${file:/run/token}\"", "feed[0].listen"),
+    ] {
+        let refused = tree(&place, "wrong.toml", text).config(&around()).expect_err(key).to_string();
+        assert!(refused.contains(key) && refused.contains("<secret>") && !refused.contains("hunter2"), "{refused}");
+    }
+    // What affects outputs is recorded, and what names nothing is named.
+    for (text, what) in [
+        ("[engine]\nlibrary = \"${HOME}/e.so\"", "recorded"),
+        ("[log]\ndir = \"${NOWHERE}\"", "\"NOWHERE\", which is not set"),
+        ("[log]\ndir = \"${file:/none}\"", "/none, which cannot be read: not found"),
+        ("[log]\ndir = \"${vault:x}\"", "kind \"vault\""),
+        ("[log]\ndir = \"${HOME\"", "without its }"),
+    ] {
+        let refused = tree(&place, "wrong.toml", text).config(&around()).expect_err(what).to_string();
+        assert!(refused.contains(what) && refused.contains("wrong.toml:2:"), "{refused}");
+    }
+}
+
+#[test]
+fn what_differs_is_told_by_key_with_when_it_would_be_in_force() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let one = tree(
+        &place,
+        "one.toml",
+        "[scheduler]\ninterval_ms = 100\n[engine.hysteresis]\na = 1\n[publish]\norder = \"run\"",
+    );
+    let other = tree(
+        &place,
+        "other.toml",
+        "[scheduler]\ninterval_ms = 100\ndelay_ms = 7\n[engine.hysteresis]\nb = 2.0\n[symbols]\nmax = 9\n[clock]\nmax_step_ms = 3",
+    );
+    let found = differences(&one, &other);
+    let told: Vec<(&str, String, String, When)> = found
+        .iter()
+        .map(|found| (&*found.key, found.before.to_string(), found.after.to_string(), found.when))
+        .collect();
+    let text = str::to_owned;
+    assert_eq!(
+        told,
+        [
+            ("clock.max_step_ms", text("1000"), text("3"), When::Live),
+            ("engine.hysteresis.a", text("1"), text("null"), When::AtTick),
+            ("engine.hysteresis.b", text("null"), text("2.0"), When::AtTick),
+            ("scheduler.delay_ms", text("2000"), text("7"), When::AtTick),
+            ("symbols.max", text("4096"), text("9"), When::AtRestart),
+        ]
+    );
+    assert_eq!(differences(&one, &one), []);
+    // Some of them taken over: the others stay as they were.
+    let mixed = one.with_keys_of(&other, &["engine.hysteresis.a", "engine.hysteresis.b", "scheduler.delay_ms"]);
+    let left: Vec<String> = differences(&mixed, &other).into_iter().map(|found| found.key).collect();
+    assert_eq!(left, ["clock.max_step_ms", "symbols.max"]);
+}
+
+#[test]
+fn overrides_lie_above_everything_and_are_named_so() {
+    let sets = |text: &str| vec![text.to_owned()];
+    let tree = Tree::read(&[], &sets("scheduler.interval_ms=5"), &sets("scheduler.interval_ms=7")).expect("two layers");
+    let shown = &tree.keys()["scheduler.interval_ms"];
+    assert_eq!((&shown.value, &*shown.origin.file, shown.origin.line), (&serde_json::json!(7), "override", 1));
+    assert!(
+        Tree::read(&[], &[], &sets("scheduler.interval_ms"))
+            .is_err_and(|problems| problems.to_string().contains("override:1"))
+    );
+}
+
+/// The table of what changes when names keys that there are, and whatever it does not name waits for a restart.
+#[test]
+fn every_key_of_the_config_frame_changes_at_a_tick_or_is_named() {
+    for key in Config::known_keys() {
+        let is_output = ["scheduler.", "symbols.", "engine."].iter().any(|section| key.starts_with(section));
+        let waits = ["symbols.max", "engine.state_of_other_engine"].contains(&&*key);
+        assert_eq!(when(&key) == When::AtTick, is_output && !waits, "{key}");
+    }
+    assert_eq!(when("engine.hysteresis.decay_factor"), When::AtTick);
+    assert_eq!((when("symbols.maximum"), when("scheduling")), (When::AtTick, When::AtRestart));
+}

@@ -1,0 +1,200 @@
+//! A configuration as its files and overrides have it: every key with its value and where it was written, before it is read as a typed
+//! [`Config`]. Kept by who reloads, so that two of them can be compared and mixed key by key. Cold; reads the files it is given.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::document::{self, Data, Entry, Node, Table};
+use super::problem::{Origin, Problem, Problems, Warning};
+use super::reference::{Around, Resolved};
+use super::{Config, default_layer, read, read_text};
+
+/// See the module. References in it stand as they were written.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    root: Node,
+}
+
+/// A key's value and where it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// The value; `<secret>` in place of what a reference names.
+    pub value: Value,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+impl Tree {
+    /// Merges the embedded default, `files` in order, `sets` (`key=value`, in order) and `overrides` (the same, above all).
+    ///
+    /// # Errors
+    /// What cannot be read or is no TOML.
+    pub fn read(files: &[PathBuf], sets: &[String], overrides: &[String]) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let tree = Self::parse(files, sets, overrides, &mut problems);
+        if problems.is_empty() { Ok(tree) } else { Err(Problems(problems)) }
+    }
+
+    /// The same with what can be understood beside `problems`.
+    pub(super) fn parse(files: &[PathBuf], sets: &[String], overrides: &[String], problems: &mut Vec<Problem>) -> Self {
+        let mut root = default_layer(problems);
+        let mut layer = 1;
+        for file in files {
+            match read_text(layer, file) {
+                Ok(text) => {
+                    document::merge(&mut root, document::parse(layer, &file.display().to_string(), &text, problems));
+                }
+                Err(problem) => problems.push(problem),
+            }
+            layer += 1;
+        }
+        for (name, sets) in [("--set", sets), ("override", overrides)] {
+            for (nth, set) in (1..).zip(sets) {
+                document::merge(&mut root, document::parse_set(layer, name, nth, set, problems));
+                layer += 1;
+            }
+        }
+        Self { root }
+    }
+
+    /// Reads and checks it; references are looked up in `around`. What they name is not in what is said of problems.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn config(&self, around: &Around<'_>) -> Result<(Config, Vec<Warning>), Problems> {
+        self.checked(around, Vec::new())
+    }
+
+    pub(super) fn checked(
+        &self,
+        around: &Around<'_>,
+        mut problems: Vec<Problem>,
+    ) -> Result<(Config, Vec<Warning>), Problems> {
+        let (mut root, mut resolved) = (self.root.clone(), Resolved::default());
+        resolved.resolve(&mut root, around, &mut problems);
+        let hide = |found: Vec<Problem>| -> Vec<Problem> {
+            found.into_iter().map(|problem| Problem { what: resolved.hide(&problem.what), ..problem }).collect()
+        };
+        match read::config(vec![root], problems) {
+            Ok((config, warnings)) => Ok((config, hide(warnings))),
+            Err(Problems(found)) => Err(Problems(hide(found))),
+        }
+    }
+
+    /// Every key that has a value, by name; an array is one value.
+    #[must_use]
+    pub fn keys(&self) -> BTreeMap<String, Shown> {
+        let mut keys = BTreeMap::new();
+        leaves(&self.root, &mut String::new(), &mut |key, node| {
+            keys.insert(key.to_owned(), Shown { value: shown(node), origin: node.origin.clone() });
+        });
+        keys
+    }
+
+    /// The same tree with those keys of `other` that are chosen, where they differ: set as there, or away as there.
+    #[must_use]
+    pub fn with_keys_of(&self, other: &Self, keys: &[&str]) -> Self {
+        let mut root = self.root.clone();
+        for key in keys {
+            let path: Vec<&str> = key.split('.').collect();
+            match at(&other.root, &path) {
+                Some(entry) => put(&mut root, &path, entry.clone()),
+                None => remove(&mut root, &path),
+            }
+        }
+        Self { root }
+    }
+
+    /// Whether a key is the same in both, as written.
+    pub(super) fn has_same(&self, other: &Self, key: &str) -> bool {
+        let path: Vec<&str> = key.split('.').collect();
+        match (at(&self.root, &path), at(&other.root, &path)) {
+            (Some(one), Some(other)) => is_same(&one.node, &other.node),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Calls `say` with every value that is no table, and with empty tables whose keys are somebody else's.
+fn leaves(node: &Node, path: &mut String, say: &mut impl FnMut(&str, &Node)) {
+    let Data::Table(table) = &node.data else { return say(path, node) };
+    for (name, entry) in table {
+        let len = path.len();
+        if len > 0 {
+            path.push('.');
+        }
+        path.push_str(name);
+        leaves(&entry.node, path, say);
+        path.truncate(len);
+    }
+}
+
+fn at<'a>(root: &'a Node, path: &[&str]) -> Option<&'a Entry> {
+    let (last, tables) = path.split_last()?;
+    let mut node = root;
+    for name in tables {
+        let Data::Table(table) = &node.data else { return None };
+        node = &table.get(*name)?.node;
+    }
+    if let Data::Table(table) = &node.data { table.get(*last) } else { None }
+}
+
+fn put(root: &mut Node, path: &[&str], entry: Entry) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if !matches!(root.data, Data::Table(_)) {
+        root.data = Data::Table(Table::new());
+    }
+    let Data::Table(table) = &mut root.data else { return };
+    if rest.is_empty() {
+        table.insert((*first).to_owned(), entry);
+        return;
+    }
+    let origin = entry.key.clone();
+    let empty =
+        || Entry { key: origin.clone(), node: Node { origin: origin.clone(), data: Data::Table(Table::new()) } };
+    let inner = table.entry((*first).to_owned()).or_insert_with(empty);
+    put(&mut inner.node, rest, entry);
+}
+
+fn remove(root: &mut Node, path: &[&str]) {
+    let (Some((first, rest)), Data::Table(table)) = (path.split_first(), &mut root.data) else { return };
+    if rest.is_empty() {
+        table.remove(*first);
+    } else if let Some(entry) = table.get_mut(*first) {
+        remove(&mut entry.node, rest);
+    }
+}
+
+fn is_same(one: &Node, other: &Node) -> bool {
+    match (&one.data, &other.data) {
+        (Data::Table(one), Data::Table(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && is_same(&one.1.node, &other.1.node))
+        }
+        (Data::Array(one), Data::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Data::Text(one), Data::Text(other)) | (Data::Date(one), Data::Date(other)) => one == other,
+        (Data::Integer(one), Data::Integer(other)) => one == other,
+        (Data::Float(one), Data::Float(other)) => one.to_bits() == other.to_bits(),
+        (Data::Boolean(one), Data::Boolean(other)) => one == other,
+        (Data::Null, Data::Null) => true,
+        _ => false,
+    }
+}
+
+fn shown(node: &Node) -> Value {
+    match &node.data {
+        Data::Text(text) => Value::from(super::reference::shown(text)),
+        Data::Integer(value) => Value::from(*value),
+        Data::Float(value) => Value::from(*value),
+        Data::Boolean(value) => Value::from(*value),
+        Data::Date(text) => Value::from(text.as_str()),
+        Data::Array(items) => items.iter().map(shown).collect(),
+        Data::Table(table) => table.iter().map(|(name, entry)| (name.clone(), shown(&entry.node))).collect(),
+        Data::Null | Data::Invalid => Value::Null,
+    }
+}
