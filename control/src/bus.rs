@@ -10,10 +10,12 @@
 //! | [`access`] | the topic of people who change things |
 //! | [`lifecycle`] | the topic of modules that start, run and stop |
 //! | [`health`], [`resource`], [`recovery`], [`alert`] | the topics of how they are, what they use, what is done about it, who is called |
+//! | [`config`] | the topic of configurations that change |
 //! | [`record`] | the listener that writes every event to a file |
 
 pub mod access;
 pub mod alert;
+pub mod config;
 pub mod event;
 pub mod health;
 pub mod lifecycle;

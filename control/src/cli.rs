@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod after;
+mod config;
 mod engine;
 mod logs;
 mod pipeline;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use after::*;
+pub use config::*;
 pub use engine::*;
 pub use logs::*;
 pub use pipeline::*;
@@ -56,6 +58,9 @@ pub enum Command {
     Repair(Repair),
     /// Check a configuration: all of its problems, or the topology that it gives.
     Check(ConfigArgs),
+    /// Look at a configuration, compare two, or change that of a running system.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the modules of a configuration and what they depend on, in the order in which they start.
     Graph(Graph),
     /// Read the counters of a data directory, be its process alive or dead.

@@ -30,6 +30,7 @@ use crate::bus::event::SYSTEM;
 use crate::commands::Failure;
 use crate::doors::Door;
 use crate::people::People;
+use crate::reload;
 use crate::supervisor::ask::Order;
 use crate::supervisor::context::Control;
 use crate::supervisor::part::Part;
@@ -180,7 +181,7 @@ impl Asker {
         let request = match serde_json::from_slice::<Request>(line) {
             Ok(request) => request,
             Err(fault) => {
-                let known = "this version knows modules, start, stop and restart";
+                let known = "this version knows modules, start, stop, restart, config, config_reload, config_set and config_rollback";
                 return Answer::Refused(format!("no request that can be understood: {fault}; {known}"));
             }
         };
@@ -190,9 +191,18 @@ impl Asker {
             control.bus.publish(request.changes().unwrap_or(SYSTEM), refused);
             return Answer::Refused(reason);
         }
-        match request.changes() {
-            None => Answer::Done(json!(control.registry.all())),
-            Some(module) => self.change(module, &request, control).await,
+        match (request.of_config(), request.changes()) {
+            (Some(reload::Order::Show), _) => control
+                .reload
+                .ask(reload::Order::Show, &self.person.to_string())
+                .await
+                .map_or_else(Answer::Failed, Answer::Done),
+            (Some(order), _) => {
+                let who = self.person.to_string();
+                self.recorded(SYSTEM, &request, control, control.reload.ask(order, &who)).await
+            }
+            (None, None) => Answer::Done(json!(control.registry.all())),
+            (None, Some(module)) => self.change(module, &request, control).await,
         }
     }
 
@@ -219,10 +229,22 @@ impl Asker {
         if module == NAME && order != Order::Start {
             return Answer::Failed("this is the door that you came through: stop or restart the process".to_owned());
         }
+        let who = self.person.to_string();
+        self.recorded(module, request, control, control.ask.ask(module, order, &who)).await
+    }
+
+    /// Does what is asked for, and tells before and after.
+    async fn recorded(
+        &self,
+        module: &str,
+        request: &Request,
+        control: &Control,
+        act: impl Future<Output = Result<Value, String>>,
+    ) -> Answer {
         let (began, asked) = (Instant::now(), told(request));
         let who = || self.person.clone();
         control.bus.publish(module, Access::Asked { who: who(), request: asked.clone() });
-        match control.ask.ask(module, order, &self.person.to_string()).await {
+        match act.await {
             Ok(value) => {
                 let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 control.bus.publish(module, Access::Done { who: who(), request: asked, took_ms });

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::access::Access;
 use super::alert::Alert;
+use super::config::Reload;
 use super::health::Health;
 use super::lifecycle::Lifecycle;
 use super::recovery::Recovery;
@@ -55,6 +56,8 @@ topics! {
     Recovery,
     /// What a person has to know now.
     Alert,
+    /// Configurations change.
+    Reload,
 }
 
 #[cfg(test)]

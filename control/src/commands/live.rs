@@ -15,6 +15,7 @@ use cutline_shm::cnc::CncWriter;
 
 use super::{Failure, Outcome, load_config, log_ids, note, room};
 use crate::cli::ConfigArgs;
+use crate::reload::Sources;
 use crate::supervisor;
 
 /// Time between two looks at a running pipeline.
@@ -26,7 +27,8 @@ pub fn run(args: &ConfigArgs) -> Outcome {
     if config.feeds.is_empty() {
         return Err(Failure::usage("no [[feed]] is configured: add one, see config/default.toml"));
     }
-    supervisor::run(config)
+    let sources = Sources { files: args.files.clone(), sets: args.sets.clone() };
+    supervisor::run(config, sources)
 }
 
 /// Opens a pipeline.
@@ -80,7 +82,7 @@ pub struct Tended {
 impl Tended {
     /// Looks after this pipeline.
     pub fn new(pipeline: Pipeline, config: &Config) -> Self {
-        let max_step_ns = i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let max_step_ns = max_step_ns(config);
         let patience = Duration::from_millis(config.shutdown.timeout_ms);
         Self { pipeline, max_step_ns, patience, stopped: None, abandoned: None }
     }
@@ -107,6 +109,16 @@ impl Tended {
         }
     }
 
+    /// The pipeline.
+    pub fn pipeline(&mut self) -> &mut Pipeline {
+        &mut self.pipeline
+    }
+
+    /// Takes from another configuration what is not the lanes'.
+    pub fn follow(&mut self, config: &Config) {
+        self.max_step_ns = max_step_ns(config);
+    }
+
     /// Closes the logs. Blocks as long as the disk does.
     pub fn close(self) -> Outcome {
         let Some(reason) = self.abandoned else { return self.pipeline.close().map_err(Failure::machine) };
@@ -115,6 +127,10 @@ impl Tended {
         let text = "stopped without draining; what the logs hold is recovered at the next start";
         Err(Failure::machine(format!("{text}: {reason}")))
     }
+}
+
+fn max_step_ns(config: &Config) -> i64 {
+    i64::try_from(config.clock.max_step_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }
 
 /// Tends the pipeline until it ends by itself or `stop` says so, then closes it. What people should read goes to standard

@@ -3,6 +3,7 @@
 mod backfill;
 pub mod capture;
 mod check;
+mod config;
 mod demo;
 mod diff_engine;
 mod doctor;
@@ -103,6 +104,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Stat(args) => stat::stat(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Top(args) => top::top(&args),
+        Command::Config(command) => config::run(&command),
         Command::Modules(args) => modules::modules(&args),
         Command::Module(command) => modules::module(&command),
         Command::Errors(args) => errors::errors(&args),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"ask":"modules"}                                     ─► {"done":[{"name":"plane","state":"running", ...}, ...]}
+//! {"ask":"config_set","set":"symbols.mode=seen","for_ms":600000} ─► {"done":{"changes":[...],"waiting_for_restart":[]}}
 //! {"ask":"restart","module":"feed","reset":false}       ─► {"done":null} or {"failed":"..."} or {"refused":"..."}
 //! ```
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::role::Role;
+use crate::bus::event::SYSTEM;
+use crate::reload::Order;
 
 /// Longest line, bytes, either way of a request.
 pub const LINE_MAX_BYTES: usize = 64 << 10;
@@ -19,6 +22,19 @@ pub const LINE_MAX_BYTES: usize = 64 << 10;
 pub enum Request {
     /// Every module with its state.
     Modules {},
+    /// What is configured, and where it was written.
+    Config {},
+    /// Read the configuration files anew.
+    ConfigReload {},
+    /// Set a key above the files.
+    ConfigSet {
+        /// `KEY=VALUE`.
+        set: String,
+        /// How long, ms; `None`: as long as the process lives.
+        for_ms: Option<u64>,
+    },
+    /// Go back to what was in force before the last change.
+    ConfigRollback {},
     /// Start a module.
     Start {
         /// Its name.
@@ -44,6 +60,10 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Modules {} => "modules",
+            Self::Config {} => "config",
+            Self::ConfigReload {} => "config reload",
+            Self::ConfigSet { .. } => "config set",
+            Self::ConfigRollback {} => "config rollback",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Restart { .. } => "restart",
@@ -53,15 +73,28 @@ impl Request {
     /// Who may ask for it at least.
     pub const fn least(&self) -> Role {
         match self {
-            Self::Modules {} => Role::Viewer,
+            Self::Modules {} | Self::Config {} => Role::Viewer,
+            Self::ConfigReload {} | Self::ConfigSet { .. } | Self::ConfigRollback {} => Role::Admin,
             Self::Start { .. } | Self::Stop { .. } | Self::Restart { .. } => Role::Operator,
         }
     }
 
-    /// The module that it changes; `None` if it changes nothing.
+    /// What it asks of the configuration, if it is about that.
+    pub fn of_config(&self) -> Option<Order> {
+        match self {
+            Self::Config {} => Some(Order::Show),
+            Self::ConfigReload {} => Some(Order::Reload),
+            Self::ConfigSet { set, for_ms } => Some(Order::Set { set: set.clone(), for_ms: *for_ms }),
+            Self::ConfigRollback {} => Some(Order::Rollback),
+            _ => None,
+        }
+    }
+
+    /// The module that it changes, or all of them; `None` if it changes nothing.
     pub fn changes(&self) -> Option<&str> {
         match self {
-            Self::Modules {} => None,
+            Self::Modules {} | Self::Config {} => None,
+            Self::ConfigReload {} | Self::ConfigSet { .. } | Self::ConfigRollback {} => Some(SYSTEM),
             Self::Start { module } | Self::Stop { module } | Self::Restart { module, .. } => Some(module),
         }
     }

@@ -13,6 +13,7 @@ use super::ask::Ask;
 use super::registry::Registry;
 use crate::bus::Bus;
 use crate::health::board::Board;
+use crate::reload::{Reloader, Sources};
 use crate::resources::throttle::Throttle;
 
 /// See the module.
@@ -34,6 +35,8 @@ pub struct Control {
     pub throttle: Throttle,
     /// Whether everything is to start again after it has ended.
     pub again: Again,
+    /// By which the configuration is changed.
+    pub reload: Reloader,
     /// The counters, from when the plane is up.
     cnc: Arc<OnceLock<CncReader>>,
     /// What may be set on the plane, from when it is up.
@@ -55,6 +58,7 @@ impl Control {
             again: Again::default(),
             cnc: Arc::default(),
             levers: Arc::default(),
+            reload: Reloader::new(Sources::default()),
         }
     }
 

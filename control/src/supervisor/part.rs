@@ -14,7 +14,7 @@ use crate::bus::lifecycle::{Lifecycle, Step};
 use crate::commands::{Failure, Outcome};
 
 /// The parts that there are.
-pub const PARTS: &[Part] = &[crate::http::PART, crate::socket::PART];
+pub const PARTS: &[Part] = &[crate::reload::PART, crate::http::PART, crate::socket::PART];
 
 /// What runs as a part: it says [`Life::ready`], and returns soon after [`Life::closing`].
 pub type Run = fn(Control, Life) -> Act<'static, Outcome>;

@@ -15,6 +15,7 @@ use super::context::Control;
 use crate::bus::lifecycle::{Lifecycle, Step};
 use crate::commands::live::{self, TEND_INTERVAL, Tended};
 use crate::commands::{Failure, Outcome, note};
+use crate::reload::door::Doorway;
 
 /// Its name.
 pub const NAME: &str = "plane";
@@ -23,6 +24,8 @@ pub const NAME: &str = "plane";
 pub struct Plane {
     control: Control,
     stage: Stage,
+    /// Where other configurations come in.
+    doorway: Option<Doorway>,
 }
 
 enum Stage {
@@ -35,7 +38,7 @@ enum Stage {
 impl Plane {
     /// One that is not open, of the configuration in force when it is opened.
     pub fn new(control: Control) -> Self {
-        Self { control, stage: Stage::Down }
+        Self { doorway: control.reload.doorway(), control, stage: Stage::Down }
     }
 
     async fn open(&mut self) -> Result<(), Failure> {
@@ -65,7 +68,11 @@ impl Plane {
             }
             sleep(TEND_INTERVAL).await;
             if let Stage::Up(tended) = &mut self.stage {
+                tended.follow(&self.control.config());
                 tended.look();
+                if let Some(doorway) = &mut self.doorway {
+                    doorway.look(tended.pipeline());
+                }
             }
         }
     }

@@ -33,14 +33,15 @@ use crate::commands::signals::StopRequest;
 use crate::commands::{Failure, Outcome, note, room};
 use crate::module::Process;
 use crate::module::output::{Line, Output, Writer};
+use crate::reload::{Reloader, Sources};
 use crate::supervisor::body::Body;
 use crate::supervisor::fault::StartupError;
 
 /// How long threads that wait for a disk are waited for at the very end.
 const THREADS_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs everything until it is asked to stop, or ends by itself.
-pub fn run(config: Config) -> Outcome {
+/// Runs everything that this configuration, from there, has until it is asked to stop, or ends by itself.
+pub fn run(config: Config, sources: Sources) -> Outcome {
     let cannot = |error| Failure::machine(format!("cannot listen for signals: {error}"));
     // Its second signal ends the process whatever this thread is at.
     let asked = StopRequest::listen().map_err(cannot)?;
@@ -53,6 +54,7 @@ pub fn run(config: Config) -> Outcome {
         let (ask, orders) = Ask::new();
         let mut control = Control::new(config, Registry::new(modules::registered(&graph)), ask);
         control.again = again.clone();
+        control.reload = Reloader::new(sources);
         listen(&control.stop, &asked).map_err(cannot)?;
         supervise(&control, &graph, orders).await
     });

@@ -1,0 +1,175 @@
+//! Another configuration while everything runs: by the files it came from, by SIGHUP, or by the control socket. On the control thread.
+//!
+//! ```text
+//! file changed ┐
+//! SIGHUP       ├─► files and overrides read anew ─► checked as a whole ─► lanes (door) ─► in force, recorded, history
+//! socket       ┘                                        └─ refused: what was in force stays, visibly
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | [`files`] | tells when a file may have changed |
+//! | [`overrides`] | keys that somebody has set, until they expire |
+//! | [`state`] | what is in force, what was before, and what a wish makes of it |
+//! | [`door`] | the way to the lanes |
+
+pub mod door;
+mod files;
+pub mod overrides;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::select;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::bus::now_ms;
+use crate::commands::{Failure, note};
+use crate::supervisor::body::Act;
+use crate::supervisor::context::Control;
+use crate::supervisor::part::{Life, Part};
+use door::{Door, Doorway};
+use files::Files;
+use state::{State, Wish};
+
+/// Its name among the modules.
+const NAME: &str = "watch";
+/// Requests that may wait.
+const WAITING_MAX: usize = 16;
+/// Time between two looks for overrides that have expired, where none is due.
+const SELDOM: Duration = Duration::from_secs(3600);
+
+/// The watch among the parts of this program.
+pub const PART: Part = Part { name: NAME, required: false, listener: false, is_wanted: |_| true, run };
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `--config`, in order.
+    pub files: Vec<PathBuf>,
+    /// `--set`, in order.
+    pub sets: Vec<String>,
+}
+
+/// What somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Say what is in force and where it comes from.
+    Show,
+    /// Read the files anew.
+    Reload,
+    /// Set a key, for so long (ms) or as long as the process lives.
+    Set {
+        /// `KEY=VALUE`.
+        set: String,
+        /// How long, ms.
+        for_ms: Option<u64>,
+    },
+    /// Go back to what was in force before the last change.
+    Rollback,
+}
+
+struct Asked {
+    order: Order,
+    who: String,
+    answer: oneshot::Sender<Result<Value, String>>,
+}
+
+/// Where to ask. Clones are the same; any thread may have one.
+#[derive(Clone)]
+pub struct Reloader {
+    orders: mpsc::Sender<Asked>,
+    /// The lanes' door.
+    door: Door,
+    ends: Arc<Mutex<Ends>>,
+}
+
+/// What is taken once: by the plane and by the part.
+struct Ends {
+    doorway: Option<Doorway>,
+    asked: Option<mpsc::Receiver<Asked>>,
+    sources: Sources,
+}
+
+impl Reloader {
+    /// Of a configuration from there.
+    pub fn new(sources: Sources) -> Self {
+        let ((orders, asked), (door, doorway)) = (mpsc::channel(WAITING_MAX), door::door());
+        let ends = Ends { doorway: Some(doorway), asked: Some(asked), sources };
+        Self { orders, door, ends: Arc::new(Mutex::new(ends)) }
+    }
+
+    /// The lanes' side of the door; `None` if somebody has it already.
+    pub fn doorway(&self) -> Option<Doorway> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).doorway.take()
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub async fn ask(&self, order: Order, who: &str) -> Result<Value, String> {
+        let gone = || "configuration files are not watched: the process starts or ends".to_owned();
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(Asked { order, who: who.to_owned(), answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn run(control: Control, mut life: Life) -> Act<'static, Result<(), Failure>> {
+    Box::pin(async move {
+        let (asked, sources) = {
+            let mut ends = control.reload.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            (ends.asked.take(), ends.sources.clone())
+        };
+        let Some(mut asked) = asked else {
+            return Err(Failure::machine("it is started once in the life of a process"));
+        };
+        let mut hangups = signal(SignalKind::hangup())
+            .map_err(|error| Failure::machine(format!("cannot listen for SIGHUP: {error}")))?;
+        let mut files = match Files::watch(&sources.files) {
+            Ok(files) => Some(files),
+            Err(fault) => {
+                note(format_args!("warning: configuration files are not watched, SIGHUP reads them anew: {fault}"));
+                None
+            }
+        };
+        let mut state = State::new(sources, &control).await.map_err(Failure::machine)?;
+        life.ready();
+        loop {
+            let due = state.due_ms().map_or(SELDOM, |at_ms| {
+                Duration::from_millis(u64::try_from(at_ms - now_ms()).unwrap_or(0)).min(SELDOM)
+            });
+            select! {
+                () = life.closing() => return Ok(()),
+                () = changed(&mut files) => state.files("file", &control).await,
+                Some(()) = hangups.recv() => state.files("SIGHUP", &control).await,
+                effective_ms = state.in_force() => state.came_into_force(effective_ms, &control).await,
+                () = sleep(due) => state.expire(&control).await,
+                Some(Asked { order, who, answer }) = asked.recv() => {
+                    let told = match order {
+                        Order::Show => Ok(state.show()),
+                        Order::Reload => state.wish(Wish::Files, &who, &control).await,
+                        Order::Set { set, for_ms } => state.wish(Wish::Set { set, for_ms }, &who, &control).await,
+                        Order::Rollback => state.wish(Wish::Back, &who, &control).await,
+                    };
+                    // That nobody waits for it any more is no fault.
+                    let _ = answer.send(told);
+                }
+            }
+        }
+    })
+}
+
+/// Waits until the files have changed, if they are watched.
+async fn changed(files: &mut Option<Files>) {
+    match files {
+        Some(files) => files.changed().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,235 @@
+//! Another configuration while `cutline run` runs under load: by an edited file, by SIGHUP, by the control socket, and refused.
+
+mod common;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use common::events::{line, now_ms, snapshot, trade};
+use common::live::Running;
+use common::{Place, connect, cutline, fails, succeed, wait_until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const USAGE: i32 = 2;
+const MACHINE: i32 = 3;
+
+/// A system under load whose configuration can be edited.
+struct Edited {
+    place: Place,
+    running: Option<Running>,
+    data: String,
+    file: String,
+    over: Arc<AtomicBool>,
+    feeder: Option<JoinHandle<()>>,
+}
+
+fn text(place: &Place, more: &str) -> String {
+    let [data, live, feed] = ["data", "live", "feed.sock"].map(|name| place.path(name));
+    format!(
+        "[clock]\nmax_step_ms = 900\n[ingest]\nline_max_bytes = 32768\n[log]\ndir = {data:?}\nlive_dir = {live:?}\n\
+         segment_bytes = 131072\n[[feed]]\nkind = \"unix\"\nlisten = {feed:?}\n{more}"
+    )
+}
+
+const FIRST: &str =
+    "[scheduler]\ninterval_ms = 200\ndelay_ms = 50\n[engine]\nuse = \"scripted\"\nmode = \"hysteresis\"\n";
+
+impl Edited {
+    fn start() -> Self {
+        let place = Place::new();
+        let (data, file) = (place.path("data"), place.file("edited.toml", &text(&place, FIRST)));
+        let running = Running::start(&place, &file, &data);
+        let mut stream = connect(&place.path("feed.sock"));
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        // Snapshots for every multiple of 50 ms, whatever the cadence is.
+        let feeder = thread::spawn(move || {
+            let script = json!({"regime": "up", "confidence": 0.9, "drivers": [], "invalidations": []});
+            for number in 0.. {
+                let next_ms = (now_ms() / 50 + 1) * 50;
+                for symbol in ["A", "B", "C"] {
+                    let sent = stream
+                        .write_all(&line(&trade(symbol, number)))
+                        .and_then(|()| stream.write_all(&line(&snapshot(symbol, next_ms, &script))));
+                    if sent.is_err() || is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+                thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        Self { place, running: Some(running), data, file, over, feeder: Some(feeder) }
+    }
+
+    /// Writes the file anew, as an editor does: another one takes its name.
+    fn edit(&self, more: &str) {
+        let new = self.place.file("edited.toml~", &text(&self.place, more));
+        std::fs::rename(new, &self.file).expect("it takes its place");
+    }
+
+    /// Events of the configuration so far.
+    fn events(&self, event: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(format!("{}/events.jsonl", self.data)).unwrap_or_default();
+        let all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        all.filter(|found| found["topic"] == "reload" && found["event"] == event).collect()
+    }
+
+    fn wait_for(&self, event: &str, count: usize) -> Value {
+        wait_until(&format!("{count} times {event}"), || self.events(event).len() >= count);
+        self.events(event)[count - 1].clone()
+    }
+
+    fn show(&self) -> Value {
+        serde_json::from_str(&succeed(&["config", "show", "--data", &self.data, "--json"])).expect("JSON")
+    }
+
+    fn frames(&self, frame: &str) -> Vec<Value> {
+        let all = succeed(&["dump", &self.data, "runs", "--all"]);
+        let all = all.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        all.filter(|found| found["frame"] == frame).collect()
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("not stopped")
+    }
+
+    /// Stops it and proves what it has left.
+    fn prove(mut self) -> Self {
+        self.over.store(true, Ordering::Relaxed);
+        self.running.take().expect("once").stop();
+        self.feeder.take().expect("once").join().expect("the feeder ends well");
+        succeed(&["verify", &self.data, "--strict"]);
+        self
+    }
+}
+
+fn changed_keys(event: &Value) -> Vec<String> {
+    let changes = event["changes"].as_array().expect("changes").iter();
+    changes.map(|change| change["key"].as_str().expect("a key").to_owned()).collect()
+}
+
+#[test]
+fn an_edited_file_is_in_force_from_a_tick_on_and_a_replay_is_the_same() {
+    let edited = Edited::start();
+    // The keys of the engine, and the cadence, one after the other and together.
+    let edits = [
+        "[scheduler]\ninterval_ms = 100\ndelay_ms = 50\n[engine]\nuse = \"scripted\"\nmode = \"hysteresis\"\n",
+        "[scheduler]\ninterval_ms = 100\ndelay_ms = 20\n[engine]\nuse = \"scripted\"\n[symbols]\nmode = \"list\"\nlist = [\"C\", \"A\"]\n",
+        "[scheduler]\nmode = \"timer\"\ninterval_ms = 70\n[engine]\nuse = \"regime-example\"\nmode = \"hysteresis\"\n[engine.retry]\nmax_attempts = 3\n",
+        FIRST,
+    ];
+    let mut effective = Vec::new();
+    for (index, edit) in edits.iter().enumerate() {
+        edited.edit(edit);
+        let changed = edited.wait_for("changed", index + 1);
+        assert_eq!((&changed["who"], &changed["waiting"]), (&json!("file"), &json!([])));
+        effective.push(edited.wait_for("in_force", index + 1)["effective_from_ms"].as_i64().expect("a time"));
+        // Some ticks by it.
+        let ticks = edited.frames("tick").len();
+        wait_until("three ticks", || edited.frames("tick").len() > ticks + 3);
+    }
+    assert_eq!(changed_keys(&edited.events("changed")[0]), ["scheduler.interval_ms"]);
+    let edited = edited.prove();
+    let frames: Vec<i64> = edited
+        .frames("config")
+        .iter()
+        .map(|frame| frame["effective_from_planned_ts_ms"].as_i64().expect("a time"))
+        .collect();
+    assert_eq!(frames[1..], effective, "what is told is what is recorded");
+    let ticks = edited.frames("tick");
+    let planned = |tick: &Value| tick["planned_ts_ms"].as_i64().expect("a time");
+    for (index, (from, interval_ms)) in effective.iter().zip([100, 100, 70, 200]).enumerate() {
+        let until = effective.get(index + 1).copied().unwrap_or(i64::MAX);
+        let own: Vec<i64> = ticks.iter().map(planned).filter(|planned| (*from..until).contains(planned)).collect();
+        assert!(own.len() >= 3 && own[0] == *from, "{own:?} from {from}");
+        assert!(own.windows(2).all(|pair| pair[1] - pair[0] == interval_ms), "{own:?}");
+    }
+    let engine: Vec<i64> = ticks.iter().map(|tick| tick["engine_timestamp_ms"].as_i64().expect("a time")).collect();
+    assert!(engine.is_sorted_by(|one, next| one < next), "no engine goes back in time");
+}
+
+#[test]
+fn a_bad_file_leaves_the_old_configuration_in_force_and_says_so() {
+    let edited = Edited::start();
+    edited.edit("[scheduler]\ninterval_ms = 0\nintervall_ms = 7\n");
+    let refused = edited.wait_for("refused", 1);
+    let why = refused["why"].as_str().expect("text");
+    assert!(why.contains("edited.toml:") && why.contains("interval_ms") && why.contains("intervall_ms"), "{why}");
+    let shown = edited.show();
+    assert_eq!((&shown["keys"]["scheduler.interval_ms"]["value"], &shown["refusals"]), (&json!(200), &json!(1)));
+    assert_eq!(shown["refused"], refused["why"]);
+    // What needs a restart is named, what does not is in force.
+    edited.edit(&format!("{}[publish]\norder = \"symbol\"\n", FIRST.replace("200", "150")));
+    let changed = edited.wait_for("changed", 1);
+    assert_eq!(
+        (changed_keys(&changed), &changed["waiting"]),
+        (vec!["scheduler.interval_ms".to_owned()], &json!(["publish.order"]))
+    );
+    assert_eq!(
+        (&edited.show()["refused"], &edited.show()["waiting_for_restart"]),
+        (&json!(""), &json!(["publish.order"]))
+    );
+    edited.wait_for("in_force", 1);
+    edited.running().signal(Signal::HUP);
+    assert_eq!(edited.wait_for("unchanged", 1)["who"], "SIGHUP");
+    let edited = edited.prove();
+    assert_eq!(edited.frames("config").len(), 2);
+}
+
+#[test]
+fn keys_are_set_until_they_expire_and_a_change_can_be_taken_back() {
+    let edited = Edited::start();
+    let said = succeed(&["config", "set", &edited.data, "scheduler.interval_ms=100", "--for", "3s"]);
+    assert!(said.contains("scheduler.interval_ms: 200 -> 100, in force from a tick on"), "{said}");
+    let shown = edited.show();
+    assert_eq!(shown["keys"]["scheduler.interval_ms"], json!({"value": 100, "from": "override:1"}));
+    assert_eq!(shown["overrides"][0]["key"], "scheduler.interval_ms");
+    let expired = edited.wait_for("changed", 2);
+    assert_eq!((&expired["who"], &expired["changes"][0]["after"]), (&json!("expiry"), &json!(200)));
+    assert_eq!(edited.show()["overrides"], json!([]));
+    edited.wait_for("in_force", 2);
+    succeed(&["config", "set", &edited.data, "clock.max_step_ms=800"]);
+    succeed(&["config", "set", &edited.data, "engine.retry.max_attempts=2"]);
+    wait_until("it is in force", || edited.show()["on_its_way"] == false);
+    let back = succeed(&["config", "rollback", &edited.data]);
+    assert!(back.contains("engine.retry.max_attempts: 2 -> 1"), "{back}");
+    assert_eq!(edited.show()["keys"]["clock.max_step_ms"]["value"], 800);
+    let typed = fails(MACHINE, &["config", "set", &edited.data, "scheduler.interval_ms=soon"]);
+    assert!(typed.contains("interval_ms") && typed.contains("soon"), "{typed}");
+    fails(USAGE, &["config", "set", &edited.data, "scheduler.interval_ms=100", "--for", "soon"]);
+    let history = std::fs::read_to_string(format!("{}/config-history.jsonl", edited.data)).expect("history");
+    let last: Value = serde_json::from_str(history.lines().last().expect("lines")).expect("JSON");
+    assert!(last["event"] == "refused" && last["who"].as_str().is_some_and(|who| who.contains("uid")), "{last}");
+    wait_until("all of it is in force", || edited.show()["on_its_way"] == false);
+    edited.prove();
+}
+
+#[test]
+fn files_are_shown_compared_and_explained_without_a_system() {
+    let place = Place::new();
+    let secret = place.file("token", "hunter2\n");
+    let module = format!(
+        "[[module]]\nname = \"feed\"\ncommand = [\"/bin/true\"]\nready = {{command = [\"/bin/true\"]}}\n\
+         environment = [\"TOKEN=${{file:{secret}}}\"]\n"
+    );
+    let one = place.file("one.toml", &text(&place, FIRST));
+    let other = place.file("other.toml", &text(&place, &format!("{}{module}", FIRST.replace("200", "400"))));
+    let shown = succeed(&["config", "show", "--config", &other, "--changed"]);
+    assert!(shown.contains("scheduler.interval_ms = 400  # ") && shown.contains("TOKEN=<secret>"), "{shown}");
+    let diff = succeed(&["config", "diff", &one, &other]);
+    assert!(diff.contains("scheduler.interval_ms: 200 -> 400, in force from a tick on"), "{diff}");
+    let explained = succeed(&["config", "explain", "scheduler.interval_ms", "--config", &other]);
+    assert!(explained.contains("other.toml:") && explained.contains("Distance between two ticks"), "{explained}");
+    let schema = succeed(&["config", "schema"]);
+    assert!(schema.contains("publish.order = \"run\"  # in force at the next start"), "{schema}");
+    for said in [&shown, &diff, &explained] {
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let missing = place.file("missing.toml", &text(&place, &module.replace("token", "none")));
+    let said = fails(USAGE, &["check", "--config", &missing]);
+    assert!(said.contains("module[0].environment[0]") && said.contains("cannot be read"), "{said}");
+    assert!(cutline(&["config", "explain", "scheduler.nothing"]).status.code() == Some(USAGE));
+}
