@@ -79,7 +79,10 @@ impl Doorway {
             At::Waiting(config, sent) => {
                 let (prepared, is_prepared) = oneshot::channel();
                 let base = pipeline.base();
-                drop(spawn_blocking(move || prepared.send(base.prepare(&config, &crate::engines::host))));
+                drop(spawn_blocking(move || {
+                    // The pipeline may have ended meanwhile.
+                    let _ = prepared.send(base.prepare(&config, &crate::engines::host));
+                }));
                 At::Preparing(is_prepared, sent)
             }
             At::Preparing(mut prepared, sent) => match prepared.try_recv() {
