@@ -24,7 +24,10 @@ pub struct Slowest {
 
 impl Slowest {
     pub(super) fn new(region: Arc<Region>, at: usize) -> Self {
-        Self { region, at, kept: BinaryHeap::with_capacity(SLOWEST), window: i64::MIN }
+        // Written once: a lane must not be the first to touch it.
+        let mut kept = BinaryHeap::from(vec![Reverse((1, 1)); SLOWEST]);
+        kept.clear();
+        Self { region, at, kept, window: i64::MIN }
     }
 
     /// What is slower than this, ns, is to be kept. Changes with [`Slowest::keep`] and [`Slowest::turn`].
