@@ -143,3 +143,60 @@ fn a_disk_that_refuses_is_a_failing_keeper_and_not_a_stuck_one() {
         drop(running);
     });
 }
+
+#[test]
+fn a_disk_that_fills_up_is_told_then_less_is_kept_then_it_is_not_ready_and_all_of_it_ends_with_the_cause() {
+    const TEST: &str =
+        "disk::a_disk_that_fills_up_is_told_then_less_is_kept_then_it_is_not_ready_and_all_of_it_ends_with_the_cause";
+    with_private_mounts(TEST, || {
+        let place = Place::new();
+        let disk = PathBuf::from(place.path("disk"));
+        std::fs::create_dir(&disk).expect("writable");
+        crate::common::mounts::mount(&disk, DISK_BYTES);
+        // Both of its disks are the test's own, so that nobody else fills one.
+        let live = PathBuf::from(place.path("live-full"));
+        std::fs::create_dir(&live).expect("writable");
+        crate::common::mounts::mount(&live, DISK_BYTES);
+        let (data, socket) = (disk.join("data"), place.path("feed.sock"));
+        let data = data.to_str().expect("UTF-8");
+        let more = format!(
+            "dir = \"{data}\"\n[resources]\ninterval_ms = 100\ndisk_warn_percent = 60\ndisk_stop_percent = 20\n\
+             disk_keep_bytes = 65536\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n"
+        );
+        let config = config(&place, "full", &more);
+        let quick = ["--set", "scheduler.interval_ms=20", "--set", "scheduler.delay_ms=5"];
+        let args = [&["run", "--config", &config][..], &quick].concat();
+        let running = Running::start_with(&place, data, &args, std::process::Stdio::null());
+        let (mut feed, mut number) = (connect(&socket), 0);
+        let mut send = || {
+            let mut event = trade("S", number);
+            event["channel"] = "x".repeat(2_000).into();
+            feed.write_all(&line(&event)).expect("it reads");
+            number += 1;
+        };
+        let given_up = || running.counter("log_oldest");
+        (0..600).for_each(|_| send());
+        running.wait_for("inputs_receipts", 600);
+        assert_eq!(given_up(), 0, "retention keeps everything");
+        let fill = |name: &str, bytes: usize| std::fs::write(disk.join(name), vec![1; bytes]).expect("it fits");
+        fill("first", 28 << 20);
+        wait_until("less is kept", || {
+            send();
+            given_up() > 0
+        });
+        let told = |level: &str| {
+            let is_meant = |event: &serde_json::Value| {
+                event["event"] == "disk" && event["path"] == data && event["level"] == level
+            };
+            crate::record::events(data).iter().any(is_meant)
+        };
+        assert!(told("short") && !told("out"));
+        fill("second", 25 << 20);
+        wait_until("it is not ready", || running.reason().contains("MiB free: what arrives is kept"));
+        std::fs::remove_file(disk.join("first")).expect("it is there");
+        std::fs::remove_file(disk.join("second")).expect("it is there");
+        wait_until("it is ready again", || running.reason().is_empty());
+        assert!(told("out") && told("enough"));
+        running.stop();
+    });
+}
