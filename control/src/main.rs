@@ -13,7 +13,6 @@ mod generate;
 mod health;
 mod http;
 mod module;
-mod module;
 mod offline;
 mod people;
 mod recovery;
