@@ -109,7 +109,7 @@ fn two_lanes_backing_off_binary_1000_symbols_timer_of_receipts_with_state() {
     });
 }
 
-/// Cadence, symbols, retries and the engine, there and back.
+/// Symbols, retries and the engine, there and back.
 #[test]
 fn two_lanes_whose_configuration_changes_twice() {
     let _alone = alone();

@@ -206,12 +206,12 @@ impl Plant {
         });
     }
 
-    /// Changes whatever may change while the lanes run, and waits until it is in force.
+    /// Changes the set of symbols, the retries and the engine, and then back, and waits until each is in force. The tape goes on only as
+    /// fast as the engine is called, so the same symbols have their runs as often as before.
     pub fn change(&mut self) {
         let mut wanted = self.config.clone();
-        wanted.output.scheduler.interval_ms *= 2;
         wanted.output.symbols.mode = config::SymbolMode::List;
-        wanted.output.symbols.list = vec!["none that comes".to_owned()];
+        wanted.output.symbols.list = (0..self.symbols).map(|symbol| format!("SYM{symbol:05}")).collect();
         wanted.output.engine.retry.max_attempts += 1;
         wanted.output.engine.output_max_bytes /= 2;
         for wanted in [wanted, self.config.clone()] {
