@@ -166,7 +166,7 @@ impl Buried {
     }
 }
 
-/// Waits until there may be something to read. Readiness is not kept: a stream that is not read to its end is said to be ready again.
+/// Waits until there may be something to read. It is told once: whoever is told reads to the end, or knows by `floods` that there is more.
 async fn readable(stream: &Option<AsyncFd<OwnedFd>>) {
     match stream {
         None => std::future::pending().await,

@@ -39,7 +39,7 @@ mod plane;
 pub mod registry;
 mod run;
 mod seat;
-mod service;
+pub mod service;
 mod settings;
 
 pub use run::run;

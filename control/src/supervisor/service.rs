@@ -1,4 +1,4 @@
-//! What the service manager is told (`sd_notify`): READY once everything has started, STOPPING, and WATCHDOG for as long as lanes make
+//! What the service manager is told (`sd_notify`): READY once everything has started, RELOADING, STOPPING, and WATCHDOG for as long as lanes make
 //! progress. Without a service manager nothing is told.
 
 use std::time::Duration;
@@ -40,6 +40,17 @@ impl Service {
         }
         tell(&[NotifyState::Watchdog]);
     }
+}
+
+/// Does this, which reads the configuration anew, and tells of it: RELOADING while it lasts, then READY.
+#[allow(dead_code)] // for whoever reloads
+pub async fn while_reloading<T>(reload: impl Future<Output = T>) -> T {
+    // The service manager wants to know which of its requests is meant.
+    let begun = NotifyState::monotonic_usec_now().map_or_else(|_| vec![], |now| vec![now]);
+    tell(&[&[NotifyState::Reloading], &begun[..]].concat());
+    let done = reload.await;
+    tell(&[NotifyState::Ready]);
+    done
 }
 
 async fn feed(control: Control, interval: Duration) {
