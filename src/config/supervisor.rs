@@ -78,7 +78,7 @@ pub enum Probe {
     /// It says so by `sd_notify`.
     Notify,
     /// This program ends with status 0.
-    Command(Vec<String>),
+    Program(Vec<String>),
     /// This address takes a connection: `host:port`, or the path of a Unix socket.
     Tcp(String),
     /// `GET` of this address is answered with a status from 200 to 299: `host:port`, and a path from its `/` on.
@@ -182,7 +182,7 @@ fn probe(section: &Section<'_>) -> Probe {
         section.problem("command", "names no program".into(), "Set [\"PROGRAM\", \"ARGUMENT\", ...].");
     }
     match (command, tcp, http, notify) {
-        (command, ..) if !command.is_empty() => Probe::Command(command),
+        (command, ..) if !command.is_empty() => Probe::Program(command),
         (_, Some(address), ..) => Probe::Tcp(address_of(section, "tcp", address)),
         (_, _, Some(url), _) => {
             let (address, path) = url.find('/').map_or((&*url, "/"), |at| url.split_at(at));

@@ -38,7 +38,7 @@ pub async fn once(probe: &Probe, plan: &Plan, within: Duration) -> Result<(), St
     let answered = async {
         match probe {
             Probe::Protocol | Probe::Notify => std::future::pending().await,
-            Probe::Command(command) => run(command, plan).await,
+            Probe::Program(command) => run(command, plan).await,
             Probe::Tcp(address) => connect(address).await,
             Probe::Http(address, path) => get(address, path).await,
         }

@@ -286,7 +286,7 @@ impl Body for Process {
     fn health(&mut self, within: Duration) -> Act<'_, Result<Value, String>> {
         Box::pin(async move {
             match (&self.running, &self.module.ready) {
-                (Some(running), probe @ (Probe::Command(_) | Probe::Tcp(_) | Probe::Http(..))) if !running.speaks => {
+                (Some(running), probe @ (Probe::Program(_) | Probe::Tcp(_) | Probe::Http(..))) if !running.speaks => {
                     probe::once(probe, &running.plan, within).await?;
                     Ok(serde_json::json!({"status": "healthy"}))
                 }

@@ -30,7 +30,7 @@ fn each_probe_is_read_as_it_is_written() {
     assert_eq!(probe("{}"), Probe::Protocol);
     assert_eq!(probe("{notify = true}"), Probe::Notify);
     assert_eq!(probe("{notify = false}"), Probe::Protocol);
-    assert_eq!(probe("{command = [\"a\", \"b\"]}"), Probe::Command(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(probe("{command = [\"a\", \"b\"]}"), Probe::Program(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(probe("{tcp = \"[::1]:80\"}"), Probe::Tcp("[::1]:80".to_owned()));
     assert_eq!(probe("{tcp = \"/run/x.sock\"}"), Probe::Tcp("/run/x.sock".to_owned()));
     assert_eq!(probe("{http = \"h:1/a/b?c\"}"), Probe::Http("h:1".to_owned(), "/a/b?c".to_owned()));
