@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixDatagram;
 use tokio::select;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::output::Output;
 use super::protocol::FromModule;
@@ -90,21 +90,28 @@ impl Alive {
     pub async fn next(&mut self) -> Happened {
         loop {
             select! {
-                said = self.wire.next(), if self.is_open => match said {
-                    Some(Ok(said)) => return Happened::Said(said),
-                    Some(Err(fault)) => {
-                        self.is_open = false;
-                        return Happened::Broke(fault);
-                    }
-                    None => self.is_open = false,
+                said = self.wire.next(), if self.is_open => if let Some(happened) = self.heard(said) {
+                    return happened;
                 },
                 text = NotifySocket::next(&mut self.notify) => return Happened::Notified(text),
                 () = readable(&self.out), if !self.child.floods => self.read(),
                 () = readable(&self.err), if !self.child.floods => self.read(),
                 () = sleep(THROTTLE), if self.child.floods => self.read(),
-                _ = self.death.readable() => return Happened::Died,
+                _ = self.death.readable() => break,
             }
         }
+        // What it has said before it died comes first. What it has started may hold the socket open.
+        let said = if self.is_open { timeout(Duration::ZERO, self.wire.next()).await.ok() } else { None };
+        said.and_then(|said| self.heard(said)).unwrap_or(Happened::Died)
+    }
+
+    /// What came over the wire; `None`: its end.
+    fn heard(&mut self, said: Option<Result<FromModule, String>>) -> Option<Happened> {
+        self.is_open = matches!(said, Some(Ok(_)));
+        Some(match said? {
+            Ok(said) => Happened::Said(said),
+            Err(fault) => Happened::Broke(fault),
+        })
     }
 
     /// It is dead: takes everything of it away, and says how it ended and what it printed last.

@@ -116,3 +116,18 @@ fn whoever_does_not_keep_to_the_protocol_is_ended() {
         });
     }
 }
+
+#[test]
+fn what_it_says_before_it_dies_is_heard_before_that() {
+    let hello = "echo '{\"type\":\"hello\",\"protocol\":1}' >&0; echo '{\"type\":\"ready\"}' >&0";
+    let script = format!("{hello}; echo '{{\"type\":\"event\",\"name\":\"last\"}}' >&0; exit 5");
+    for _ in 0..20 {
+        with(&script, |mut process, mut heard| async move {
+            process.ready().await.unwrap();
+            assert!(process.live().await.is_err());
+            process.control.bus.close();
+            let told = heard.next().await.map(|event| serde_json::to_value(&*event).unwrap());
+            assert_eq!(told.expect("the last word")["name"], "last");
+        });
+    }
+}
