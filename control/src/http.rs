@@ -82,7 +82,7 @@ async fn health(State(control): State<Control>) -> impl IntoResponse {
         .cnc()
         .and_then(|cnc| cnc.status())
         .map(|status| json!({"state": status.state.name(), "reason": status.reason}));
-    (code, Json(json!({"system": judgement, "plane": plane, "modules": modules})))
+    (code, Json(json!({"system": judgement, "plane": plane, "modules": modules, "reports": control.board.all()})))
 }
 
 async fn readiness(State(control): State<Control>) -> impl IntoResponse {

@@ -26,7 +26,6 @@ struct State {
     system: Option<SystemStatus>,
 }
 
-#[allow(dead_code)] // for /health and `cutline modules`
 impl Board {
     /// Every report, by the modules' names.
     pub fn all(&self) -> Vec<Report> {
@@ -36,11 +35,6 @@ impl Board {
     /// The report of one module, or part.
     pub fn get(&self, module: &str) -> Option<Report> {
         self.state().reports.get(module).cloned()
-    }
-
-    /// How the system is.
-    pub fn system(&self) -> SystemStatus {
-        SystemStatus::of(self.state().reports.values())
     }
 
     /// Puts a report up; tells on the bus what it changes.

@@ -16,6 +16,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::health::report::Report;
 use crate::supervisor::ask::Ask;
 use crate::supervisor::registry::{Health, Module, Registry, State as ModuleState};
 
@@ -129,6 +130,9 @@ fn health_and_readiness_say_why_not() {
     assert_eq!((code, told["system"]["status"].as_str()), (503, Some("critical")));
     assert!(told["system"]["reason"].as_str().is_some_and(|reason| reason.contains("lane main")), "{told}");
     assert_eq!(told["modules"][0]["name"], "plane");
+    listening.control.board.put(Report::unknown("lane:main", true), &listening.control.bus);
+    let (_, told) = listening.json("/health");
+    assert_eq!((&told["reports"][0]["module"], &told["reports"][0]["grade"]), (&"lane:main".into(), &"unknown".into()));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::bus::now_ms;
 use crate::commands::note;
 use crate::rolled::Rolled;
 use crate::supervisor::context::Control;
+use crate::supervisor::service;
 
 /// Configurations that can be gone back to.
 const BEFORE_MAX: usize = 16;
@@ -106,7 +107,7 @@ impl State {
             self.deferred = Some(who);
         } else {
             // Whatever is wrong was told.
-            let _ = self.wish(Wish::Files, who, control).await;
+            let _ = service::while_reloading(self.wish(Wish::Files, who, control)).await;
         }
     }
 

@@ -12,7 +12,6 @@ use crate::commands::note;
 /// Tells what it hears until the bus is closed.
 pub async fn tell(mut heard: Listener) {
     while let Some(event) = heard.next().await {
-        #[allow(irrefutable_let_patterns)] // while there is no other topic
         let What::Lifecycle(what) = &event.what else { continue };
         let is_own = OWN_MODULES.contains(&&*event.module);
         let name = &event.module;

@@ -23,7 +23,6 @@
 //! | [`herald`], [`service`] | what people, and the service manager, are told |
 //! | [`run`] | the whole of `cutline run` |
 
-#[allow(dead_code)] // what recovery, configuration and the control socket ask for and this crate does not yet
 pub mod ask;
 pub mod body;
 pub mod context;
@@ -32,10 +31,8 @@ pub mod graph;
 mod herald;
 mod lifecycle;
 pub mod modules;
-#[allow(dead_code)] // for the parts that register there
 pub mod part;
 mod plane;
-#[allow(dead_code)] // health is what recovery finds
 pub mod registry;
 mod run;
 mod seat;

@@ -43,7 +43,6 @@ impl Service {
 }
 
 /// Does this, which reads the configuration anew, and tells of it: RELOADING while it lasts, then READY.
-#[allow(dead_code)] // for whoever reloads
 pub async fn while_reloading<T>(reload: impl Future<Output = T>) -> T {
     // The service manager wants to know which of its requests is meant.
     let begun = NotifyState::monotonic_usec_now().map_or_else(|_| vec![], |now| vec![now]);
