@@ -363,10 +363,10 @@ fn a_lane_without_its_core_is_named_at_the_top_of_runs_and_receipts() {
         let slowest = || json_of(&["why-slow", &system.data, "--json", "--limit", "1"])[what]["slowest"][0].take();
         wait_until("what was held up has come through, and was looked at", || {
             let slowest = slowest();
-            slowest["latency_ns"].as_i64().is_some_and(|ns| ns >= least_ns) && slowest["machine"]["covered_ns"] != 0
+            slowest["latency_ns"].as_i64().is_some_and(|ns| ns >= least_ns)
+                && slowest["cause"] == "preempted: lane starved"
         });
         let slowest = slowest();
-        assert_eq!(slowest["cause"], "preempted: lane starved", "{what}: {slowest}");
         assert!(number(&slowest["machine"]["waited_ns"]) >= least_ns, "{what}: {slowest}");
         assert!(number(&slowest["machine"]["preempted"]) >= 1, "{what}: {slowest}");
     }

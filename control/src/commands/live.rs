@@ -13,7 +13,7 @@ use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
 use cutline_shm::cnc::CncWriter;
 
-use super::{Failure, Outcome, load_config, log_ids, note, room};
+use super::{Failure, Outcome, load_with_tree, log_ids, note, room};
 use crate::cli::ConfigArgs;
 use crate::reload::Sources;
 use crate::supervisor;
@@ -23,11 +23,11 @@ pub const TEND_INTERVAL: Duration = Duration::from_millis(50);
 
 /// `cutline run`
 pub fn run(args: &ConfigArgs) -> Outcome {
-    let config = load_config(args)?;
+    let (config, tree) = load_with_tree(args)?;
     if config.feeds.is_empty() {
         return Err(Failure::usage("no [[feed]] is configured: add one, see config/default.toml"));
     }
-    let sources = Sources { files: args.files.clone(), sets: args.sets.clone() };
+    let sources = Sources { files: args.files.clone(), sets: args.sets.clone(), begun_with: Some(tree) };
     supervisor::run(config, sources)
 }
 

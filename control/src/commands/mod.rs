@@ -38,7 +38,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Write};
 
 use clap::CommandFactory;
-use cutline::config::Config;
+use cutline::config::{Around, Config, Tree};
 use cutline_journal::LogFault;
 
 use crate::cli::{Cli, Command, ConfigArgs};
@@ -126,11 +126,23 @@ pub fn run(command: Command) -> Outcome {
 
 /// Loads the configuration and prints its warnings.
 fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
-    let (config, warnings) = Config::load(&args.files, &args.sets).map_err(StartupError::Configuration)?;
+    load_with_tree(args).map(|(config, _)| config)
+}
+
+/// The same, with what is written of it: from one reading of the files, which may change at any time.
+fn load_with_tree(args: &ConfigArgs) -> Result<(Config, Tree), Failure> {
+    let read = Tree::read(&args.files, &args.sets, &[]);
+    let loaded = match &read {
+        Ok(tree) => tree.config(&Around::of_process()),
+        // All that is wrong at once, what can be understood beside it too.
+        Err(_) => Config::load(&args.files, &args.sets),
+    };
+    let (config, warnings) = loaded.map_err(StartupError::Configuration)?;
+    let tree = read.map_err(StartupError::Configuration)?;
     for warning in warnings {
         note(format_args!("warning: {warning}"));
     }
-    Ok(config)
+    Ok((config, tree))
 }
 
 /// Identities for new logs.

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cutline::config::Tree;
 use serde_json::Value;
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,6 +55,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// `--set`, in order.
     pub sets: Vec<String>,
+    /// What they said when the process began; `None` is what they say now.
+    pub begun_with: Option<Tree>,
 }
 
 /// What somebody asks for.
@@ -140,6 +143,8 @@ fn run(control: Control, mut life: Life) -> Act<'static, Result<(), Failure>> {
             }
         };
         let mut state = State::new(sources, &control).await.map_err(Failure::machine)?;
+        // Before somebody watched them they may have changed.
+        state.catch_up(&control).await;
         life.ready();
         loop {
             let due = state.due_ms().map_or(SELDOM, |at_ms| {

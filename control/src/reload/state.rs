@@ -75,8 +75,11 @@ impl State {
     ///
     /// # Errors
     /// The files cannot be read any more.
-    pub async fn new(sources: Sources, control: &Control) -> Result<Self, String> {
-        let tree = read(&sources, &Overrides::default()).await?;
+    pub async fn new(mut sources: Sources, control: &Control) -> Result<Self, String> {
+        let tree = match sources.begun_with.take() {
+            Some(tree) => tree,
+            None => read(&sources, &Overrides::default()).await?,
+        };
         let history = Rolled::open(&control.config().log.dir, HISTORY);
         if let Err(fault) = &history {
             note(format_args!("warning: changes of the configuration are not recorded in {HISTORY}.jsonl: {fault}"));
@@ -99,6 +102,14 @@ impl State {
     /// When an override is to be taken away next, Unix ms; not before what is on its way is in force.
     pub fn due_ms(&self) -> Option<i64> {
         self.now.overrides.next_ms().filter(|_| self.coming.is_none())
+    }
+
+    /// Looks whether the files still say what the process began with.
+    pub async fn catch_up(&mut self, control: &Control) {
+        let is = read(&self.sources, &self.now.overrides).await;
+        if !is.is_ok_and(|is| differences(&self.now.tree, &is).is_empty()) {
+            self.files("file", control).await;
+        }
     }
 
     /// The files may say something else: at once, or when what is on its way is in force.

@@ -29,7 +29,9 @@ fn mapped(live: &str) -> Vec<PathBuf> {
     for entry in std::fs::read_dir(live).expect("a folder").map(|entry| entry.expect("an entry").path()) {
         match entry.is_dir() {
             true => files.extend(mapped(entry.to_str().expect("UTF-8"))),
-            false => files.push(entry),
+            // Nobody maps a socket.
+            false if entry.is_file() => files.push(entry),
+            false => {}
         }
     }
     files
