@@ -90,9 +90,10 @@ fn a_disk_that_does_not_answer_is_a_stuck_keeper_and_then_a_blocked_publisher() 
         let blocked = || {
             running.stat()["status"]["reason"].as_str().is_some_and(|reason| reason.contains("publishing is blocked"))
         };
+        // The sum of three logs.
         wait_until("publishing is blocked, and bytes wait for two seconds", || {
             send();
-            blocked() && running.counter("buffer_age") > 2_000_000_000
+            blocked() && running.counter("buffer_age") > 6_000_000_000
         });
         drop(frozen);
         is_told(data, "keeper", "keeper_stuck", "the keeper waits in the kernel");
