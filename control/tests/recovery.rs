@@ -120,7 +120,10 @@ fn where_a_person_decides_it_is_told_and_nothing_is_done() {
     wait_until("it says its process", || pid(&data, "m").is_some());
     kill(pid(&data, "m").expect("it was there"), rustix::process::Signal::KILL);
     let alert = wait_for(&data, "m", "raised");
-    assert!(alert["text"].as_str().is_some_and(|text| text.contains("cutline module restart m")), "{alert}");
+    assert!(
+        alert["text"].as_str().is_some_and(|text| text.contains("`cutline module restart ") && text.ends_with(" m`")),
+        "{alert}"
+    );
     assert_eq!(done(&data, "m"), ["given_up"]);
     running.stop();
 }

@@ -202,7 +202,7 @@ impl Judge {
         }
         // It wakes up a thousand times a second when there is nothing to do.
         (still.ns >= self.limits.keeper_stuck_ns && !look.is_ending).then(|| {
-            let text = format!("the keeper has not moved for {} ms: it {doing}", ms(still.ns));
+            let text = format!("no sign of life for {} ms: the keeper {doing}", ms(still.ns));
             Issue::new(IssueKind::KeeperStuck, text)
         })
     }

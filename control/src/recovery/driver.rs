@@ -23,6 +23,7 @@ use crate::bus::lifecycle::Lifecycle;
 use crate::bus::recovery::Recovery;
 use crate::bus::resource::Resource;
 use crate::bus::{Listener, What};
+use crate::health::plane::PLANE;
 use crate::health::report::Grade;
 use crate::resources::throttle::Cause;
 use crate::supervisor::context::Control;
@@ -143,11 +144,20 @@ impl Driver {
             }
             Next::GiveUp => {
                 self.control.bus.publish(module, Recovery::GivenUp { cause: cause.to_owned() });
-                let text =
-                    format!("{module} has failed and is left to you: {cause}: `cutline module restart {module}`");
+                let text = self.left_to_you(module, cause);
                 self.control.bus.publish(module, Alert::Raised { text });
             }
         }
+    }
+
+    /// What a person has to know of a failure that nothing more is done about, and can do.
+    fn left_to_you(&self, module: &str, cause: &str) -> String {
+        if module == PLANE {
+            let text = "a part of the data plane is unhealthy, and tells what is wrong in an event of its own";
+            return format!("{text}: it goes on by itself once that is gone");
+        }
+        let dir = self.control.config().log.dir.display().to_string();
+        format!("{module} has failed and is left to you: {cause}: `cutline module restart {dir} {module}`")
     }
 
     /// Somebody has started it, or stops it, who is not us: what was planned is not needed any more.
