@@ -367,8 +367,8 @@ fn a_lane_without_its_core_is_named_at_the_top_of_runs_and_receipts() {
                 && slowest["cause"] == "preempted: lane starved"
         });
         let slowest = slowest();
+        // Whether it was taken off its core, or slept and did not get it back, is chance.
         assert!(number(&slowest["machine"]["waited_ns"]) >= least_ns, "{what}: {slowest}");
-        assert!(number(&slowest["machine"]["preempted"]) >= 1, "{what}: {slowest}");
     }
     drop(load);
     running.stop();
