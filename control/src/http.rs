@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`judge`] | how the system is, from the states of its modules |
-//! | [`metrics`] | the cnc file and the modules as OpenMetrics |
+//! | [`metrics`](mod@metrics) | the cnc file and the modules as OpenMetrics |
 //! | [`openmetrics`] | that text format |
 //! | [`limited`] | a listener whose connections are few and end |
 

@@ -21,7 +21,7 @@
 //! | [`context`] | what every task of the control thread is given |
 //! | [`settings`] | hands modules their configuration as it changes |
 //! | [`herald`], [`service`] | what people, and the service manager, are told |
-//! | [`run`] | the whole of `cutline run` |
+//! | [`run`](mod@run) | the whole of `cutline run` |
 
 pub mod ask;
 pub mod body;
