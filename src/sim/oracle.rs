@@ -206,11 +206,14 @@ impl Oracle<'_> {
                     effective_ms = from_ms;
                 }
                 Decision::TicksSkipped(skipped) => {
-                    // By the configuration of the start that skips them, whose frame comes next.
-                    let Some(Decision::Config(line)) = self.facts.decisions.get(index + 1) else {
-                        return Err(format!("no config frame follows {skipped:?}"));
+                    // By the configuration of the start that skips them, whose frame comes next unless it has died before that.
+                    let start = match self.facts.decisions.get(index + 1) {
+                        Some(Decision::Config(line)) => vec![self.configured(line)?.0],
+                        _ => self.rules.given.clone(),
                     };
-                    last.planned_ms = Some(after_skipped(&self.configured(line)?.0, skipped, last)?);
+                    let ends: Vec<_> = start.iter().map(|config| after_skipped(config, skipped, last)).collect();
+                    let end = ends.iter().find(|end| end.is_ok()).or(ends.first()).cloned();
+                    last.planned_ms = Some(end.unwrap_or_else(|| Err("nothing was configured".to_owned()))?);
                 }
                 Decision::Tick(tick) => {
                     self.planned(tick.planned_ts_ms, last, effective_ms.take())?;
