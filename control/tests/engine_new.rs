@@ -7,7 +7,7 @@ mod conformance;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Place, fails, succeed};
+use common::{CUTLINE, Place, fails, succeed};
 use cutline_host::library::Library;
 
 /// The engine that a README says was built does what any engine must.
@@ -69,5 +69,10 @@ fn what_cannot_be_written_is_refused() {
     let elsewhere = place.path("");
     let said = fails(2, &["engine", "new", "--lang", "rust", "--cutline", &elsewhere, &place.path("other")]);
     assert!(said.contains("--cutline DIR says where it lies"), "{said}");
+    let nowhere =
+        Command::new(CUTLINE).args(["engine", "new", "--lang", "rust", "other"]).current_dir(&elsewhere).output();
+    let nowhere = nowhere.expect("cutline starts");
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("no Cutline source in this folder or above it"));
     assert!(!Path::new(&place.path("other")).exists());
 }

@@ -134,6 +134,7 @@ impl Appender {
     ///
     /// # Panics
     /// If `group_bytes` exceeds [`Appender::group_max_bytes`]: limits are checked when the configuration is.
+    #[inline]
     pub fn group(&mut self, group_bytes: usize) -> Result<Group<'_>, Blocked> {
         self.claim(group_bytes)?;
         self.group_open = true;
@@ -294,6 +295,7 @@ impl Group<'_> {
     ///
     /// # Panics
     /// If the last frame was written with [`Group::push_more`] (a programmer's error).
+    #[inline]
     pub fn commit(mut self) {
         if let Some(more) = self.promises_more.take() {
             assert!(!more, "a group ends with a frame that promises more");

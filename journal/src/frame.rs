@@ -48,6 +48,7 @@ pub(crate) enum Look {
 /// Looks at `offset` of a segment, whose first byte has position `base`, and checks everything there; the sequence only
 /// where one is expected.
 #[must_use]
+#[inline]
 pub(crate) fn look<S: SegmentBytes>(segment: &S, base: u64, offset: usize, expected_seq: Option<u64>) -> Look {
     let Some(length) = segment.commit_word(offset) else {
         return Look::Bad("a frame header would reach past the segment");

@@ -153,6 +153,7 @@ impl Region {
     ///
     /// # Panics
     /// If the range is not inside the region: a programmer error.
+    #[inline]
     #[must_use]
     pub unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
         self.check(offset, len, 1);
@@ -246,6 +247,7 @@ impl Region {
     ///
     /// # Panics
     /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
+    #[inline]
     pub fn load_bytes(&self, offset: usize, into: &mut [u8]) {
         let mut words = self.copied_words(offset, into.len());
         let (whole, end) = into.as_chunks_mut::<8>();
@@ -262,6 +264,7 @@ impl Region {
     ///
     /// # Panics
     /// If `offset` is no multiple of 8 or the words are not inside the region: a programmer error.
+    #[inline]
     pub fn store_bytes(&self, offset: usize, from: &[u8]) {
         let mut words = self.copied_words(offset, from.len());
         let (whole, end) = from.as_chunks::<8>();

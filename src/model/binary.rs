@@ -432,6 +432,7 @@ fn u32_at(header: &HeaderBytes, at: usize) -> u32 {
     u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
 
+#[inline]
 fn i64_at(header: &HeaderBytes, at: usize) -> i64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&header[at..at + 8]);

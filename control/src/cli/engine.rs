@@ -127,7 +127,7 @@ pub struct EngineNew {
     /// What to write it in.
     #[arg(long)]
     pub lang: Language,
-    /// rust: where Cutline's source lies; where this binary was built from, if it is left out.
+    /// rust and python: where Cutline's source lies; this folder or one above it, if it is left out.
     #[arg(long, value_name = "DIR")]
     pub cutline: Option<PathBuf>,
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::super::{Failure, Outcome, print};
 use crate::cli::{EngineNew, Language};
 
-/// The source that this binary was built from: where a Rust engine finds `cutline-engine` if nothing else is said.
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// What Cutline's source is told by: the crate that a Rust engine is built with.
+const IN_SOURCE: &str = "clients/rust/Cargo.toml";
 
 /// A file of a template: its place in the new folder, and its text with `{{name}}` and others in it.
 type Template = (&'static str, &'static str);
@@ -36,8 +36,8 @@ pub fn new(args: &EngineNew) -> Outcome {
     let name = name(&args.folder)?;
     let (files, cutline) = match args.lang {
         Language::C => (C, PathBuf::new()),
-        Language::Python => (PYTHON, source(args.cutline.as_deref().unwrap_or(Path::new(SOURCE)))?),
-        Language::Rust => (RUST, source(args.cutline.as_deref().unwrap_or(Path::new(SOURCE)))?),
+        Language::Python => (PYTHON, source(args.cutline.as_deref())?),
+        Language::Rust => (RUST, source(args.cutline.as_deref())?),
     };
     fs::create_dir(&args.folder).map_err(|error| {
         let text = format!("cannot make the folder {}: {error}", args.folder.display());
@@ -73,16 +73,17 @@ fn name(folder: &Path) -> Result<&str, Failure> {
     )))
 }
 
-/// The absolute path of Cutline's source.
-fn source(folder: &Path) -> Result<PathBuf, Failure> {
-    let missing = || {
+/// The absolute path of Cutline's source: the folder that was named, or else the one we stand in or one above it.
+fn source(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let start = named.unwrap_or(Path::new(".")).canonicalize().ok();
+    let levels = if named.is_some() { 1 } else { usize::MAX };
+    let mut folders = start.iter().flat_map(|start| start.ancestors().take(levels));
+    folders.find(|folder| folder.join(IN_SOURCE).is_file()).map(Path::to_path_buf).ok_or_else(|| {
+        let looked = named.map_or("this folder or above it".to_owned(), |named| named.display().to_string());
         Failure::usage(format!(
-            "no Cutline source in {}: a Rust engine is built with it, a Python one run by its package, --cutline DIR says where it lies",
-            folder.display()
+            "no Cutline source in {looked}: a Rust engine is built with it, a Python one run by its package, --cutline DIR says where it lies"
         ))
-    };
-    let folder = folder.canonicalize().map_err(|_| missing())?;
-    if folder.join("clients/rust/Cargo.toml").is_file() { Ok(folder) } else { Err(missing()) }
+    })
 }
 
 fn write(path: &Path, text: &str) -> Outcome {
