@@ -68,7 +68,8 @@ struct SymbolState {
     /// Events since the last cut, by type.
     counts: Counts,
     /// The SnapshotInputs selected so far: its position in the inputs log, and the engine timestamp of the tick it is for. A symbol
-    /// outside of the set has no run that takes it, and must not take it to a later tick.
+    /// outside of the set has no run that takes it, and must not take it to a later tick; nor is one kept for it that came before the
+    /// tick before its own (decision 8).
     candidate: u64,
     candidate_of: i64,
 }
@@ -417,6 +418,28 @@ mod tests {
         cut.state.set_symbols(SymbolSet::Seen);
         let runs = (0..2).filter_map(|index| Some(cut.state.run(index, KIND, &cut.names, &mut Vec::new())?.0));
         assert_eq!(runs.map(|run| run.snapshot_position).collect::<Vec<_>>(), [0, 0]);
+    }
+
+    #[test]
+    fn a_symbol_listed_anew_selects_from_what_came_since_the_last_tick() {
+        use crate::model::receipt::SNAPSHOT;
+        let mut cut = Cut::new(SymbolSet::List(vec!["A".to_owned()]));
+        let mut snapshot = |cut: &mut Cut, symbol, position| {
+            cut.receive(symbol);
+            cut.seq += 1;
+            let symbol = cut.names.symbols.get(symbol.as_bytes()).unwrap();
+            let of_tick_one =
+                Descriptor { seq: cut.seq, symbol, flags: SNAPSHOT, aux: 1, position, ..Descriptor::default() };
+            cut.state.receipt(&of_tick_one, &cut.names);
+        };
+        cut.receive("A");
+        snapshot(&mut cut, "B", 640);
+        snapshot(&mut cut, "C", 1280);
+        cut.tick();
+        cut.state.set_symbols(SymbolSet::Seen);
+        snapshot(&mut cut, "C", 1920);
+        let runs = (0..3).filter_map(|index| Some(cut.state.run(index, KIND, &cut.names, &mut Vec::new())?.0));
+        assert_eq!(runs.map(|run| run.snapshot_position).collect::<Vec<_>>(), [0, 0, 1920]);
     }
 
     #[test]

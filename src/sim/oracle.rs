@@ -124,6 +124,8 @@ struct Oracle<'a> {
     events: BTreeMap<String, Vec<Event>>,
     /// Last end of each symbol's cuts.
     cut_ends: BTreeMap<String, u64>,
+    /// Last end of any.
+    cut_through: u64,
     runs: Vec<Run>,
     /// The configurations of the runs log, in order, and whether they came while a process ran.
     configs: Vec<(Variant, bool)>,
@@ -142,6 +144,7 @@ pub fn check(rules: &Rules, facts: &Facts, excuses: Excuses) -> Result<Totals, S
         excuses,
         events,
         cut_ends,
+        cut_through: 0,
         runs: Vec::new(),
         configs: Vec::new(),
         totals: Totals::default(),
@@ -288,7 +291,9 @@ impl Oracle<'_> {
             let within = &events[from..events.partition_point(|event| event.seq <= cut_end)];
             let mut counts = BTreeMap::new();
             within.iter().for_each(|event| *counts.entry(event.event_type.clone()).or_default() += 1);
-            let selected = within.iter().rev().filter_map(|event| event.snapshot.as_ref());
+            // Not what came before the last tick, while the symbol was not listed: decision 8.
+            let since = within.iter().rev().take_while(|event| event.seq > self.cut_through);
+            let selected = since.filter_map(|event| event.snapshot.as_ref());
             let selected = selected.into_iter().find(|(timestamp_ms, _)| *timestamp_ms == engine_ms);
             let mode = if config.keeps_state { "hysteresis" } else { "truth" };
             runs.push_back(Run {
@@ -302,6 +307,7 @@ impl Oracle<'_> {
                 config: self.configs.len() - 1,
             });
         }
+        self.cut_through = cut_end;
         self.cut_ends.extend(runs.iter().map(|run| (run.symbol.clone(), cut_end)));
         self.totals.ticks += 1;
         self.totals.runs += runs.len() as u64;

@@ -46,6 +46,12 @@ fn everything_holds_whatever_happens() {
     println!("{:?}\n{:?}\nnot reached: {missing:#?}", sum.happened, sum.totals);
 }
 
+/// A SnapshotInputs that came ahead of its tick, of a symbol that was listed in between (decision 8).
+#[test]
+fn a_seed_that_found_something_holds() {
+    hold(461, Topologies::Drawn, Troubles::ALL);
+}
+
 #[test]
 fn binary_feeds_are_taken_whatever_is_among_their_records() {
     let few = Plan { lines: 120, burst: 40, steps: 600, binary_one_in: 1, garbage_one_in: 3, ..Plan::plain() };

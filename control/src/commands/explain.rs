@@ -54,8 +54,7 @@ fn why_not(why: &Considered, explained: &Explained) -> (&'static str, String) {
         }
         Considered::NotInteger { found: None } => ("not_integer", "it has no timestamp_ms".to_owned()),
         Considered::TooEarly => {
-            let begin = explained.run.cut_start;
-            ("too_early", format!("for this run, but it came before {begin}, where the run's cut begins"))
+            ("too_early", "for this run, but it came before the receipts that its tick selects from".to_owned())
         }
         Considered::TooLate { by_ns } => {
             ("too_late", format!("for this run, but it came {} ms after the tick was planned", ms(*by_ns)))

@@ -134,9 +134,9 @@ impl Reader<'_> {
             Considered::NotInteger { found: found_timestamp(envelope.normalized) }
         } else if !for_this_run {
             Considered::OtherTime { timestamp_ms: header.aux }
-        } else if in_cut {
+        } else if in_cut && header.position < self.run.snapshot_position {
             Considered::Superseded
-        } else if header.seq < self.run.cut_start {
+        } else if header.seq <= self.run.cut_end {
             Considered::TooEarly
         } else {
             Considered::TooLate { by_ns: header.ts_ns - self.run.planned_ts_ms.saturating_mul(1_000_000) }
