@@ -1,6 +1,6 @@
 //! Layouts only grow: `docs/formats.md` against the golden files of `tests/layouts/v1/`. Pure.
 //!
-//! The page is bound to the code field by field by `tests/formats.rs`; this binds it to what was once released. What a
+//! The page is bound to the code field by field by `tests/formats/`; this binds it to what was once released. What a
 //! golden file says stays true: a field keeps its place, a frame keeps its kind. New are only whole tables, whole kinds,
 //! and fields where `reserved` or `zero` was; [`check`] gives the golden files with them.
 
