@@ -167,8 +167,8 @@ fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Opti
         }
         EngineSpec::Program(command) => {
             let (path, arguments) = command.split_first().ok_or("no program is named")?;
+            // By the path given: an interpreter finds its virtual environment by it. What it leads to is what has the identity.
             let path = cutline_host::sandbox::find_program(Path::new(path))?;
-            let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
             let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let mut digest = Sha256::new();
             digest.update(b"cutline-engine/command\n");

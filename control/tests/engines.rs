@@ -3,11 +3,15 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Place, capture, fails, succeed};
 use serde_json::Value;
+
+/// An engine as a Python program over the exchange.
+const PROGRAM: &str = include_str!("common/engine.py");
 
 /// The built-in engines as a library: cargo put it beside this test.
 fn library() -> String {
@@ -127,6 +131,54 @@ fn the_golden_hysteresis_case_comes_out_of_python() {
     run(&["backfill", "--config", &config, "--input", input.to_str().unwrap(), "--data", &data]);
     assert_golden(&case, &run(&["dump", &data, "outputs"]));
     assert!(run(&["verify", &data, "--strict"]).starts_with("identical: "));
+}
+
+/// A virtual environment's interpreter is a symbolic link, and finds the environment beside the link and not beside what it leads to.
+#[test]
+fn a_command_is_started_by_the_path_given_and_known_by_what_that_leads_to() {
+    let place = Place::new();
+    let home = "import sys; print(sys.executable); print(sys.base_prefix)";
+    let said = Command::new("python3").args(["-c", home]).output().ok().filter(|said| said.status.success());
+    let Some(said) = said else {
+        println!("skipped: there is no python3");
+        return;
+    };
+    let said = String::from_utf8(said.stdout).unwrap();
+    let (executable, base) = said.trim_end().split_once('\n').unwrap();
+    std::fs::create_dir_all(place.path("venv/bin")).unwrap();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, place.path(name)).unwrap();
+    link(executable, "venv/bin/python3");
+    place.file("venv/pyvenv.cfg", &format!("home = {}\n", Path::new(executable).parent().unwrap().display()));
+    let in_venv =
+        "import sys\nassert sys.prefix == VENV, sys.prefix\n".replace("VENV", &format!("{:?}", place.path("venv")));
+    place.file("first.py", &format!("#!{}\n{in_venv}{PROGRAM}", place.path("venv/bin/python3")));
+    place.file("second.py", &format!("#!{}\n{PROGRAM}# another one\n", place.path("venv/bin/python3")));
+    for name in ["first.py", "second.py"] {
+        std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    link("first.py", "current");
+    let [python, current] = ["venv/bin/python3", "current"].map(|name| place.path(name));
+    let read = format!("[engine.process]\nread = [{:?}, {base:?}, {:?}]", place.path("venv"), place.path("first.py"));
+    let input = capture(&place, 3000, 0);
+    let run = |name: &str, command: &[&str], data: &str| {
+        let engine = format!("command = {command:?}\n{read}");
+        let config = config(&place, name, "interval_ms = 500\ndelay_ms = 100", &engine);
+        succeed(&["backfill", "--config", &config, "--input", &input, "--data", data, "--append"]);
+    };
+    let data = place.path("data");
+    run("given", &[&python, &place.path("first.py")], &data);
+    assert!(succeed(&["dump", &data, "outputs"]).contains("EngineRunCompleted"), "by the link itself");
+    // The same path, which leads to one script and then to another one.
+    let data = place.path("data-current");
+    run("current", &[&current], &data);
+    std::fs::remove_file(&current).unwrap();
+    link("second.py", "current");
+    run("current", &[&current], &data);
+    let frames: Vec<Value> =
+        succeed(&["dump", &data, "runs", "--all"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let digests = frames.iter().filter(|frame| frame["frame"] == "config").map(|frame| &frame["engine_digest"]);
+    let digests: Vec<_> = digests.collect();
+    assert!(digests.len() == 2 && digests[0].is_string() && digests[0] != digests[1], "{digests:?}");
 }
 
 #[test]
