@@ -194,9 +194,37 @@ fn a_shadow_that_retention_has_come_past_says_so_and_goes_on() {
     signal(&shadow, Signal::TERM);
     let (status, said, printed) = ended(&place, shadow);
     assert!(status.success(), "{status}: {said}");
-    let given_up = printed.split("; ").find_map(|part| part.strip_suffix(" receipts given up before it came"));
-    assert!(given_up.is_some_and(|count| count.parse::<u64>().unwrap() > 0), "{printed}");
+    assert!(given_up(&printed) > 0, "{printed}");
+    let outcomes = succeed(&["dump", &into, "outputs"]).matches("EngineRunStarted").count();
+    assert!(printed.starts_with(&format!("{outcomes} runs called, ")), "before and after: {outcomes}, {printed}");
     running.stop();
+}
+
+/// Receipts that a shadow says were given up before it came.
+fn given_up(printed: &str) -> u64 {
+    let said = printed.split("; ").find_map(|part| part.strip_suffix(" receipts given up before it came"));
+    said.unwrap_or_else(|| panic!("{printed}")).parse().unwrap()
+}
+
+#[test]
+fn what_was_given_up_before_a_new_shadow_came_is_counted_from_where_it_was_to_begin() {
+    let place = Place::new();
+    let text = read_to_string(capture(&place, 18_000, 0)).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let nothing = "[log.retention]\ninputs_bytes = 1\nruns_bytes = 1\noutputs_bytes = 1\n";
+    let (config, data) = (config(&place, "little", nothing), place.path("data"));
+    for (number, part) in lines.chunks(6_000).enumerate() {
+        let part = place.file(&format!("part-{number}"), &part.concat());
+        succeed(&["backfill", "--config", &config, "--input", &part, "--data", &data, "--append"]);
+    }
+    let verified = succeed(&["verify", &data]);
+    let begun = verified.split("behind ingest_seq ").nth(1).expect("the logs do not begin with their first frame");
+    let behind: u64 = begun.split(':').next().unwrap().parse().unwrap();
+    let into = place.path("shadow");
+    assert_eq!(given_up(&shadow(&data, &into, &[])), behind);
+    assert_eq!(given_up(&shadow(&data, &into, &[])), 0, "what it has counted, or seen, it does not miss");
+    let from = |seq: u64| shadow(&data, &place.path(&format!("from-{seq}")), &["--from", &seq.to_string()]);
+    assert_eq!([behind - 99, behind + 1, behind + 2].map(|seq| given_up(&from(seq))), [100, 0, 0]);
 }
 
 /// What was decided is decided anew: there is nothing that a shadow could go on with.

@@ -72,8 +72,8 @@ impl Lookup {
     /// The frame at `position`, which must be committed: the position came from a descriptor or from another frame.
     ///
     /// # Errors
-    /// [`LogFault::Corrupt`] if no such frame lies there, [`LogFault::Io`] or [`LogFault::Region`] if its segment cannot be
-    /// read.
+    /// [`LogFault::Corrupt`] if no such frame lies there, [`LogFault::Lagged`] if retention has given it up, [`LogFault::Io`] or
+    /// [`LogFault::Region`] if its segment cannot be read.
     pub fn frame(&mut self, position: u64) -> Result<Frame<'_>, LogFault> {
         let base = position - position % self.segment_bytes;
         let offset = position - base;
@@ -87,7 +87,8 @@ impl Lookup {
             None => {
                 // Retired, just now perhaps: then the disk file is complete.
                 let path = self.files.disk_segment(base);
-                self.buffer.read_frame(self.files.disk(), &path, offset, self.segment_bytes)?;
+                let read = self.buffer.read_frame(self.files.disk(), &path, offset, self.segment_bytes);
+                read.map_err(|fault| self.missed(base, fault))?;
                 view(&self.buffer, position, 0)
             }
         };
@@ -96,6 +97,14 @@ impl Lookup {
             let path = in_memory.unwrap_or_else(|| self.files.disk_segment(base));
             LogFault::Corrupt(Corruption { path, offset, position, seq: 0, what: what.to_owned() })
         })
+    }
+
+    /// Why the disk file of the segment at `base` could not be read: that retention has removed it says more than that it is not there.
+    fn missed(&self, base: u64, fault: LogFault) -> LogFault {
+        match self.files.disk_bases().map(|bases| bases.first().copied()) {
+            Ok(Some(oldest)) if base < oldest => LogFault::Lagged { oldest },
+            _ => fault,
+        }
     }
 
     fn find_live(&mut self, base: u64) -> Result<(), LogFault> {

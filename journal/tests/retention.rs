@@ -7,7 +7,7 @@ mod common;
 use common::{Place, SEGMENT, Seen, append, assert_same, drain, segment_files, sync};
 use cutline_journal::keeper::LogKeeper;
 use cutline_journal::recover::{recover, recover_from};
-use cutline_journal::{Appender, Blocked, Descriptor, LogFault, Start, Tail};
+use cutline_journal::{Appender, Blocked, Descriptor, LogFault, Lookup, Start, Tail};
 
 /// Writes on until the log has come to a position, keeping it.
 fn write_to(position: u64, log: &mut Appender, keeper: &mut LogKeeper, wrote: &mut Vec<Seen>) {
@@ -110,6 +110,24 @@ fn a_follower_behind_retention_is_told_where_to_go_on() {
 }
 
 /// Found by `cutline sim --seed 837`: told to go on where retention had come to, a follower kept what had been taken back.
+#[test]
+fn who_looks_up_what_was_given_up_is_told_so_and_what_is_missing_otherwise_is_a_fault() {
+    let place = Place::new();
+    let (mut log, mut keeper) = place.start();
+    let mut told = keeper.retirement();
+    let mut wrote = Vec::new();
+    write_to(9 * SEGMENT + 5_000, &mut log, &mut keeper, &mut wrote);
+    told.push(4 * SEGMENT).unwrap();
+    retire_all(&mut keeper);
+    let mut lookup = Lookup::new(place.files(), SEGMENT);
+    assert_eq!(lagged(lookup.frame(wrote[0].position)), 4 * SEGMENT);
+    let kept = wrote.iter().find(|wrote| wrote.position > 4 * SEGMENT).unwrap();
+    assert_eq!(Seen::of(&lookup.frame(kept.position).unwrap()), *kept);
+    let lost = wrote.iter().find(|wrote| wrote.position > 5 * SEGMENT).unwrap();
+    std::fs::remove_file(place.files().disk_segment(5 * SEGMENT)).unwrap();
+    assert!(matches!(lookup.frame(lost.position), Err(LogFault::Io { .. })));
+}
+
 #[test]
 fn who_has_read_what_was_taken_back_is_told_so_though_retention_has_come_further_since() {
     let place = Place::new();

@@ -1,5 +1,6 @@
 //! `cutline shadow`: a candidate engine behind a system, living or dead, with a log of its own.
 
+use std::fmt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use cutline::config;
 use cutline::invoke::engine::Engine;
 use cutline::model::run_id::RunId;
+use cutline::plane::pipeline::EngineFactory;
 use cutline::replay::verify::{Shadow, VerifyFault, Window};
 use cutline_journal::files::LIVE_LINK;
 use cutline_journal::recover::LogSettings;
@@ -47,30 +49,55 @@ pub fn shadow(args: &cli::Shadow) -> Outcome {
             engine_for(&candidate, &engine)
         }
     };
-    let window = Window { from_seq: args.from_seq, ..Window::default() };
-    let mut skipped = 0;
+    let mut done = Done { rest: Window { from_seq: args.from_seq, ..Window::default() }, ..Done::default() };
     loop {
-        let segment_bytes = Tail::open(&args.data, "runs", Start::Oldest).map_err(Failure::reading)?.segment_bytes();
-        let opened = Shadow::open(&args.data, settings(&args.into, segment_bytes), &engines, window);
-        let mut shadow = opened.map_err(|fault| failure(args, fault))?;
-        skipped += shadow.skipped();
-        let end = follow(&mut shadow, args.follow, &stop);
-        let ((runs, failed), candidate) = (shadow.counts(), shadow.candidate());
-        shadow.close().map_err(|fault| failure(args, fault))?;
-        match end {
+        match go_on(args, &engines, &stop, &mut done) {
+            // Wherever it is told: what is gone is gone, and counted when the logs are opened again.
             Err(VerifyFault::Log(fault @ LogFault::Lagged { .. })) => {
                 note(format_args!("{fault}; going on where the logs begin now"))
             }
             Err(fault) => return Err(failure(args, fault)),
-            Ok(()) => {
-                let digest = candidate
-                    .map_or_else(|| "none, no configuration came".to_owned(), |digest| RunId(digest).to_string());
-                return print(format_args!(
-                    "{runs} runs called, {failed} of them failed; {skipped} receipts given up before it came; candidate's digest: {digest}"
-                ));
-            }
+            Ok(()) => return print(done),
         }
     }
+}
+
+/// What the shadow has done, however often it had to begin again.
+#[derive(Default)]
+struct Done {
+    runs: u64,
+    failed: u64,
+    /// Receipts given up before it came.
+    skipped: u64,
+    /// Digest of the candidate.
+    candidate: Option<[u8; 32]>,
+    /// The window that it has not seen yet.
+    rest: Window,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, failed, skipped, candidate, .. } = self;
+        let digest =
+            candidate.map_or_else(|| "none, no configuration came".to_owned(), |digest| RunId(digest).to_string());
+        write!(
+            f,
+            "{runs} runs called, {failed} of them failed; {skipped} receipts given up before it came; candidate's digest: {digest}"
+        )
+    }
+}
+
+/// Opens the logs where they begin, or where its own log ends, and follows them.
+fn go_on(args: &cli::Shadow, engines: &EngineFactory, stop: &StopRequest, done: &mut Done) -> Result<(), VerifyFault> {
+    let segment_bytes = Tail::open(&args.data, "runs", Start::Oldest)?.segment_bytes();
+    let mut shadow = Shadow::open(&args.data, settings(&args.into, segment_bytes), engines, done.rest)?;
+    done.skipped += shadow.skipped();
+    done.rest = shadow.rest();
+    let end = follow(&mut shadow, args.follow, stop);
+    let (runs, failed) = shadow.counts();
+    (done.runs, done.failed, done.candidate) = (done.runs + runs, done.failed + failed, shadow.candidate());
+    shadow.close()?;
+    end
 }
 
 /// Until the logs end, or a signal comes.

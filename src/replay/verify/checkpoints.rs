@@ -25,13 +25,28 @@ impl Begin {
     /// Finds where to begin for a window: with the newest checkpoint before it; for everything with the logs' first frames, or the oldest
     /// checkpoint that they still have the place of.
     pub fn find(data: &Path, window: &Window) -> Result<Self, VerifyFault> {
+        let store = Checkpoints::of(data, os_disk());
+        loop {
+            let places = store.places()?;
+            match Self::find_among(places.clone(), &store, data, window) {
+                // Retention has come past all of them meanwhile: it ends, because it leaves what the newest one needs.
+                Err(VerifyFault::NoBeginning { .. }) if store.places()? != places => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn find_among(
+        mut places: Vec<u64>,
+        store: &Checkpoints,
+        data: &Path,
+        window: &Window,
+    ) -> Result<Self, VerifyFault> {
         let oldest = open(data, [Start::Oldest; 3])?;
         let is_whole = oldest.iter().all(|tail| tail.position() < tail.segment_bytes());
         if is_whole && window.begins_with_the_logs() {
             return Ok(Self { tails: oldest, checkpoint: None });
         }
-        let store = Checkpoints::of(data, os_disk());
-        let mut places = store.places()?;
         if !window.begins_with_the_logs() {
             places.reverse();
         }

@@ -41,6 +41,8 @@ pub struct Shadow<'a> {
     /// Digest of the candidate that is called.
     candidate: Option<[u8; 32]>,
     skipped: u64,
+    /// Receipts that it has seen or has counted as skipped.
+    passed: u64,
 }
 
 impl<'a> Shadow<'a> {
@@ -68,6 +70,8 @@ impl<'a> Shadow<'a> {
             return Err(different(what, text(runs_id), text(recovered.log_id())));
         }
         let earlier = Earlier::read(&recovered)?;
+        let (last_seq, last_cut) = earlier.last.map_or((0, 0), |(seq, run)| (seq, run.cut_end));
+        let seen = last_cut.max(window.from_seq.unwrap_or(1).saturating_sub(1));
         let window =
             earlier.last.map_or(window, |(_, run)| Window { from_seq: Some(run.cut_end), ..Window::default() });
         // What it has not seen and retention has given up is passed over, and counted.
@@ -84,17 +88,20 @@ impl<'a> Shadow<'a> {
             std::mem::swap(&mut cut, &mut checkpoint.cut);
         }
         let mut decisions = Decisions::new(Inputs::new(inputs, names, cut, None), window, candidates, None);
-        let mut skipped = 0;
+        let (mut skipped, mut passed) = (0, seen);
         if let Some(checkpoint) = &begin.checkpoint {
             let head = checkpoint.head;
             decisions.inputs.read.last_ns = head.last_ns;
             decisions.inputs.read.last_ms = head.last_ns.div_euclid(1_000_000);
             decisions.configure("the checkpoint begun with".to_owned(), head.effective_ms, &checkpoint.config)?;
-            skipped = earlier.last.map_or(0, |(_, run)| head.receipts.saturating_sub(run.cut_end));
+            passed = seen.max(head.receipts);
+            // Where only some runs of the last tick were called, the others' receipts lie before its cut's end: one at least.
+            let is_cut_short = last_seq > 0 && head.started > last_seq;
+            skipped = (passed - seen).max(u64::from(is_cut_short));
         }
         let (appender, keeper) = recovered.activate()?;
         let outputs = Outputs { appender, keeper, head: Vec::new(), rebuilt: Rebuilt::default() };
-        Ok(Self { runs, decisions, calls, outputs, place, last: earlier.last, candidate: None, skipped })
+        Ok(Self { runs, decisions, calls, outputs, place, last: earlier.last, candidate: None, skipped, passed })
     }
 
     /// Goes on by at most `frames` frames of the runs log, and brings what the candidate said to disk. False if nothing was there.
@@ -167,6 +174,12 @@ impl<'a> Shadow<'a> {
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// The window to open it with again, once retention has come past it: what it has counted as skipped is not counted again.
+    #[must_use]
+    pub fn rest(&self) -> Window {
+        Window { from_seq: (self.passed > 0).then_some(self.passed + 1), ..Window::default() }
     }
 
     /// Runs called so far by this process, and failed.
