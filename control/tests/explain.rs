@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use common::events::{line, now_ms, snapshot, trade};
 use common::live::Running;
-use common::{Place, config, connect, fails, succeed};
+use common::{Place, capture, config, connect, fails, succeed, wait_until};
 use serde_json::{Value, json};
 
 /// A boundary of the tests' configuration: ticks are planned at it plus 100, 600, 1100 …
@@ -205,4 +205,60 @@ fn a_run_in_flight_is_explained_while_it_runs() {
     let told = explained(&data, stuck["run_id"].as_str().unwrap());
     assert_eq!((&told["status"], &told["error_kind"]), (&json!("failed"), &json!("shutdown")));
     assert!(told["next_step"].as_str().unwrap().contains("shutdown.timeout_ms"), "{told}");
+}
+
+/// A run that waits for its next attempt ends behind later ones of other symbols where no symbol waits for another.
+#[test]
+fn an_outcome_is_found_also_where_those_of_later_runs_came_before_it() {
+    let place = Place::new();
+    let (data, socket) = (place.path("data"), place.path("feed.sock"));
+    let more =
+        format!("dir = \"{data}\"\n[publish]\norder = \"symbol\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n");
+    let sets = ["engine.retry.max_attempts=2", "engine.retry.min_delay_ms=400"].map(|set| ["--set", set]).concat();
+    let config = config(&place, "order", &more);
+    let args = [&["run", "--config", &config][..], &sets].concat();
+    let running = Running::start_with(&place, &data, &args, Stdio::null());
+    let mut stream = connect(&socket);
+    let calm = json!({"regime": "up", "confidence": 0.5, "drivers": [], "invalidations": []});
+    wait_until("two runs were repeated", || {
+        for boundary in [now_ms() / 500 + 1, now_ms() / 500 + 2] {
+            let script = |symbol| if symbol == "Z" { calm.clone() } else { json!({"raise": "not today"}) };
+            let lines = ["AGAIN", "Z"].map(|symbol| line(&snapshot(symbol, boundary * 500, &script(symbol))));
+            std::io::Write::write_all(&mut stream, &lines.concat()).unwrap();
+        }
+        running.counter("engine_retries") >= 2
+    });
+    running.stop();
+    let events: Vec<Value> =
+        succeed(&["dump", &data, "outputs"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let came_first = |again: &Value, at: usize| {
+        let of_z =
+            |event: &&Value| event["symbol"] == "Z" && event["engine_timestamp_ms"] == again["engine_timestamp_ms"];
+        events[..at].iter().any(|event| of_z(&event))
+    };
+    let mut repeated =
+        events.iter().enumerate().filter(|(_, event)| event["symbol"] == "AGAIN" && event["attempt"] == 2);
+    let (_, again) = repeated.find(|(at, again)| came_first(again, *at)).expect("Z does not wait for it");
+    let id = again["run_id"].as_str().unwrap();
+    let told = explained(&data, id);
+    assert_eq!((&told["status"], &told["error_kind"]), (&json!("failed"), &json!("engine_failure")), "{told}");
+    assert_eq!((&told["attempts"], &told["error_detail"]), (&json!(2), &json!("not today")));
+}
+
+#[test]
+fn an_outcome_that_retention_has_given_up_is_told_from_one_that_there_is() {
+    let place = Place::new();
+    let more = "[log.retention]\noutputs_bytes = 1\n[publish]\norder = \"symbol\"\n";
+    let (config, input, data) = (config(&place, "little", more), capture(&place, 12_000, 0), place.path("data"));
+    let quick = ["scheduler.interval_ms=50", "scheduler.delay_ms=10"].map(|set| ["--set", set]).concat();
+    succeed(&[&["backfill", "--config", &config, "--input", &input, "--data", &data][..], &quick].concat());
+    let kept = succeed(&["dump", &data, "outputs"]);
+    let ids: Vec<String> = runs(&data).iter().map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
+    let at = ids.iter().position(|id| kept.contains(id)).expect("not all are given up");
+    assert!(at > 0, "some are given up");
+    for id in [&ids[0], &ids[at - 1], &ids[at], &ids[ids.len() - 1]] {
+        let status = explained(&data, id)["status"].take();
+        assert_eq!(status == "given up by retention", !kept.contains(id), "{id}: {status}");
+        assert_ne!(status, "started", "{id}");
+    }
 }

@@ -10,13 +10,17 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 
+use cutline_journal::checkpoints::Checkpoints;
+use cutline_journal::disk::os_disk;
 use cutline_journal::{Descriptor, LogFault, Start, Tail};
 
 pub use inputs::{Considered, Receipts, Seen};
 pub use next_step::next_step;
 
+use crate::model::checkpoint::CheckpointHead;
 use crate::model::frames::{CONFIG, EVENT_STARTED, Failure, OUTCOME, RunFrame, RunHeader, STARTED};
 use crate::model::run_id::{RUN_ID_HEX_BYTES, RunId};
+use crate::plane::checkpoint::HEAD_BYTES;
 use crate::plane::settings::read_config_frame;
 
 /// Most runs named where a prefix fits several.
@@ -154,7 +158,7 @@ pub fn explain(data: &Path, prefix: &str) -> Result<Explained, ExplainFault> {
     }
     let found = find(data, &hex)?;
     let frame = run_frame(&found.started, &found.payload)?;
-    let (ended, outcome_given_up) = find_outcome(data, found.started.seq)?;
+    let (ended, outcome_given_up) = find_outcome(data, &found.started)?;
     Ok(Explained {
         run: frame.run,
         symbol: frame.symbol.to_owned(),
@@ -242,24 +246,25 @@ fn in_force(header: &Descriptor, payload: &[u8]) -> Result<InForce, ExplainFault
     })
 }
 
-/// The outcome of the run whose STARTED frame has this sequence, and whether it was given up. Outcomes lie in the order of these.
-fn find_outcome(data: &Path, started_seq: u64) -> Result<(Option<Ended>, bool), ExplainFault> {
+/// The outcome of the run with this STARTED frame, and whether it was given up. In either order outcomes of one symbol lie in the order of
+/// its runs; those of others may come before and behind.
+fn find_outcome(data: &Path, started: &Descriptor) -> Result<(Option<Ended>, bool), ExplainFault> {
+    // Asked before the outcomes are read: one that comes meanwhile is found there.
+    let has_ended = ended_before_checkpoint(data, started.seq)?;
     let mut tail = match Tail::open(data, "outputs", Start::Oldest) {
         Err(LogFault::Absent(_)) => return Ok((None, false)),
         other => other?,
     };
-    let begins_later = tail.position() >= tail.segment_bytes();
-    let (mut published, mut passed_one) = ((0, 0), false);
+    let mut published = (0, 0);
     while let Some(frame) = tail.poll()? {
         let of = frame.header.aux.cast_unsigned();
-        if of > started_seq {
-            return Ok((None, begins_later && !passed_one));
+        if frame.header.symbol == started.symbol && of > started.seq {
+            break;
         }
-        passed_one = true;
-        if of == started_seq && frame.header.kind == EVENT_STARTED {
+        if of == started.seq && frame.header.kind == EVENT_STARTED {
             published = (frame.header.ts_ns, frame.header.seq);
         }
-        if of == started_seq && frame.header.kind == OUTCOME {
+        if of == started.seq && frame.header.kind == OUTCOME {
             let outcome = run_frame(&frame.header, frame.payload)?;
             let ended = Ended {
                 failure: Failure::from_number(outcome.run.failure),
@@ -273,5 +278,19 @@ fn find_outcome(data: &Path, started_seq: u64) -> Result<(Option<Ended>, bool), 
             return Ok((Some(ended), false));
         }
     }
-    Ok((None, false))
+    Ok((None, has_ended))
+}
+
+/// Whether a checkpoint stands behind the run with this STARTED frame: then it has ended, as has every run before it. Retention gives nothing
+/// up that no checkpoint stands behind.
+fn ended_before_checkpoint(data: &Path, started_seq: u64) -> Result<bool, LogFault> {
+    let store = Checkpoints::of(data, os_disk());
+    for place in store.places()?.into_iter().rev() {
+        if let Some(payload) = store.read(place)?
+            && let Some(head) = payload.get(..HEAD_BYTES)
+        {
+            return Ok(bytemuck::pod_read_unaligned::<CheckpointHead>(head).started >= started_seq);
+        }
+    }
+    Ok(false)
 }
