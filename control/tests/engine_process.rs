@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::events::{line, now_ms, snapshot};
+use common::frames::frames;
 use common::live::Running;
 use common::mounts::with_private_mounts;
 use common::{Place, capture, children, connect, cutline, fails, succeed, wait_until};
@@ -21,6 +22,8 @@ use serde_json::{Value, json};
 
 /// Says that a process is to be an engine; the launcher sets it.
 const IS_ENGINE: &str = "CUTLINE_ENGINE_FD";
+/// Kind of the event that a run was started, in the outputs log.
+const STARTED: u8 = 1;
 /// Longest time of a call, where one is to run out.
 const TIMEOUT_MS: u64 = 400;
 
@@ -126,6 +129,42 @@ fn any_number_of_processes_and_invoke_stages_publishes_the_bytes_of_the_lane() {
     for other in &published[1..] {
         assert!(*other == published[0]);
     }
+}
+
+/// Runs that were decided in one mode and left over by a start in the other: a run's mode is its own, and so is its id.
+#[test]
+fn runs_left_over_are_called_in_the_mode_they_were_decided_with_wherever_the_engine_works() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(capture(&place, 6000, 0)).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let parts = ["first", "second"].map(|name| place.path(name));
+    for (part, lines) in parts.iter().zip(lines.chunks(3000)) {
+        std::fs::write(part, lines.concat()).unwrap();
+    }
+    let dumps = ["lane", "process"].map(|host| {
+        let data = place.path(&format!("data-{host}"));
+        let start = |mode: &str, input: &str| {
+            let engine = format!("use = \"scripted\"\nhost = \"{host}\"\nmode = \"{mode}\"");
+            let config = config(&place, host, &engine, "");
+            succeed(&["backfill", "--config", &config, "--input", input, "--data", &data, "--append"]);
+        };
+        start("truth", &parts[0]);
+        // As after a crash that took the outcomes of the last runs.
+        let started: Vec<u64> = frames(&data, "outputs")
+            .iter()
+            .filter(|frame| frame.kind() == STARTED)
+            .map(|frame| frame.position())
+            .collect();
+        let lost = started[started.len() - 10].to_string();
+        succeed(&["log", "truncate", &data, "outputs", "--at", &lost, "--write"]);
+        start("hysteresis", &parts[1]);
+        assert!(succeed(&["verify", &data, "--strict", "--engine-must-match"]).starts_with("identical: "), "{host}");
+        [&["outputs", "--raw"][..], &["states"], &["runs"]].map(|what| dump(&data, what))
+    });
+    let again = dumps[0][2].iter().filter(|run| run["engine_mode"] == "truth" && run["attempts"] == 2);
+    let completed = again.clone().filter(|run| run["status"] == "completed").count();
+    assert!(completed > 0 && again.count() >= 8, "{:?}", dumps[0][2]);
+    assert!(dumps[0] == dumps[1], "{:?}\n{:?}", dumps[0][2], dumps[1][2]);
 }
 
 /// What the scripted engine says.

@@ -21,7 +21,7 @@ mod tests;
 pub(super) struct Terms {
     /// The engine's identity.
     pub digest: [u8; 32],
-    /// The mode they were started for.
+    /// The mode that they are started for, until a call comes in the other one.
     pub mode: EngineMode,
     /// Most calls of one process at a time.
     pub calls_max: usize,
@@ -99,12 +99,42 @@ impl Dispatch {
         }
     }
 
+    /// Has processes for calls of the other mode take the place of those that there are, once these have no call. A run keeps the mode that it
+    /// was decided with: what an earlier process of the pipeline has left may be of another one than is configured now.
+    #[cold]
+    fn turn(&mut self, now_ns: i64) {
+        let is_busy = |seat: &Seat| !seat.calls.is_empty() || matches!(seat.presence, Presence::Starting);
+        if self.seats.iter().any(is_busy) {
+            return;
+        }
+        self.terms.mode = match self.terms.mode {
+            EngineMode::Truth => EngineMode::Hysteresis,
+            EngineMode::Hysteresis => EngineMode::Truth,
+        };
+        // What was wrong with the others is nothing that is wrong with these.
+        self.breaker = Breaker::new(self.terms.restart);
+        self.down_since_ns = None;
+        for place in 0..self.seats.len() {
+            if self.seats[place].is_up() {
+                self.order(Order::Kill(place));
+            }
+            let seat = &mut self.seats[place];
+            seat.due_ns = now_ns;
+            seat.presence = match std::mem::replace(&mut seat.presence, Presence::Starting) {
+                Presence::Up(end) => Presence::Ending { end, cause: Cause::Told, is_gone: false },
+                Presence::Waiting { .. } => Presence::Waiting { due_ns: now_ns },
+                other => other,
+            };
+        }
+    }
+
     /// A process is dead.
     fn gone(&mut self, place: usize, reason: String, now_ns: i64) {
         match &mut self.seats[place].presence {
             Presence::Up(_) => self.end(place, Cause::Died(reason), now_ns),
             Presence::Ending { .. } => {}
             Presence::Starting | Presence::Waiting { .. } => {
+                self.down_since_ns.get_or_insert(now_ns);
                 let due_ns = self.mourn(&reason, now_ns);
                 self.seats[place].presence = Presence::Waiting { due_ns };
                 return;
@@ -165,7 +195,7 @@ impl Dispatch {
         if now_ns >= due_ns && self.breaker.may_start(alone, now_ns) {
             self.seats[place].presence = Presence::Starting;
             self.health.restarts += 1;
-            self.order(Order::Start(place));
+            self.order(Order::Start(place, self.terms.mode));
         }
     }
 
@@ -270,10 +300,11 @@ impl Host for Dispatch {
     }
 
     fn call(&mut self, ticket: u32, ask: Ask<'_, '_>, _answer: &mut Answer, now_ns: i64) -> Begun {
-        if ask.mode != self.terms.mode {
-            return unavailable("the engine processes were started for the other engine mode");
-        }
         self.tend(now_ns);
+        if ask.mode != self.terms.mode {
+            self.turn(now_ns);
+            return Begun::NotNow;
+        }
         let admission = self.breaker.admits(now_ns);
         match admission {
             Admission::Fail(yet_ns) => {

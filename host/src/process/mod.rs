@@ -64,10 +64,9 @@ impl ProcessHost {
     pub fn start(settings: &ProcessSettings, listener: Listener) -> Result<Self, StartFault> {
         let place = &settings.place.process;
         let request_max = settings.request_max_bytes.saturating_add(settings.limits.state_max_bytes);
-        let mode = u32::from(settings.mode == EngineMode::Hysteresis);
         let (output_max, state_max) = (settings.limits.output_max_bytes, settings.limits.state_max_bytes);
         let calls_max = place.in_flight as usize;
-        let shape = Shape::new(calls_max, request_max, mode, output_max, state_max).map_err(StartFault::Exchange)?;
+        let shape = Shape::new(calls_max, request_max, 0, output_max, state_max).map_err(StartFault::Exchange)?;
         let (plan, count) = (plan(settings, shape)?, place.count as usize);
 
         let (order, orders) = rtrb::RingBuffer::new(count * orders::OUTSTANDING_MAX);
@@ -134,6 +133,7 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
     Ok(Plan {
         name: settings.name[..settings.name.floor_char_boundary(MEMORY_NAME_MAX_BYTES)].to_owned(),
         shape,
+        mode: settings.mode,
         config_json: settings.config_json.clone(),
         command: Box::new(command),
         unguarded,

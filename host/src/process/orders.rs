@@ -1,6 +1,7 @@
 //! What passes between the lane, which decides, and the warden, which acts. Both queues are bounded by what can be outstanding for a
 //! process: it is started, told to end and freed once each, and comes up and goes down once each.
 
+use cutline::model::run_id::EngineMode;
 use cutline_shm::exchange::LaneEnd;
 
 /// Most messages of one process in either queue at a time.
@@ -9,8 +10,8 @@ pub(super) const OUTSTANDING_MAX: usize = 4;
 /// What the warden is to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Start process `.0`, of which there is none.
-    Start(usize),
+    /// Start process `.0`, of which there is none, for calls of this mode.
+    Start(usize, EngineMode),
     /// Kill process `.0`.
     Kill(usize),
     /// Unmap memory that nobody needs any more.

@@ -43,7 +43,7 @@ pub struct ProcessSettings {
     pub launcher: Launcher,
     /// The identity of the engine; `None`: what its first process says. Later ones have to say again what that one said, either way.
     pub digest: Option<[u8; 32]>,
-    /// Which of its functions is called.
+    /// Which of its functions is called, until a run of the other mode comes.
     pub mode: EngineMode,
     /// `[engine.hysteresis]` as JSON.
     pub config_json: String,

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use cutline::model::run_id::EngineMode;
 use cutline_shm::exchange::{EngineState, LaneEnd, Shape};
 use cutline_shm::region::Region;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,6 +33,8 @@ pub(super) struct Plan {
     /// Of the memory.
     pub name: String,
     pub shape: Shape,
+    /// What the first processes are started for.
+    pub mode: EngineMode,
     pub config_json: String,
     /// Makes the command of the launcher.
     pub command: Box<dyn Fn() -> Command + Send>,
@@ -76,7 +79,7 @@ impl Warden {
         let mut ends: Vec<Option<LaneEnd>> = Vec::new();
         for place in 0..self.processes.len() {
             ends.push(None);
-            if let Err(reason) = self.start(place) {
+            if let Err(reason) = self.start(place, self.plan.mode) {
                 return Err((reason, Vec::new()));
             }
         }
@@ -117,8 +120,8 @@ impl Warden {
 
     fn obey(&mut self, order: Order) -> Option<Report> {
         match order {
-            Order::Start(place) => {
-                let reason = self.start(place).err()?;
+            Order::Start(place, mode) => {
+                let reason = self.start(place, mode).err()?;
                 Some(Report::Down(place, reason))
             }
             Order::Kill(place) => {
@@ -134,14 +137,15 @@ impl Warden {
         }
     }
 
-    fn start(&mut self, place: usize) -> Result<(), String> {
+    fn start(&mut self, place: usize, mode: EngineMode) -> Result<(), String> {
         let (end, memory) = {
             let plan = &self.plan;
+            let mut shape = plan.shape;
+            shape.mode = u32::from(mode == EngineMode::Hysteresis);
             let (region, memory) =
-                Region::create_sealed(&plan.name, plan.shape.len_bytes()).map_err(|fault| fault.to_string())?;
-            touch(&region, &plan.shape);
-            let end =
-                LaneEnd::new(region, plan.shape, plan.config_json.as_bytes()).map_err(|fault| fault.to_string())?;
+                Region::create_sealed(&plan.name, shape.len_bytes()).map_err(|fault| fault.to_string())?;
+            touch(&region, &shape);
+            let end = LaneEnd::new(region, shape, plan.config_json.as_bytes()).map_err(|fault| fault.to_string())?;
             (end, memory)
         };
         let child = Child::start((self.plan.command)(), memory, self.plan.lines_per_s)

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cutline::invoke::engine::{Engine, EngineFault, EngineFaultKind};
+use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
 use cutline_host::serve::{Served, Start, serve};
 use cutline_shm::exchange::{DESCRIPTOR_ENV, ENGINE_AT, EngineEnd, HELLO_AT, REQUESTS_AT};
@@ -38,6 +39,10 @@ pub fn main() -> ! {
             let mut served = echo(start)?;
             served.engine = Box::new(Other);
             Ok(served)
+        }),
+        "truth-only" => serve_or_exit(|start| match start.mode {
+            EngineMode::Truth => echo(start),
+            EngineMode::Hysteresis => Err("the engine has no function run_with_hysteresis".to_owned()),
         }),
         "refuses" => serve_or_exit(|_| Err("the engine has no function run".to_owned())),
         _ => serve_or_exit(echo),

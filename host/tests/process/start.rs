@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cutline::invoke::engine::Engine;
+use cutline::invoke::engine::{Engine, EngineFaultKind};
 use cutline::invoke::host::Host;
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
@@ -50,10 +50,48 @@ fn hysteresis_passes_state_by_value_and_whoever_may_wait_has_an_engine() {
         assert_eq!(ours, theirs);
         state = ours.map_or(state, |(_, new)| new);
     }
-    let snapshot = Snapshot::from_normalized("BTCUSDT", 1, event.as_bytes()).unwrap();
-    let fault = there.run(&snapshot, &mut Vec::new()).unwrap_err();
-    assert!(fault.detail().contains("other engine mode"), "{fault}");
-    assert_eq!(there.health().deaths, 0);
+    assert_eq!((there.health().deaths, there.health().restarts), (0, 0));
+}
+
+#[test]
+fn a_call_of_the_other_mode_is_answered_by_processes_of_that_mode() {
+    let mut wish = Wish::new("");
+    wish.place.process.count = 2;
+    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ())).unwrap();
+    let mut there = Blocking::new(Box::new(host));
+    let mut here = cutline_engines::build("scripted", "").unwrap();
+    let event = event_of(3);
+    let snapshot = Snapshot::from_normalized("BTCUSDT", 180_000, event.as_bytes()).unwrap();
+    let truth = |engine: &mut dyn Engine| {
+        let mut output = Vec::new();
+        engine.run(&snapshot, &mut output).map(|()| output)
+    };
+    let hysteresis = |engine: &mut dyn Engine| {
+        let (mut decision, mut state) = (Vec::new(), Vec::new());
+        engine.run_with_hysteresis(&snapshot, &[], &mut decision, &mut state).map(|()| (decision, state))
+    };
+    for _ in 0..2 {
+        assert_eq!(truth(&mut there), truth(&mut *here));
+        assert_eq!(hysteresis(&mut there), hysteresis(&mut *here));
+    }
+    let health = there.health();
+    assert_eq!((health.deaths, health.timeouts), (0, 0), "that these made way for others is no death");
+}
+
+/// An engine that has one of the two functions alone: runs of the other mode fail, and those of its own go on.
+#[test]
+fn an_engine_without_the_other_mode_fails_its_calls_and_no_others() {
+    let mut wish = Wish::new("truth-only");
+    wish.place.process.restart.deaths_max = 2;
+    wish.place.process.restart.open_ms = 3_600_000;
+    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ())).unwrap();
+    let mut there = Blocking::new(Box::new(host));
+    let event = event_of(3);
+    let snapshot = Snapshot::from_normalized("BTCUSDT", 180_000, event.as_bytes()).unwrap();
+    let fault = there.run_with_hysteresis(&snapshot, &[], &mut Vec::new(), &mut Vec::new()).unwrap_err();
+    assert_eq!(fault.kind(), EngineFaultKind::EngineUnavailable);
+    assert!(fault.detail().contains("the engine has no function run_with_hysteresis"), "{fault}");
+    there.run(&snapshot, &mut Vec::new()).expect("its own mode");
 }
 
 #[test]
