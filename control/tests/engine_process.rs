@@ -13,64 +13,24 @@ use common::events::{line, now_ms, snapshot};
 use common::frames::frames;
 use common::live::Running;
 use common::mounts::with_private_mounts;
+use common::scripted::{serve_if_asked, this_engine};
 use common::{Place, capture, children, connect, cutline, fails, succeed, wait_until};
-use cutline::invoke::engine::{Engine, EngineFault};
-use cutline::model::snapshot::Snapshot;
-use cutline_host::serve::{Served, serve};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// Says that a process is to be an engine; the launcher sets it.
-const IS_ENGINE: &str = "CUTLINE_ENGINE_FD";
 /// Kind of the event that a run was started, in the outputs log.
 const STARTED: u8 = 1;
 /// Longest time of a call, where one is to run out.
 const TIMEOUT_MS: u64 = 400;
 
-/// Not a test but an engine, wherever a process was started as one: the scripted engine, but for three symbols.
+/// Not a test but an engine, wherever a process was started as one: the scripted engine, but for two symbols.
 #[test]
 fn engine_program() {
-    if std::env::var_os(IS_ENGINE).is_none() {
-        return;
-    }
-    let served = serve(|start| {
-        let engine = cutline_engines::build("scripted", &start.config_json).map_err(|error| error.to_string())?;
-        Ok(Served { engine: Box::new(Manners(engine)), name: "manners".to_owned(), version: "1".to_owned() })
+    serve_if_asked(|symbol| match symbol {
+        "POISON" => std::process::abort(),
+        "SLOW" => std::thread::sleep(Duration::from_secs(3_600)),
+        _ => {}
     });
-    std::process::exit(i32::from(served.is_err()));
-}
-
-struct Manners(Box<dyn Engine>);
-
-impl Engine for Manners {
-    fn digest(&self) -> [u8; 32] {
-        self.0.digest()
-    }
-
-    fn run(&mut self, snapshot: &Snapshot<'_>, output: &mut Vec<u8>) -> Result<(), EngineFault> {
-        match snapshot.symbol {
-            "POISON" => std::process::abort(),
-            "SLOW" => std::thread::sleep(Duration::from_secs(3_600)),
-            _ => {}
-        }
-        self.0.run(snapshot, output)
-    }
-
-    fn run_with_hysteresis(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        state: &[u8],
-        decision: &mut Vec<u8>,
-        new_state: &mut Vec<u8>,
-    ) -> Result<(), EngineFault> {
-        self.0.run_with_hysteresis(snapshot, state, decision, new_state)
-    }
-}
-
-/// This program as the engine of a configuration.
-fn this_engine() -> String {
-    let this = std::env::current_exe().unwrap();
-    format!("command = [{this:?}, \"--exact\", \"engine_program\", \"--nocapture\", \"--test-threads=1\"]")
 }
 
 /// A configuration with this `[engine]`, and these tables behind it.

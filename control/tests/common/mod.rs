@@ -10,6 +10,7 @@ pub mod live;
 pub mod modules;
 pub mod mounts;
 pub mod pressure;
+pub mod scripted;
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
