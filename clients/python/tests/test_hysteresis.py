@@ -78,6 +78,8 @@ class StandIn(support.HostTest):
         for state, detail in [
             (b"\xff", "the state is not one that was written here: UnicodeDecodeError"),
             (b"{", "the state is not one that was written here: JSONDecodeError"),
+            (b"{}{}", "the state is not one that was written here: ValueError"),
+            (b"nothing", "the state is not one that was written here: StopIteration"),
             (b"[]", "the state is not of type cutline.python/1: another engine wrote it"),
             (b'{"type":"hysteresis_v1"}', "the state is not of type cutline.python/1: another engine wrote it"),
             (good.replace(b'"updated_ms":1000', b'"at":1000'), "the state's regime_engine.hysteresis:Track has no updated_ms: it was"),

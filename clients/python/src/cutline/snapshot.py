@@ -31,12 +31,13 @@ def _no_constant(name):
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+#: From a text and a place in it to the value that begins there, and where it ends: what `raw_decode` calls.
+_scan = json.JSONDecoder(parse_constant=_no_constant).scan_once
 
 
 def as_dict(symbol, timestamp_ms, normalized):
     """The snapshot for a plain function."""
-    event = _decode(normalized)[0]
+    event = _scan(normalized, 0)[0]
     snapshot = {"symbol": symbol, "timestamp": timestamp_ms}
     for name, fields in SECTIONS.items():
         section = event.get(name)
@@ -53,19 +54,25 @@ class Builder:
         names = known_fields(contracts.RegimeInputSnapshot, ("symbol", "timestamp", *SECTIONS))
         if len(names) != 2 + len(SECTIONS):
             raise Refused(f"RegimeInputSnapshot has {', '.join(names)}, the contract's has symbol, timestamp, {', '.join(SECTIONS)}")
-        self._whole = constructor(contracts.RegimeInputSnapshot, names)
-        self._sections = [
-            (name, _maker(getattr(contracts, f"{name.capitalize()}Snapshot"), fields, contracts.MISSING))
-            for name, fields in SECTIONS.items()
-        ]
+        whole = maker(contracts.RegimeInputSnapshot, names, contracts.MISSING)
+        classes = [(getattr(contracts, f"{name.capitalize()}Snapshot"), fields) for name, fields in SECTIONS.items()]
+        market, derivatives, flow, context = [maker(cls, known_fields(cls, fields), contracts.MISSING) for cls, fields in classes]
 
-    def build(self, symbol, timestamp_ms, normalized):
-        """The module's snapshot of an event."""
-        section = _decode(normalized)[0].get
-        snapshot = {"symbol": symbol, "timestamp": timestamp_ms}
-        for name, make in self._sections:
-            snapshot[name] = make(section(name))
-        return self._whole(snapshot)
+        def build(symbol, timestamp_ms, normalized):
+            section = _scan(normalized, 0)[0].get
+            return whole(
+                {
+                    "symbol": symbol,
+                    "timestamp": timestamp_ms,
+                    "market": market(section("market")),
+                    "derivatives": derivatives(section("derivatives")),
+                    "flow": flow(section("flow")),
+                    "context": context(section("context")),
+                }
+            )
+
+        #: The module's snapshot of an event, from symbol, timestamp in ms, and its `normalized` as text.
+        self.build = build
 
 
 def known_fields(cls, contract):
@@ -83,38 +90,28 @@ def known_fields(cls, contract):
     return [field.name for field in fields if field.name in contract]
 
 
-def _maker(cls, contract, missing):
-    """A function from a section of the event, or anything else in its place, to the module's class."""
-    names = known_fields(cls, contract)
-    known = dict.fromkeys(names).keys()
-    construct = constructor(cls, names)
-
-    def make(given):
-        if type(given) is not dict:
-            return construct(dict.fromkeys(names, missing))
-        if given.keys() == known:
-            return construct(given)
-        return construct({name: given.get(name, missing) for name in names})
-
-    return make
-
-
-def constructor(cls, names):
-    """A function from a dict with these fields of a dataclass, which becomes the instance's, to an instance.
+def maker(cls, names, missing):
+    """A function from a dict with these fields of a dataclass, which becomes the instance's, to an instance. What the dict has not is missing,
+    what it has besides is dropped, and anything that is no dict has nothing.
 
     A generated `__init__` that only stores its arguments takes longer than reading them from JSON did, if the class is frozen; what it would
     have made is then made without it. Whatever else a class does when it is made, it does.
     """
-    if not _only_stores(cls, names):
-        return lambda values: cls(**values)
-    make, put = object.__new__, object.__setattr__
+    known, only_stores = dict.fromkeys(names).keys(), _only_stores(cls, names)
+    new, put = object.__new__, object.__setattr__
 
-    def construct(values):
-        instance = make(cls)
-        put(instance, "__dict__", values)
+    def make(given):
+        if type(given) is not dict:
+            given = {}
+        if given.keys() != known:
+            given = {name: given.get(name, missing) for name in names}
+        if not only_stores:
+            return cls(**given)
+        instance = new(cls)
+        put(instance, "__dict__", given)
         return instance
 
-    return construct
+    return make
 
 
 def _only_stores(cls, names):

@@ -60,7 +60,7 @@ class Codec:
             **{name: lambda found, make=make: make(found["items"]) for name, make in _ITEMS.items()},
             **{name: lambda found, make=make: make() for name, make in _LOCKS.items()},
         }
-        self._decode = json.JSONDecoder(object_hook=self._read_object).decode
+        self._scan = json.JSONDecoder(object_hook=self._object_reader()).scan_once
 
     def write(self, value):
         """Canonical JSON of the value, bytes."""
@@ -72,10 +72,14 @@ class Codec:
     def read(self, text):
         """The value that this text is of."""
         try:
-            return self._decode(str(text, "utf-8"))
+            text = str(text, "utf-8")
+            value, end = self._scan(text, 0)
+            if end != len(text):
+                raise ValueError(f"there is something behind it, at character {end}")
+            return value
         except StateError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (StopIteration, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StateError(f"the state is not one that was written here: {type(error).__name__}: {error}") from None
 
     # Writing. A writer gives a value's JSON as text.
@@ -101,8 +105,8 @@ class Codec:
             return ",".join(sorted([writers[type(value)](value) for value in values]))
 
         return {
-            type(None): lambda value: "null",
-            bool: lambda value: "true" if value else "false",
+            type(None): {None: "null"}.__getitem__,
+            bool: {True: "true", False: "false"}.__getitem__,
             int: int.__repr__,
             float: _float,
             str: _quoted,
@@ -153,15 +157,20 @@ class Codec:
 
     # Reading.
 
-    def _read_object(self, found):
-        """Called for each object of the text, those inside first."""
-        tag = found.pop("$", None)
-        if tag is None:
-            return found
-        read = self._readers.get(tag)
-        if read is None:
-            read = self._readers[tag] = self._reader(tag)
-        return read(found)
+    def _object_reader(self):
+        """The function that is called for each object of the text, those inside first."""
+        readers = self._readers
+
+        def read_object(found):
+            if "$" not in found:
+                return found
+            tag = found.pop("$")
+            read = readers.get(tag)
+            if read is None:
+                read = readers[tag] = self._reader(tag)
+            return read(found)
+
+        return read_object
 
     def _reader(self, tag):
         cls = self._class(tag)
