@@ -19,6 +19,7 @@ mod recovery;
 mod reload;
 mod resources;
 mod rolled;
+mod sealed;
 mod socket;
 mod supervisor;
 mod utc;

@@ -3,13 +3,15 @@
 mod common;
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use common::events::{line, now_ms, snapshot, trade};
 use common::live::Running;
-use common::{Place, connect, cutline, fails, succeed, wait_until};
+use common::{CUTLINE, Place, connect, cutline, fails, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -232,4 +234,73 @@ fn files_are_shown_compared_and_explained_without_a_system() {
     let said = fails(USAGE, &["check", "--config", &missing]);
     assert!(said.contains("module[0].environment[0]") && said.contains("cannot be read"), "{said}");
     assert!(cutline(&["config", "explain", "scheduler.nothing"]).status.code() == Some(USAGE));
+}
+
+/// All files below a folder.
+fn files(below: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(below).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries
+        .flat_map(|path| if path.is_dir() { files(&path) } else { Vec::from_iter(path.is_file().then_some(path)) })
+        .collect()
+}
+
+fn core_limit(pid: u32) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it lives");
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).expect("as proc(5) has it");
+    line.split_whitespace().nth(4).expect("a soft limit").to_owned()
+}
+
+#[test]
+fn what_references_name_reaches_its_module_and_is_found_nowhere_else() {
+    const SECRETS: [&str; 3] = ["hunter2-of-a-file", "swordfish-that-was-sealed", "xyzzy-of-the-environment"];
+    let place = Place::new();
+    let (token, key) = (place.file("token", &format!("{}\n", SECRETS[0])), place.path("key"));
+    succeed(&["config", "key", &key]);
+    let mut seal = Command::new(CUTLINE);
+    seal.args(["config", "seal", "--key", &key]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut seal = seal.spawn().expect("cutline starts");
+    writeln!(seal.stdin.take().expect("a pipe"), "{}", SECRETS[1]).expect("it reads");
+    let sealed =
+        place.file("sealed", &String::from_utf8(seal.wait_with_output().expect("it ends").stdout).expect("text"));
+    assert!(!std::fs::read_to_string(&sealed).expect("written").contains(SECRETS[1]));
+    // Given to the program that the module is, which says how long they are.
+    let module = format!(
+        "[[module]]\nname = \"feed\"\nready = {{command = [\"/bin/true\"]}}\n\
+         command = [\"/bin/sh\", \"-c\", \"echo ${{#FILE}} ${{#SEALED}} ${{#VARIABLE}}; read -r never < /dev/zero\"]\n\
+         environment = [\"FILE=${{file:{token}}}\", \"SEALED=${{sealed:{sealed}}}\", \"VARIABLE=${{XYZZY}}\"]\n\
+         [module.config]\nkey = \"${{sealed:{sealed}}}\"\n"
+    )
+    .replace("${#", "$${#");
+    let whole = |more: &str| text(&place, &format!("{FIRST}{module}{more}"));
+    let (data, file) = (place.path("data"), place.file("edited.toml", &whole("")));
+    let mut command = Command::new(CUTLINE);
+    command.args(["run", "--config", &file]).env("CUTLINE_KEY_FILE", &key).env("XYZZY", SECRETS[2]);
+    let running = Running::start_command(&place, &data, command);
+    let lengths = SECRETS.map(|secret| secret.len().to_string()).join(" ");
+    wait_until("the module has them", || common::modules::printed(&data, "feed").contains(&lengths));
+    assert_eq!(core_limit(running.pid()), "1", "no core file is written, and no program is handed one");
+    assert_ne!(core_limit(std::process::id()), "1");
+    // A configuration that cannot be: what is said of it has none of them either.
+    place.file("edited.toml", &whole(&format!("[publish]\ndurability = \"${{sealed:{sealed}}}\"\n")));
+    let refused = common::modules::wait_for(&data, "system", "refused");
+    assert!(
+        refused["why"].as_str().is_some_and(|why| why.contains("durability") && why.contains("<secret>")),
+        "{refused}"
+    );
+    let shown = succeed(&["config", "show", "--data", &data, "--json"]);
+    assert!(shown.contains("VARIABLE=<secret>"), "{shown}");
+    running.signal(Signal::ABORT);
+    let (status, said) = running.wait();
+    assert!(status.signal() == Some(Signal::ABORT.as_raw()) && !status.core_dumped(), "{status}");
+    let postmortem = succeed(&["postmortem", &data]);
+    for secret in SECRETS {
+        for (text, what) in [(&shown, "config show"), (&said, "standard error"), (&postmortem, "postmortem")] {
+            assert!(!text.contains(secret), "{what}: {text}");
+        }
+        for found in files(place.dir.path()) {
+            let is_in =
+                std::fs::read(&found).expect("readable").windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert_eq!(is_in, secret == SECRETS[0] && found.as_os_str() == token.as_str(), "{}", found.display());
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod care;
 mod check;
 mod choice;
 mod control;
+mod debug;
 mod document;
 mod engine;
 mod fit;
@@ -40,7 +41,7 @@ pub use supervisor::{Limits, Module, OWN_MODULES, Probe, Sandbox, Supervisor};
 
 pub use engine::{Engine, EngineHost, EngineProcess, EngineRestart, EngineSpec};
 
-pub use reference::{Around, SECRET};
+pub use reference::{Around, Quiet, Resolved, SECRET, read_line};
 pub use reload::{Difference, When, differences, when};
 pub use tree::{Shown, Tree};
 
@@ -55,8 +56,8 @@ const DEFAULT_FILE: &str = "config/default.toml";
 /// Where live segments lie when `log.live_dir` is empty: this, and a hash of the absolute `log.dir`.
 const LIVE_DIR_PREFIX: &str = "/dev/shm/cutline-";
 
-/// Everything that can be configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Everything that can be configured. Its `Debug` (`debug.rs`) has nothing of what references name.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// The keys that affect outputs: `[scheduler]`, `[symbols]`, most of `[engine]`, `publish.order`.
     pub output: OutputConfig,
@@ -90,6 +91,8 @@ pub struct Config {
     pub care: Care,
     /// `[[lane]]`, in order; each lane's stages as written.
     pub lanes: Vec<LaneSpec>,
+    /// What references in it name.
+    pub resolved: Resolved,
 }
 
 /// The keys that affect outputs, as they stand in the config frames of the runs log.
@@ -282,9 +285,17 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, in the order of files and lines.
     pub fn load(files: &[PathBuf], sets: &[String]) -> Result<(Self, Vec<Warning>), Problems> {
+        Self::load_in(files, sets, &Around::of_process())
+    }
+
+    /// The same with references looked up in `around`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of files and lines.
+    pub fn load_in(files: &[PathBuf], sets: &[String], around: &Around<'_>) -> Result<(Self, Vec<Warning>), Problems> {
         let mut problems = Vec::new();
         let tree = Tree::parse(files, sets, &[], &mut problems);
-        tree.checked(&Around::of_process(), problems)
+        tree.checked(around, problems)
     }
 
     /// Like [`Config::load`], from a text instead of files; `name` stands for the file in problems.

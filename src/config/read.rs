@@ -117,6 +117,7 @@ fn tree(root: &Section<'_>) -> Config {
         shutdown: Shutdown { timeout_ms: root.section("shutdown").integer("timeout_ms", 0..=DAY_MS) },
         links: links(&root.section("links")),
         care: care::care(root),
+        resolved: super::Resolved::default(),
         lanes: root
             .entries("lane", StageId::ALL.len() - 1 + INVOKES_MAX)
             .iter()

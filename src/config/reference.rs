@@ -1,7 +1,11 @@
 //! References in the strings of a configuration: `${NAME}` is a variable of the environment, `${file:PATH}` the content of a file without
-//! the line's end. What they name is a secret: it is in the typed tree alone, never in what is shown, compared, recorded or complained of.
+//! the line's end, `${sealed:PATH}` the same of a file that is encrypted. What they name is a secret: it is in the typed tree alone, never
+//! in what is shown, compared, recorded or complained of, nor in a typed tree's `Debug`.
 //!
 //! `$${` is `${` itself. Looked up through [`Around`], so that this folder reads neither environment nor files by itself.
+
+use std::fmt;
+use std::ops::Deref;
 
 use super::document::{Data, Node};
 use super::problem::Problem;
@@ -19,17 +23,24 @@ pub struct Around<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The content of a file, or why there is none.
     pub file: &'a dyn Fn(&str) -> Result<String, String>,
+    /// What is sealed in a file, or why there is none.
+    pub sealed: &'a dyn Fn(&str) -> Result<String, String>,
 }
 
 impl Around<'static> {
-    /// The environment and the files of this process.
+    /// The environment and the files of this process, with nobody who opens what is sealed.
     #[must_use]
     pub fn of_process() -> Self {
-        Self { variable: &|name| std::env::var(name).ok(), file: &read }
+        let sealed = &|_: &str| Err("nobody here can open it: the `cutline` program can".to_owned());
+        Self { variable: &|name| std::env::var(name).ok(), file: &read_line, sealed }
     }
 }
 
-fn read(path: &str) -> Result<String, String> {
+/// The content of a file without its line's end.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_line(path: &str) -> Result<String, String> {
     use std::io::Read as _;
     let mut text = String::new();
     let opened = std::fs::File::open(path).map_err(|error| error.to_string())?;
@@ -41,9 +52,33 @@ fn read(path: &str) -> Result<String, String> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// What references were replaced by.
-#[derive(Default)]
-pub(super) struct Resolved(Vec<String>);
+/// What references were replaced by. Its `Debug` says how many they are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Resolved(Vec<String>);
+
+impl fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {SECRET}", self.0.len())
+    }
+}
+
+/// What is meant for somebody else and may hold secrets, whether by reference or as written: its `Debug` is [`SECRET`].
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Quiet<T>(pub T);
+
+impl<T> Deref for Quiet<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Quiet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SECRET)
+    }
+}
 
 /// A piece of a string.
 enum Piece<'a> {
@@ -85,8 +120,14 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 impl Resolved {
+    /// Whether there was none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Replaces the references in all strings below `node`; those that name nothing are problems.
-    pub fn resolve(&mut self, node: &mut Node, around: &Around<'_>, problems: &mut Vec<Problem>) {
+    pub(super) fn resolve(&mut self, node: &mut Node, around: &Around<'_>, problems: &mut Vec<Problem>) {
         let mut path = String::new();
         self.walk(node, &mut path, around, problems);
     }
@@ -123,7 +164,7 @@ impl Resolved {
             _ => {}
         }
         if let Some(what) = refused {
-            let next_step = "Write ${NAME} for a variable, ${file:PATH} for a file, or $${ for these two signs.".into();
+            let next_step = "Write ${NAME} for a variable, ${file:PATH} for a file, ${sealed:PATH} for an encrypted one, or $${ for these two signs.".into();
             problems.push(Problem { origin: node.origin.clone(), key: path.clone(), what, next_step });
             node.data = Data::Invalid;
         }
@@ -141,8 +182,10 @@ impl Resolved {
                 Piece::Reference(reference) => match reference.split_once(':') {
                     Some(("file", path)) => (around.file)(path)
                         .map_err(|why| format!("names the file {path}, which cannot be read: {why}"))?,
+                    Some(("sealed", path)) => (around.sealed)(path)
+                        .map_err(|why| format!("names the sealed file {path}, which cannot be opened: {why}"))?,
                     Some((kind, _)) => {
-                        return Err(format!("has a reference of kind {kind:?}, and there is only file:"));
+                        return Err(format!("has a reference of kind {kind:?}, and there are only file: and sealed:"));
                     }
                     None => (around.variable)(reference)
                         .ok_or_else(|| format!("names the variable {reference:?}, which is not set"))?,
@@ -155,6 +198,7 @@ impl Resolved {
     }
 
     /// A text without what was replaced.
+    #[must_use]
     pub fn hide(&self, text: &str) -> String {
         let secrets = self.0.iter().filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| {

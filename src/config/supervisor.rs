@@ -8,6 +8,7 @@ use super::choice::{RecoveryStrategy, StartMode};
 use super::output::open_table_json;
 use super::read::{DAY_MS, named, none_if_zero};
 use super::reader::Section;
+use super::reference::Quiet;
 
 /// Most modules of a configuration.
 const MODULES_MAX: usize = 256;
@@ -65,7 +66,7 @@ pub struct Module {
     /// What it may do.
     pub sandbox: Sandbox,
     /// `config` as canonical JSON (an object), handed to it as it is.
-    pub config_json: String,
+    pub config_json: Quiet<String>,
     /// Lines per second that are taken over from what it prints.
     pub log_lines_per_s: u32,
 }
@@ -104,7 +105,7 @@ pub struct Sandbox {
     /// The user it runs as; `None`: as we do.
     pub user: Option<String>,
     /// Environment variables, besides a few that every program needs: a name of ours, or `NAME=VALUE`.
-    pub environment: Vec<String>,
+    pub environment: Quiet<Vec<String>>,
     /// Where it works; `None`: where we were started.
     pub directory: Option<PathBuf>,
     /// Files and directories that it may read and execute, besides its own program and the system's libraries.
@@ -148,7 +149,7 @@ fn module(index: usize, section: &Section<'_>) -> Module {
         recovery: section.optional_choice("recovery").unwrap_or(RecoveryStrategy::Restart),
         limits: limits(&section.section("limits")),
         sandbox: sandbox(section),
-        config_json: open_table_json(section, "config"),
+        config_json: Quiet(open_table_json(section, "config")),
         log_lines_per_s: section
             .optional_integer("log_lines_per_s", 1..=1_000_000)
             .and_then(|lines| u32::try_from(lines).ok())
@@ -227,7 +228,7 @@ fn sandbox(section: &Section<'_>) -> Sandbox {
     }
     Sandbox {
         user: section.optional_text("user").filter(|user| !user.is_empty()),
-        environment,
+        environment: Quiet(environment),
         directory: section.optional_text("directory").filter(|path| !path.is_empty()).map(PathBuf::from),
         read: paths("read"),
         write: paths("write"),

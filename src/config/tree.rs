@@ -78,7 +78,10 @@ impl Tree {
             found.into_iter().map(|problem| Problem { what: resolved.hide(&problem.what), ..problem }).collect()
         };
         match read::config(vec![root], problems) {
-            Ok((config, warnings)) => Ok((config, hide(warnings))),
+            Ok((config, warnings)) => {
+                let warnings = hide(warnings);
+                Ok((Config { resolved, ..config }, warnings))
+            }
             Err(Problems(found)) => Err(Problems(hide(found))),
         }
     }

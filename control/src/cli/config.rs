@@ -33,6 +33,17 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Draw the key of sealed secrets (`${sealed:PATH}`) and write it to a new file that nobody else may read.
+    Key {
+        /// The new file; CUTLINE_KEY_FILE names it where the system runs.
+        file: PathBuf,
+    },
+    /// Seal what comes on standard input, without its line's end, and print what a `${sealed:PATH}` names.
+    Seal {
+        /// The file of the key.
+        #[arg(long)]
+        key: PathBuf,
+    },
     /// Have a running system read its files anew.
     Reload {
         /// The data directory, log.dir.

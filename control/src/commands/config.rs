@@ -1,14 +1,16 @@
 //! `cutline config`: what is configured, where it was written, when another value would be in force; and, through the control socket,
 //! changing it while a system runs. Offline forms read files and change nothing.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use cutline::config::{Around, Config, DEFAULT_TOML, Tree, When, differences, when};
+use cutline::config::{Config, DEFAULT_TOML, Tree, When, differences, when};
 use serde_json::{Value, json};
 
 use super::{Failure, Outcome, print};
 use crate::cli::{ConfigCommand, ConfigOf, ConfigShow};
+use crate::sealed::{Key, around};
 use crate::socket::client::ask;
 use crate::socket::request::Request;
 
@@ -22,6 +24,8 @@ pub fn run(command: &ConfigCommand) -> Outcome {
         ConfigCommand::Explain { key, of } => explain(key, of),
         ConfigCommand::Diff { before, after, json } => diff(before, after, *json),
         ConfigCommand::Schema { json } => schema(*json),
+        ConfigCommand::Key { file } => Key::create(file).map_err(Failure::machine),
+        ConfigCommand::Seal { key } => seal(key),
         ConfigCommand::Reload { data } => changed(data, &Request::ConfigReload {}),
         ConfigCommand::Rollback { data } => changed(data, &Request::ConfigRollback {}),
         ConfigCommand::Set { data, set, for_time } => {
@@ -33,7 +37,7 @@ pub fn run(command: &ConfigCommand) -> Outcome {
 
 fn tree(files: &[std::path::PathBuf], sets: &[String]) -> Result<Tree, Failure> {
     let tree = Tree::read(files, sets, &[]).map_err(Failure::usage)?;
-    tree.config(&Around::of_process()).map_err(Failure::usage)?;
+    tree.config(&around()).map_err(Failure::usage)?;
     Ok(tree)
 }
 
@@ -137,6 +141,14 @@ fn manual(key: &str) -> String {
         }
     }
     String::new()
+}
+
+/// One line of standard input, sealed.
+fn seal(key: &Path) -> Outcome {
+    let key = Key::read(key).map_err(Failure::usage)?;
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|fault| Failure::usage(format!("standard input: {fault}")))?;
+    print(key.seal(text.strip_suffix('\n').unwrap_or(&text)).map_err(Failure::machine)?)
 }
 
 fn diff(before: &Path, after: &Path, as_json: bool) -> Outcome {

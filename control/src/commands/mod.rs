@@ -38,11 +38,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Write};
 
 use clap::CommandFactory;
-use cutline::config::{Around, Config, Tree};
+use cutline::config::{Config, Tree};
 use cutline_journal::LogFault;
 
 use crate::cli::{Cli, Command, ConfigArgs};
 pub use crate::engines::replayed as engines;
+use crate::sealed::{self, around};
 use crate::supervisor::fault::StartupError;
 
 /// Why a command did not succeed: what to say, and the exit code.
@@ -133,12 +134,13 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
 fn load_with_tree(args: &ConfigArgs) -> Result<(Config, Tree), Failure> {
     let read = Tree::read(&args.files, &args.sets, &[]);
     let loaded = match &read {
-        Ok(tree) => tree.config(&Around::of_process()),
+        Ok(tree) => tree.config(&around()),
         // All that is wrong at once, what can be understood beside it too.
-        Err(_) => Config::load(&args.files, &args.sets),
+        Err(_) => Config::load_in(&args.files, &args.sets, &around()),
     };
     let (config, warnings) = loaded.map_err(StartupError::Configuration)?;
     let tree = read.map_err(StartupError::Configuration)?;
+    sealed::keep_in_memory(&config);
     for warning in warnings {
         note(format_args!("warning: {warning}"));
     }

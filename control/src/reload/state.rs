@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cutline::config::{Around, Config, Difference, Problems, Tree, When, differences};
+use cutline::config::{Config, Difference, Problems, Tree, When, differences};
 use cutline::plane::change::ChangeFault;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -281,8 +281,10 @@ async fn read(sources: &Sources, overrides: &Overrides) -> Result<Tree, String> 
 /// Checks a tree as a whole, there too: references may name files.
 async fn checked(tree: &Tree) -> Result<Config, String> {
     let tree = tree.clone();
-    let checked = spawn_blocking(move || tree.config(&Around::of_process()));
-    told(checked.await.map_err(|fault| fault.to_string())?).map(|(config, _)| config)
+    let checked = spawn_blocking(move || tree.config(&crate::sealed::around()));
+    let (config, _) = told(checked.await.map_err(|fault| fault.to_string())?)?;
+    crate::sealed::keep_in_memory(&config);
+    Ok(config)
 }
 
 fn told<T>(read: Result<T, Problems>) -> Result<T, String> {

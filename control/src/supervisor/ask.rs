@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cutline::config::Quiet;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,7 +25,7 @@ pub enum Order {
     /// Hand it another configuration; the answer is its acknowledgement.
     Update {
         /// What it is handed, an object of its own keys.
-        config: Value,
+        config: Quiet<Value>,
         /// Longest time until it acknowledges.
         within: Duration,
     },

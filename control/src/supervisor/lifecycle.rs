@@ -176,7 +176,7 @@ impl Lifecycle {
                 self.stop_running(&names, &format!("{who} asked for it")).await.map_err(text)
             }
             Order::Restart { reset } => self.restart(name, reset, who).await.map_err(text),
-            Order::Update { config, within } => self.order(name, Do::Update(config, within)).await.map_err(text),
+            Order::Update { config, within } => self.order(name, Do::Update(config.0, within)).await.map_err(text),
             Order::Health { within } => self.order(name, Do::Health(within)).await.map_err(text),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cutline::config::Config;
+use cutline::config::{Config, Quiet};
 
 use super::ask::Order;
 use super::context::Control;
@@ -25,7 +25,7 @@ pub async fn follow(control: Control) {
             let runs = control.registry.get(name).is_some_and(|module| module.state.is_running());
             if runs && handed.get(name) != Some(config_json) {
                 let config = serde_json::from_str(config_json).unwrap_or_default();
-                let order = Order::Update { config, within: ACK_TIMEOUT };
+                let order = Order::Update { config: Quiet(config), within: ACK_TIMEOUT };
                 let refused = control.ask.ask(name, order, WHO).await.err().unwrap_or_default();
                 control.bus.publish(name, Lifecycle::Configured { refused });
             }
@@ -35,7 +35,7 @@ pub async fn follow(control: Control) {
 }
 
 fn by_name(config: &Config) -> BTreeMap<String, String> {
-    config.modules.iter().map(|module| (module.name.clone(), module.config_json.clone())).collect()
+    config.modules.iter().map(|module| (module.name.clone(), module.config_json.0.clone())).collect()
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
                 let asked = orders.recv().await.unwrap();
                 assert_eq!((&*asked.module, &*asked.who), (name, WHO));
                 let Order::Update { config, .. } = asked.order else { panic!("{:?}", asked.order) };
-                assert_eq!(config, json!({"value": of_a.max(of_b)}));
+                assert_eq!(*config, json!({"value": of_a.max(of_b)}));
                 asked.answer.send(answer).unwrap();
                 let told = serde_json::to_value(&*heard.next().await.unwrap()).unwrap();
                 let refused = if name == "b" { "no" } else { "" };

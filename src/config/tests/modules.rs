@@ -11,7 +11,7 @@ fn a_module_needs_no_more_than_a_command() {
         (module.ready.clone(), module.start, module.recovery),
         (Probe::Protocol, StartMode::Eager, RecoveryStrategy::Restart)
     );
-    assert_eq!(module.config_json, "{}");
+    assert_eq!(*module.config_json, "{}");
     assert!(module.required && !module.prewarm && !module.sandbox.network && !module.sandbox.processes);
     assert_eq!((module.limits.descriptors, module.limits.memory_bytes), (256, None));
     let defaults = &config.supervisor;
@@ -81,7 +81,7 @@ limits = {descriptors = 1, memroy_bytes = 1}
 fn what_is_the_module_s_own_is_handed_on_as_it_is() {
     let text =
         "[[module]]\ncommand = [\"x\"]\n[module.config]\nvenues = [\"b\", \"a\"]\n[module.config.limits]\nrate = 1.5\n";
-    assert_eq!(good(text).modules[0].config_json, r#"{"limits":{"rate":1.5},"venues":["b","a"]}"#);
+    assert_eq!(*good(text).modules[0].config_json, r#"{"limits":{"rate":1.5},"venues":["b","a"]}"#);
 }
 
 #[test]

@@ -11,7 +11,38 @@ fn tree(place: &tempfile::TempDir, name: &str, text: &str) -> Tree {
 fn around<'a>() -> Around<'a> {
     let variable = |name: &str| (name == "HOME").then(|| "/home/ann".to_owned());
     let file = |path: &str| if path == "/run/token" { Ok("hunter2".to_owned()) } else { Err("not found".to_owned()) };
-    Around { variable: Box::leak(Box::new(variable)), file: Box::leak(Box::new(file)) }
+    let sealed = |path: &str| if path == "/run/sealed" { Ok("swordfish".to_owned()) } else { Err("no key".to_owned()) };
+    Around {
+        variable: Box::leak(Box::new(variable)),
+        file: Box::leak(Box::new(file)),
+        sealed: Box::leak(Box::new(sealed)),
+    }
+}
+
+#[test]
+fn who_debugs_a_configuration_sees_no_secret() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let text = "[log]\ndir = \"/a/${file:/run/token}/\"\n[[feed]]\nkind = \"file\"\npath = \"/${sealed:/run/sealed}\"\n\
+                [[module]]\nname = \"a\"\ncommand = [\"/bin/true\", \"${HOME}\"]\nenvironment = [\"TOKEN=${file:/run/token}\", \"PLAIN=pass\"]\n\
+                [module.config]\nkey = \"${sealed:/run/sealed}\"\n";
+    let (config, _) = tree(&place, "a.toml", text).config(&around()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(
+        (config.modules[0].config_json.as_str(), config.resolved.is_empty()),
+        ("{\"key\":\"swordfish\"}", false)
+    );
+    assert_eq!(config.modules[0].sandbox.environment.0, ["TOKEN=hunter2", "PLAIN=pass"]);
+    for said in [format!("{config:?}"), format!("{config:#?}")] {
+        assert!(said.contains("/a/<secret>") && said.contains("command"), "{said}");
+        for secret in ["hunter2", "swordfish", "/home/ann", "pass"] {
+            assert!(!said.contains(secret), "{secret} in {said}");
+        }
+    }
+    // A module alone, which does not know what references named: what is meant for it is not there at all.
+    let module = format!("{:?} {:?}", config.modules[0].sandbox, config.modules[0].config_json);
+    assert!(module.contains("<secret>") && !module.contains("hunter2") && !module.contains("swordfish"), "{module}");
+    let refused =
+        tree(&place, "b.toml", "[log]\ndir = \"${sealed:/none}\"").config(&around()).expect_err("no such file");
+    assert!(refused.to_string().contains("/none, which cannot be opened: no key"), "{refused}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use cutline::config::Config;
+use cutline::config::{Config, Quiet};
 use serde_json::json;
 use tokio::task::LocalSet;
 
@@ -214,7 +214,7 @@ fn what_cannot_be_done_is_refused_with_what_there_is() {
             let refused = lifecycle.carry_out("plane", order, "test").await.unwrap_err();
             assert!(refused.contains("stop or restart the process"), "{refused}");
         }
-        let update = Order::Update { config: json!({}), within };
+        let update = Order::Update { config: Quiet(json!({})), within };
         assert!(lifecycle.carry_out("a", update, "test").await.unwrap_err().contains("restart it"));
     });
 }
