@@ -1,6 +1,8 @@
 //! Another configuration while `cutline run` runs under load: by an edited file, by SIGHUP, by the control socket, and refused.
 
 mod common;
+#[path = "reload/modules.rs"]
+mod modules;
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -207,6 +209,20 @@ fn keys_are_set_until_they_expire_and_a_change_can_be_taken_back() {
     assert!(last["event"] == "refused" && last["who"].as_str().is_some_and(|who| who.contains("uid")), "{last}");
     wait_until("all of it is in force", || edited.show()["on_its_way"] == false);
     edited.prove();
+}
+
+#[test]
+fn retention_gives_up_more_from_the_moment_that_it_is_set() {
+    let edited = Edited::start();
+    let oldest = || edited.running().counter("log_oldest");
+    wait_until("there are checkpoints to go by", || {
+        std::fs::read_dir(format!("{}/checkpoints", edited.data)).is_ok_and(|entries| entries.count() > 3)
+    });
+    assert_eq!(oldest(), 0, "all is kept");
+    succeed(&["config", "set", &edited.data, "log.retention.inputs_bytes=1"]);
+    wait_until("something is given up", || oldest() > 0);
+    let edited = edited.prove();
+    assert_eq!(edited.frames("config").len(), 1, "it affects no output");
 }
 
 #[test]

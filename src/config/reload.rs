@@ -33,15 +33,42 @@ const WHEN: &[(&str, When)] = &[
     ("control.operators", When::Live),
     ("control.admins", When::Live),
     ("control.timeout_ms", When::Live),
+    // The checkpointer asks for it before each look.
+    ("log.retention", When::Live),
+    ("health", When::Live),
+    ("resources", When::Live),
+    ("recovery", When::Live),
+    ("supervisor", When::Live),
+    // They say how everything is started, which it has been.
+    ("supervisor.start_delay_ms", When::AtRestart),
+    ("supervisor.parallel_startup", When::AtRestart),
+    // Handed to a module that runs, which may refuse it.
+    ("module[].config", When::Live),
+    ("module[].limits", When::Live),
+    ("module[].startup_timeout_ms", When::Live),
+    ("module[].shutdown_timeout_ms", When::Live),
+    ("module[].health_interval_ms", When::Live),
+    ("module[].recovery", When::Live),
 ];
 
 /// When another value of this key is in force.
 #[must_use]
 pub fn when(key: &str) -> When {
+    let key = without_indices(key);
     let within =
         |outer: &str| key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
     let fitting = WHEN.iter().filter(|(outer, _)| within(outer));
     fitting.max_by_key(|(outer, _)| outer.len()).map_or(When::AtRestart, |(_, when)| *when)
+}
+
+/// `module[3].config` as `module[].config`.
+fn without_indices(key: &str) -> String {
+    let mut in_brackets = false;
+    let stays = |letter: &char| {
+        in_brackets = (in_brackets || *letter == '[') && *letter != ']';
+        !(in_brackets && letter.is_ascii_digit())
+    };
+    key.chars().filter(stays).collect()
 }
 
 /// A key that differs.
@@ -60,7 +87,7 @@ pub struct Difference {
 /// What differs between two trees, by name. A reference that is written the same is the same, whatever it names by now.
 #[must_use]
 pub fn differences(before: &Tree, after: &Tree) -> Vec<Difference> {
-    let (one, mut other) = (before.keys(), after.keys());
+    let (one, mut other) = (before.keys_beside(after), after.keys_beside(before));
     let mut names: Vec<String> = one.keys().chain(other.keys()).cloned().collect();
     names.sort_unstable();
     names.dedup();

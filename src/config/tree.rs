@@ -96,6 +96,26 @@ impl Tree {
         keys
     }
 
+    /// The same beside another tree: of an array of tables whose entries have the same names in both, each entry's keys are told by
+    /// themselves, `module[0].limits`.
+    pub(super) fn keys_beside(&self, other: &Self) -> BTreeMap<String, Shown> {
+        let mut keys = BTreeMap::new();
+        let told = |node: &Node| Shown { value: shown(node), origin: node.origin.clone() };
+        leaves(&self.root, &mut String::new(), &mut |key, node| {
+            let path: Vec<&str> = key.split('.').collect();
+            match (entries(node), at(&other.root, &path).and_then(|entry| entries(&entry.node))) {
+                (Some(own), Some(others)) if has_same_names(&own, &others) => {
+                    let all = own.iter().enumerate();
+                    keys.extend(all.flat_map(|(index, table)| {
+                        table.iter().map(move |(name, entry)| (format!("{key}[{index}].{name}"), told(&entry.node)))
+                    }));
+                }
+                _ => drop(keys.insert(key.to_owned(), told(node))),
+            }
+        });
+        keys
+    }
+
     /// The same tree with those keys of `other` that are chosen, where they differ: set as there, or away as there.
     #[must_use]
     pub fn with_keys_of(&self, other: &Self, keys: &[&str]) -> Self {
@@ -140,9 +160,45 @@ fn at<'a>(root: &'a Node, path: &[&str]) -> Option<&'a Entry> {
     let mut node = root;
     for name in tables {
         let Data::Table(table) = &node.data else { return None };
-        node = &table.get(*name)?.node;
+        node = match (table.get(*name), indexed(name)) {
+            (Some(entry), _) => &entry.node,
+            (None, Some((array, index))) => match &table.get(array)?.node.data {
+                Data::Array(items) => items.get(index)?,
+                _ => return None,
+            },
+            (None, None) => return None,
+        };
     }
     if let Data::Table(table) = &node.data { table.get(*last) } else { None }
+}
+
+/// `module[3]` as its array and its index.
+fn indexed(name: &str) -> Option<(&str, usize)> {
+    let (array, index) = name.strip_suffix(']')?.rsplit_once('[')?;
+    Some((array, index.parse().ok()?))
+}
+
+/// The tables of an array that has nothing else.
+fn entries(node: &Node) -> Option<Vec<&Table>> {
+    let Data::Array(items) = &node.data else { return None };
+    items.iter().map(|item| if let Data::Table(table) = &item.data { Some(table) } else { None }).collect()
+}
+
+fn has_same_names(one: &[&Table], other: &[&Table]) -> bool {
+    let is_same_name = |(one, other): (&&Table, &&Table)| match (one.get("name"), other.get("name")) {
+        (Some(one), Some(other)) => is_same(&one.node, &other.node),
+        (one, other) => one.is_none() && other.is_none(),
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_same_name)
+}
+
+/// The entry of an array that a part of a path names.
+fn entry_of<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Node> {
+    let (array, index) = indexed(name)?;
+    match &mut table.get_mut(array)?.node.data {
+        Data::Array(items) => items.get_mut(index),
+        _ => None,
+    }
 }
 
 fn put(root: &mut Node, path: &[&str], entry: Entry) {
@@ -155,6 +211,9 @@ fn put(root: &mut Node, path: &[&str], entry: Entry) {
         table.insert((*first).to_owned(), entry);
         return;
     }
+    if let Some(item) = entry_of(table, first) {
+        return put(item, rest, entry);
+    }
     let origin = entry.key.clone();
     let empty =
         || Entry { key: origin.clone(), node: Node { origin: origin.clone(), data: Data::Table(Table::new()) } };
@@ -166,6 +225,8 @@ fn remove(root: &mut Node, path: &[&str]) {
     let (Some((first, rest)), Data::Table(table)) = (path.split_first(), &mut root.data) else { return };
     if rest.is_empty() {
         table.remove(*first);
+    } else if let Some(item) = entry_of(table, first) {
+        remove(item, rest);
     } else if let Some(entry) = table.get_mut(*first) {
         remove(&mut entry.node, rest);
     }

@@ -183,11 +183,7 @@ fn checkpointer(place: &LogPlace<'_>, payload: Option<&[u8]>, keeper: &mut Keepe
     let mut followed =
         |log: usize| Followed::open(place.files(LOGS[log]), from.map(|from| from[log]), keeper.retirement(log));
     let logs = [followed(0)?, followed(1)?, followed(2)?];
-    let limits = Limits {
-        bytes: [retention.inputs_bytes, retention.runs_bytes, retention.outputs_bytes],
-        age_ms: retention.age_ms,
-    };
-    Ok(Checkpointer::open(logs, place.checkpoints(), checkpoint, symbols_max, limits)?)
+    Ok(Checkpointer::open(logs, place.checkpoints(), checkpoint, symbols_max, Limits::from(retention))?)
 }
 
 /// The ends at which stages tell, and where it comes out.

@@ -52,10 +52,10 @@ pub struct Checkpointer {
     known: Known,
     logs: [Followed; 3],
     store: Checkpoints,
+    /// Those that it was opened with, what became of them since, and what of that was obeyed last.
     limits: Limits,
-    /// What is kept while the disk is short, and what of that was obeyed last.
     keep: Keep,
-    obeyed: Option<u64>,
+    obeyed: Limits,
     /// Those on disk, oldest first.
     kept: Vec<Kept>,
     /// Bytes of all logs at the last checkpoint, and how many more there must be at the next.
@@ -94,7 +94,7 @@ impl Checkpointer {
         let last_bytes = from.map_or(0, |from| from.iter().sum());
         let known = checkpoint.map_or_else(|| Known::new(symbols_max), Known::from_checkpoint);
         let spacing_bytes = segment_bytes;
-        let (keep, obeyed) = (Keep::default(), None);
+        let (keep, obeyed) = (Keep::default(), limits);
         let mut opened = Self { known, logs, store, limits, keep, obeyed, kept, last_bytes, spacing_bytes };
         // The limits may be others than they were.
         opened.retire()?;
@@ -111,9 +111,9 @@ impl Checkpointer {
     /// # Errors
     /// Logs that cannot be read, or a disk that takes no checkpoint; to be called again.
     pub fn step(&mut self) -> Result<bool, LogFault> {
-        let keep = self.keep.bytes();
-        if keep != self.obeyed {
-            self.obeyed = keep;
+        let limits = self.keep.limits(self.limits);
+        if limits != self.obeyed {
+            self.obeyed = limits;
             self.retire()?;
         }
         for _ in 0..STEP_FRAMES {
@@ -180,7 +180,7 @@ impl Checkpointer {
     /// Tells the keeper what is not needed any more, and removes checkpoints that stand before what is there.
     fn retire(&mut self) -> Result<(), LogFault> {
         let ends = self.logs.each_ref().map(|log| log.watermarks.visible());
-        let bounds = self.limits.at_most(self.obeyed).bounds(&self.kept, ends);
+        let bounds = self.obeyed.bounds(&self.kept, ends);
         for (log, bound) in self.logs.iter_mut().zip(bounds) {
             // Full while the keeper stands still: then the next checkpoint tells it.
             let _ = log.retire.push(bound);

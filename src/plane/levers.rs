@@ -1,11 +1,9 @@
 //! What the cold path may set on a pipeline that runs, from any thread: a reason from outside why it is not ready, and how much of each log
-//! is kept while the disk is short. No stage reads either.
+//! is kept. No stage reads either.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Stands for "what `[log.retention]` says".
-const AS_CONFIGURED: u64 = u64::MAX;
+use super::retention::Limits;
 
 /// See the module. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -14,22 +12,28 @@ pub struct Levers {
     keep: Keep,
 }
 
-/// How much of each log is kept at most, whatever retention says.
-#[derive(Clone, Debug)]
-pub struct Keep(Arc<AtomicU64>);
+/// How much of each log is kept: what is configured by now, and what a short disk makes of it.
+#[derive(Clone, Debug, Default)]
+pub struct Keep(Arc<Mutex<Kept>>);
 
-impl Default for Keep {
-    fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(AS_CONFIGURED)))
-    }
+#[derive(Debug, Default)]
+struct Kept {
+    /// `None`: what the pipeline was opened with.
+    limits: Option<Limits>,
+    /// Bytes of each log at most; `None`: what the limits say.
+    most: Option<u64>,
 }
 
 impl Keep {
-    /// Bytes; `None`: what retention says.
+    /// The limits in force, where those that the pipeline was opened with are these.
     #[must_use]
-    pub fn bytes(&self) -> Option<u64> {
-        // Relaxed: the number is all that is told.
-        Some(self.0.load(Ordering::Relaxed)).filter(|bytes| *bytes != AS_CONFIGURED)
+    pub fn limits(&self, opened_with: Limits) -> Limits {
+        let kept = self.kept();
+        kept.limits.unwrap_or(opened_with).at_most(kept.most)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,7 +51,12 @@ impl Levers {
 
     /// Keeps at most so many bytes of each log, and what a start needs; `None`: what retention says.
     pub fn set_keep_bytes(&self, bytes: Option<u64>) {
-        self.keep.0.store(bytes.unwrap_or(AS_CONFIGURED), Ordering::Relaxed);
+        self.keep.kept().most = bytes;
+    }
+
+    /// Retention says this from here on.
+    pub fn set_retention(&self, limits: Limits) {
+        self.keep.kept().limits = Some(limits);
     }
 
     /// How much is kept, for the checkpointer.

@@ -5,6 +5,8 @@
 
 use cutline_journal::planted;
 
+use crate::config::Retention;
+
 /// What `[log.retention]` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -12,6 +14,13 @@ pub struct Limits {
     pub bytes: [Option<u64>; 3],
     /// What is younger than this is kept, ms before the newest checkpoint; `None` = all.
     pub age_ms: Option<u64>,
+}
+
+impl From<&Retention> for Limits {
+    fn from(retention: &Retention) -> Self {
+        let Retention { inputs_bytes, runs_bytes, outputs_bytes, age_ms } = *retention;
+        Self { bytes: [inputs_bytes, runs_bytes, outputs_bytes], age_ms }
+    }
 }
 
 /// A checkpoint that is on disk.

@@ -17,6 +17,18 @@ pub enum Resource {
         /// By which means.
         by: &'static str,
     },
+    /// A limit of a module is lifted.
+    Unlimited {
+        /// Which, by its key.
+        limit: &'static str,
+    },
+    /// Another limit of a module that runs is not in force yet.
+    NotLimited {
+        /// Which, by its key.
+        limit: &'static str,
+        /// Why, and when it will be.
+        text: String,
+    },
     /// A module uses more than it may.
     Exceeded {
         /// Which limit, by its key.

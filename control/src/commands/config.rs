@@ -87,6 +87,9 @@ fn show(args: &ConfigShow) -> Outcome {
     if !waiting.is_empty() {
         print(format_args!("# other in the files, and waiting for a restart: {}", waiting.join(", ")))?;
     }
+    for (module, why) in told["refused_by"].as_object().into_iter().flatten() {
+        print(format_args!("# {module} goes on with another configuration: {}", why.as_str().unwrap_or_default()))?;
+    }
     match told["refused"].as_str() {
         Some(why) if !why.is_empty() => print(format_args!("# the last change was refused: {why}")),
         _ => Ok(()),

@@ -117,6 +117,7 @@ impl Tended {
     /// Takes from another configuration what is not the lanes'.
     pub fn follow(&mut self, config: &Config) {
         self.max_step_ns = max_step_ns(config);
+        self.pipeline.levers().set_retention((&config.log.retention).into());
     }
 
     /// Closes the logs. Blocks as long as the disk does.

@@ -96,8 +96,10 @@ fn of_registry(module: &Value) -> Seen {
     let (state, health) = (text(module, "state"), &module["health"]);
     let since = module["since_ms"].as_i64().map(|ms| format!("since {}", utc(ms.saturating_mul(1_000_000))));
     let status = text(health, "status");
+    let refused = text(module, "config_refused");
     let parts = [
         since.unwrap_or_default(),
+        if refused.is_empty() { refused } else { format!("not configured as it should be: {refused}") },
         if status == "unknown" { String::new() } else { status.clone() },
         text(health, "reason"),
         text(module, "reason"),

@@ -21,6 +21,17 @@ impl Interval {
         Self { usual_ms, least_ms, most_ms, now_ms: usual_ms }
     }
 
+    /// Goes by these from here on; says whether they are others.
+    pub fn obey(&mut self, settings: &config::Health, own_ms: Option<u64>) -> bool {
+        let new = Self::new(settings, own_ms);
+        let three = |limits: &Self| (limits.usual_ms, limits.least_ms, limits.most_ms);
+        let differs = three(&new) != three(self);
+        if differs {
+            *self = new;
+        }
+        differs
+    }
+
     /// How long to wait after a check that ended so, ms. Under load each wait is twice as long as the one before, and comes back the same
     /// way.
     pub fn after(&mut self, checked: Checked, loaded: bool) -> u64 {

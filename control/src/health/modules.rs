@@ -33,6 +33,7 @@ struct Watched {
     streak: Streak,
     interval: Interval,
     breaker: Breaker,
+    restart: Restart,
     due: Instant,
     is_asked: bool,
 }
@@ -49,6 +50,7 @@ struct Ended {
 pub async fn watch(control: Control) {
     let (began, mut heard) = (Instant::now(), control.bus.listen());
     let (mut watched, mut checks) = (BTreeMap::new(), JoinSet::new());
+    let mut configs = control.config.subscribe();
     loop {
         follow(&control, &mut watched);
         let now = Instant::now();
@@ -63,6 +65,8 @@ pub async fn watch(control: Control) {
         select! {
             event = heard.next() => if event.is_none() { return },
             Some(Ok(ended)) = checks.join_next(), if !checks.is_empty() => note(&control, &mut watched, ended, began),
+            // Whoever sends them is there as long as `control` is.
+            _ = configs.changed() => {}
             () = sleep_until(until.into()) => {}
         }
     }
@@ -84,6 +88,8 @@ fn follow(control: &Control, watched: &mut BTreeMap<String, Watched>) {
                 control.board.put(Report::unknown(&module.name, module.required), &control.bus);
                 let fresh = Watched::new(&config.care, own.health_interval_ms, &module, since_ms);
                 watched.insert(module.name, fresh);
+            } else if let Some(known) = watched.get_mut(&module.name) {
+                known.obey(&config.care, own.health_interval_ms);
             }
         } else if control.board.get(&module.name).is_none() {
             let report = Report { grade: Grade::Healthy, ..Report::unknown(&module.name, module.required) };
@@ -95,21 +101,29 @@ fn follow(control: &Control, watched: &mut BTreeMap<String, Watched>) {
 
 impl Watched {
     fn new(care: &config::Care, own_ms: Option<u64>, module: &Module, since_ms: i64) -> Self {
-        let ns = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        let restart = Restart {
-            min_delay_ns: 0,
-            max_delay_ns: 0,
-            deaths_max: care.recovery.breaker_failures,
-            open_ns: ns(care.recovery.breaker_open_ms),
-        };
+        let restart = restart(&care.recovery);
         Self {
             since_ms,
             required: module.required,
             streak: Streak::new(care.health.unhealthy_threshold),
             interval: Interval::new(&care.health, own_ms),
             breaker: Breaker::new(restart),
+            restart,
             due: Instant::now(),
             is_asked: false,
+        }
+    }
+
+    /// Goes by this configuration from here on.
+    fn obey(&mut self, care: &config::Care, own_ms: Option<u64>) {
+        self.streak.set_threshold(care.health.unhealthy_threshold);
+        if self.interval.obey(&care.health, own_ms) {
+            let wait = Duration::from_millis(own_ms.unwrap_or(care.health.interval_ms));
+            self.due = self.due.min(Instant::now() + wait);
+        }
+        let restart = restart(&care.recovery);
+        if restart != self.restart {
+            (self.breaker, self.restart) = (Breaker::new(restart), restart);
         }
     }
 
@@ -134,6 +148,12 @@ impl Watched {
             }
         }
     }
+}
+
+/// How the breaker of a connection goes by `[recovery]`.
+fn restart(recovery: &config::Recovery) -> Restart {
+    let open_ns = i64::try_from(recovery.breaker_open_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    Restart { min_delay_ns: 0, max_delay_ns: 0, deaths_max: recovery.breaker_failures, open_ns }
 }
 
 async fn check(control: Control, module: String, since_ms: i64) -> Ended {

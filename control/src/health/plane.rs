@@ -2,9 +2,7 @@
 //! plane as a whole. It reads memory and `/proc`, and asks nobody.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
+use std::time::Instant;
 
 use super::judge::{Judge, Limits, Part};
 use super::look::{Look, look};
@@ -22,8 +20,7 @@ pub async fn watch(control: Control) {
     let mut judge = Judge::new(Limits::new(&control.config()));
     let (mut looked, mut ticks) = (Instant::now(), BTreeMap::new());
     loop {
-        let interval = Duration::from_millis(control.config().care.health.lane_interval_ms);
-        sleep(interval).await;
+        control.pause(|config| config.care.health.lane_interval_ms).await;
         let Some(cnc) = control.cnc() else { continue };
         judge.set_limits(Limits::new(&control.config()));
         let since_ns = u64::try_from(looked.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -27,6 +27,11 @@ impl Streak {
         Self { threshold, failures: 0, grade: Grade::Unknown }
     }
 
+    /// Unhealthy after so many from here on.
+    pub const fn set_threshold(&mut self, threshold: u32) {
+        self.threshold = threshold;
+    }
+
     /// Takes a check in; says whether how the module is has changed by it.
     pub fn note(&mut self, checked: Checked) -> bool {
         let before = self.grade;

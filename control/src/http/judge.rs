@@ -85,8 +85,7 @@ mod tests {
     use super::*;
 
     fn module(name: &str, required: bool, state: State) -> Module {
-        let (version, depends_on) = (String::new(), Vec::new());
-        Module { name: name.to_owned(), version, depends_on, required, pid: None, state }
+        Module { state, ..Module::new(name, required) }
     }
 
     fn running(health: Health) -> State {

@@ -9,6 +9,7 @@ use cutline_shm::status::State as PlaneState;
 
 use super::openmetrics::{Kind, Labels, Text};
 use crate::bus::Bus;
+use crate::reload::Tally;
 use crate::supervisor::registry::{Module, State};
 
 const QUANTILES: [(&str, f64); 3] = [("0.5", 0.5), ("0.99", 0.99), ("0.999", 0.999)];
@@ -20,7 +21,7 @@ const MODULE_STATES: [&str; 6] = ["not_started", "starting", "running", "stoppin
 const NS_PER_S: f64 = 1e9;
 
 /// The text at a time (ns since the Unix epoch). Without counters, which are there once the data plane is, it has the rest.
-pub fn render(cnc: Option<&CncReader>, modules: &[Module], bus: &Bus, now_ns: i64) -> String {
+pub fn render(cnc: Option<&CncReader>, modules: &[Module], config: &Tally, bus: &Bus, now_ns: i64) -> String {
     let mut text = Text::default();
     if let Some(cnc) = cnc {
         process(cnc, &mut text);
@@ -29,6 +30,7 @@ pub fn render(cnc: Option<&CncReader>, modules: &[Module], bus: &Bus, now_ns: i6
         histograms(cnc, &mut text);
     }
     of_modules(modules, &mut text);
+    of_config(config, modules, &mut text);
     let help = "Events that listeners on the bus were too slow for.";
     text.family("cutline_bus_events_lost", Kind::Counter, "", help);
     text.sample("cutline_bus_events_lost", "_total", &[], bus.lost());
@@ -168,6 +170,30 @@ fn of_modules(modules: &[Module], text: &mut Text) {
         for (at, state) in MODULE_STATES.iter().enumerate() {
             text.sample(name, "", &[("module", &module.name), ("state", state)], u8::from(at == is));
         }
+    }
+}
+
+fn of_config(config: &Tally, modules: &[Module], text: &mut Text) {
+    let Tally { changes, refusals, refused, waiting } = config;
+    let name = "cutline_config_changes";
+    text.family(name, Kind::Counter, "", "Other configurations since the start, by what became of them.");
+    text.sample(name, "_total", &[("result", "in_force")], changes);
+    text.sample(name, "_total", &[("result", "refused")], refusals);
+    let name = "cutline_config_refused";
+    text.family(
+        name,
+        Kind::Gauge,
+        "",
+        "1 while the last configuration that somebody wanted is not in force, being refused.",
+    );
+    text.sample(name, "", &[], u8::from(!refused.is_empty()));
+    let name = "cutline_config_waiting_keys";
+    text.family(name, Kind::Gauge, "", "Keys that are otherwise in the files and wait for a restart.");
+    text.sample(name, "", &[], waiting.len());
+    let name = "cutline_module_config_refused";
+    text.family(name, Kind::Gauge, "", "1 for a module that goes on with another configuration than the one in force.");
+    for module in modules {
+        text.sample(name, "", &[("module", &module.name)], u8::from(!module.config_refused.is_empty()));
     }
 }
 

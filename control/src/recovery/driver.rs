@@ -247,7 +247,9 @@ impl Driver {
             Some(RecoveryStrategy::System) => Strategy::System,
         };
         let required = own.is_none_or(|own| own.required);
-        self.patients.entry(module.to_owned()).or_insert_with(|| Patient::new(wanted, required))
+        let patient = self.patients.entry(module.to_owned()).or_insert_with(|| Patient::new(wanted, required));
+        patient.obey(wanted, required);
+        patient
     }
 
     fn draw(&mut self) -> u64 {

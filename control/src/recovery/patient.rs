@@ -69,6 +69,14 @@ impl Patient {
         Self { wanted, required, stage: Stage::Well, strategy, attempts: 0, well_since_ms: 0 }
     }
 
+    /// What is configured for it by now. What is under way ends as it began.
+    pub fn obey(&mut self, wanted: Strategy, required: bool) {
+        let differs = (self.wanted, self.required) != (wanted, required);
+        if differs && matches!(self.stage, Stage::Well | Stage::GivenUp) {
+            *self = Self { stage: self.stage, well_since_ms: self.well_since_ms, ..Self::new(wanted, required) };
+        }
+    }
+
     /// Where it is.
     pub const fn stage(&self) -> Stage {
         self.stage
@@ -170,6 +178,19 @@ mod tests {
         assert!(patient.is_due(now_ms));
         patient.begun();
         assert_eq!(patient.stage(), Stage::Running);
+    }
+
+    #[test]
+    fn another_strategy_counts_from_the_next_failure_on() {
+        let mut patient = Patient::new(Strategy::Manual, false);
+        assert_eq!(patient.failed(&settings(), 0, 0), Next::GiveUp);
+        patient.obey(Strategy::Restart, false);
+        assert_eq!(patient.stage(), Stage::GivenUp, "a person has it in hand");
+        patient.cleared(1);
+        assert_eq!(patient.failed(&settings(), 2, 0), attempt(Strategy::Restart, 1, 10));
+        patient.obey(Strategy::Manual, false);
+        run(&mut patient, 12);
+        assert_eq!(patient.failed(&settings(), 13, 0), attempt(Strategy::Restart, 2, 20), "what is under way goes on");
     }
 
     #[test]

@@ -77,6 +77,19 @@ pub enum Order {
     Rollback,
 }
 
+/// What became of other configurations so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Those that came into force.
+    pub changes: u64,
+    /// Those that were refused.
+    pub refusals: u64,
+    /// Why the last wish was refused; empty if it was not.
+    pub refused: String,
+    /// Keys that the last wish had otherwise, and that wait for a restart.
+    pub waiting: Vec<String>,
+}
+
 struct Asked {
     order: Order,
     who: String,
@@ -89,6 +102,7 @@ pub struct Reloader {
     orders: mpsc::Sender<Asked>,
     /// The lanes' door.
     door: Door,
+    tally: Arc<Mutex<Tally>>,
     ends: Arc<Mutex<Ends>>,
 }
 
@@ -104,12 +118,21 @@ impl Reloader {
     pub fn new(sources: Sources) -> Self {
         let ((orders, asked), (door, doorway)) = (mpsc::channel(WAITING_MAX), door::door());
         let ends = Ends { doorway: Some(doorway), asked: Some(asked), sources };
-        Self { orders, door, ends: Arc::new(Mutex::new(ends)) }
+        Self { orders, door, tally: Arc::default(), ends: Arc::new(Mutex::new(ends)) }
     }
 
     /// The lanes' side of the door; `None` if somebody has it already.
     pub fn doorway(&self) -> Option<Doorway> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).doorway.take()
+    }
+
+    fn tell(&self, tally: &Tally) {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone_from(tally);
+    }
+
+    /// What became of other configurations so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks, and waits for the answer.
@@ -158,7 +181,7 @@ fn run(control: Control, mut life: Life) -> Act<'static, Result<(), Failure>> {
                 () = sleep(due) => state.expire(&control).await,
                 Some(Asked { order, who, answer }) = asked.recv() => {
                     let told = match order {
-                        Order::Show => Ok(state.show()),
+                        Order::Show => Ok(state.show(&control)),
                         Order::Reload => state.wish(Wish::Files, &who, &control).await,
                         Order::Set { set, for_ms } => state.wish(Wish::Set { set, for_ms }, &who, &control).await,
                         Order::Rollback => state.wish(Wish::Back, &who, &control).await,

@@ -11,9 +11,9 @@ use cutline::plane::change::ChangeFault;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::Sources;
 use super::door::InForce;
 use super::overrides::Overrides;
+use super::{Sources, Tally};
 use crate::bus::config::Reload;
 use crate::bus::event::SYSTEM;
 use crate::bus::now_ms;
@@ -56,12 +56,7 @@ pub struct State {
     sources: Sources,
     now: Configured,
     before: VecDeque<Configured>,
-    /// Keys that the last wish had otherwise, and that wait for a restart.
-    waiting: Vec<String>,
-    /// Why the last wish was refused; empty if it was not.
-    refused: String,
-    changes: u64,
-    refusals: u64,
+    tally: Tally,
     /// What affects outputs and is on its way, and the tick that the last such change is in force from.
     coming: Option<InForce>,
     /// Who wants the files read once that is in force.
@@ -88,10 +83,7 @@ impl State {
             sources,
             now: Configured { tree, overrides: Overrides::default() },
             before: VecDeque::new(),
-            waiting: Vec::new(),
-            refused: String::new(),
-            changes: 0,
-            refusals: 0,
+            tally: Tally::default(),
             coming: None,
             deferred: None,
             effective_ms: None,
@@ -165,26 +157,27 @@ impl State {
         };
         let told = match &done {
             Ok(changes) if changes.is_empty() => {
-                Reload::Unchanged { who: who.to_owned(), waiting: self.waiting.clone() }
+                Reload::Unchanged { who: who.to_owned(), waiting: self.tally.waiting.clone() }
             }
             Ok(changes) => {
-                self.changes += 1;
-                Reload::Changed { who: who.to_owned(), changes: changes.clone(), waiting: self.waiting.clone() }
+                self.tally.changes += 1;
+                Reload::Changed { who: who.to_owned(), changes: changes.clone(), waiting: self.tally.waiting.clone() }
             }
             Err(why) => {
-                self.refusals += 1;
+                self.tally.refusals += 1;
                 Reload::Refused { who: who.to_owned(), why: why.clone() }
             }
         };
-        self.refused = done.as_ref().err().cloned().unwrap_or_default();
+        self.tally.refused = done.as_ref().err().cloned().unwrap_or_default();
         if done.is_err() {
-            note(format_args!("configuration refused, the one before stays in force ({who}): {}", self.refused));
-        } else if !self.waiting.is_empty() {
-            note(format_args!("configuration: {} need a restart ({who})", self.waiting.join(", ")));
+            note(format_args!("configuration refused, the one before stays in force ({who}): {}", self.tally.refused));
+        } else if !self.tally.waiting.is_empty() {
+            note(format_args!("configuration: {} need a restart ({who})", self.tally.waiting.join(", ")));
         }
         self.record(&told);
+        control.reload.tell(&self.tally);
         control.bus.publish(SYSTEM, told);
-        done.map(|changes| json!({"changes": changes, "waiting_for_restart": self.waiting}))
+        done.map(|changes| json!({"changes": changes, "waiting_for_restart": self.tally.waiting}))
     }
 
     async fn wanted(&self, wish: Wish, who: &str) -> Result<Configured, String> {
@@ -226,7 +219,7 @@ impl State {
             self.coming = Some(coming);
         }
         control.config.send_replace(config);
-        self.waiting = waiting.into_iter().map(|found| found.key).collect();
+        self.tally.waiting = waiting.into_iter().map(|found| found.key).collect();
         let before = std::mem::replace(&mut self.now, Configured { tree, overrides: wanted.overrides });
         if is_back {
             self.before.pop_back();
@@ -240,7 +233,7 @@ impl State {
     }
 
     /// What is in force, where it comes from, and what became of the last wish.
-    pub fn show(&self) -> Value {
+    pub fn show(&self, control: &Control) -> Value {
         let keys = self.now.tree.keys().into_iter().map(|(key, shown)| {
             let from = match shown.origin.line {
                 0 => shown.origin.file.to_string(),
@@ -248,13 +241,16 @@ impl State {
             };
             (key, json!({"value": shown.value, "from": from}))
         });
+        let refusing = control.registry.all().into_iter().filter(|module| !module.config_refused.is_empty());
+        let refusing = refusing.map(|module| (module.name, json!(module.config_refused)));
         json!({
+            "refused_by": refusing.collect::<serde_json::Map<_, _>>(),
             "keys": keys.collect::<serde_json::Map<_, _>>(),
             "overrides": self.now.overrides.all(),
-            "waiting_for_restart": self.waiting,
-            "refused": self.refused,
-            "changes": self.changes,
-            "refusals": self.refusals,
+            "waiting_for_restart": self.tally.waiting,
+            "refused": self.tally.refused,
+            "changes": self.tally.changes,
+            "refusals": self.tally.refusals,
             "on_its_way": self.coming.is_some(),
             "effective_from_ms": self.effective_ms,
             "can_go_back": self.before.len(),

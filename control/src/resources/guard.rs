@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cutline::config::{Config, Resources};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::disk::{Level, Room, Thresholds, level, room, text};
 use crate::bus::event::SYSTEM;
@@ -47,7 +47,7 @@ pub async fn watch(control: Control) {
             }
         }
         remedy(&control, &settings, &disks);
-        sleep(Duration::from_millis(settings.interval_ms)).await;
+        control.pause(|config| config.care.resources.interval_ms).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! A module's limits: by which means each is enforced here, and which ones it exceeds. Pure.
+//! A module's limits: by which means each is enforced here, and which ones it exceeds.
 //!
 //! | limit | where cgroup v2 is writable | elsewhere |
 //! |---|---|---|
@@ -9,9 +9,11 @@
 //!
 //! What is watched and exceeded is an issue of the module and a failure for recovery.
 
-use cutline::config::Limits;
+use cutline::config::{Limits, Module};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::usage::Usage;
+use super::usage::{Snapshot, Usage};
 
 /// By which means a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,37 @@ pub fn means(limits: &Limits, has_cgroup: bool) -> Vec<(&'static str, u64, By)> 
         ("threads", limits.threads, by(By::Watch)),
     ];
     set.into_iter().filter_map(|(key, most, by)| Some((key, most?, by))).collect()
+}
+
+/// Whether a limit of this key is set.
+pub fn is_set(limits: &Limits, key: &str) -> bool {
+    means(limits, false).iter().any(|(set, ..)| *set == key)
+}
+
+/// Gives the processes of a module that runs, whose first one is `root`, those limits of a process that are otherwise than they were. What
+/// the kernel refuses is told, with why: to raise a limit of another process takes CAP_SYS_RESOURCE.
+pub fn limit_processes(root: u32, before: &Limits, module: &Module) -> Vec<(&'static str, String)> {
+    let now = &module.limits;
+    // The kernel counts processes by user, and ours are not the module's alone.
+    let threads = |limits: &Limits| limits.threads.filter(|_| module.sandbox.user.is_some());
+    let set = [
+        ("memory_bytes", Resource::As, before.memory_bytes, now.memory_bytes),
+        ("descriptors", Resource::Nofile, Some(before.descriptors), Some(now.descriptors)),
+        ("threads", Resource::Nproc, threads(before), threads(now)),
+    ];
+    let processes = Snapshot::take().of(root);
+    let changed = set.into_iter().filter(|(.., before, now)| before != now);
+    let mut refused = Vec::new();
+    for (key, resource, _, most) in changed {
+        let limit = |pid: Pid| match prlimit(Some(pid), resource, Rlimit { current: most, maximum: most }) {
+            // It has ended meanwhile.
+            Err(Errno::SRCH) => Ok(()),
+            other => other.map(drop),
+        };
+        let mut pids = processes.iter().filter_map(|pid| i32::try_from(*pid).ok().and_then(Pid::from_raw));
+        refused.extend(pids.find_map(|pid| limit(pid).err()).map(|fault| (key, fault.to_string())));
+    }
+    refused
 }
 
 /// What is exceeded of what its processes may have together: key, used, and what may be.

@@ -2,13 +2,13 @@
 //! `resources.interval_ms`, from `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Instant;
 
 use cutline::config::{Limits, Module};
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::sleep;
 
-use super::limits::{By, exceeded, means};
+use super::limits::{By, exceeded, is_set, limit_processes, means};
 use super::proc::{Machine, memory_used};
 use super::throttle::{Cause, Load, cpu_percent, is_loaded};
 use super::usage::{Meter, Snapshot, Usage};
@@ -21,16 +21,19 @@ use crate::supervisor::context::Control;
 /// A module that runs in a process of its own.
 struct Measured {
     meter: Meter,
+    /// What is enforced.
+    limits: Limits,
     /// What keeps it to its share of processor time.
-    pace: Option<AbortHandle>,
+    pace: Option<Pace>,
     over: BTreeSet<&'static str>,
 }
 
-impl Drop for Measured {
+/// The task that keeps a module to its share; it ends with this.
+struct Pace(AbortHandle);
+
+impl Drop for Pace {
     fn drop(&mut self) {
-        if let Some(pace) = &self.pace {
-            pace.abort();
-        }
+        self.0.abort();
     }
 }
 
@@ -45,20 +48,22 @@ struct Before {
 /// Measures until it is dropped.
 pub async fn watch(control: Control) {
     let (began, mut measured, mut before) = (Instant::now(), BTreeMap::new(), Before::default());
-    let mut heard = control.bus.listen();
+    let (mut heard, mut configs) = (control.bus.listen(), control.config.subscribe());
     before.look(&control);
     loop {
-        let config = control.config();
-        let interval = Duration::from_millis(config.care.resources.interval_ms);
-        let due = Instant::now() + interval;
-        // Limits are in force from a module's start on, and not from the next measurement.
-        while let Some(left) = due.checked_duration_since(Instant::now()) {
+        let due = control.pause(|config| config.care.resources.interval_ms);
+        let mut due = pin!(due);
+        // Limits are in force from a module's start on, and from their change on, and not from the next measurement.
+        loop {
             follow(&control, &mut measured);
             tokio::select! {
                 event = heard.next() => if event.is_none() { return },
-                () = sleep(left) => break,
+                // Whoever sends them is there as long as `control` is.
+                _ = configs.changed() => {}
+                () = &mut due => break,
             }
         }
+        let config = control.config();
         follow(&control, &mut measured);
         let (all, now_ns) = (Snapshot::take(), u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
         for module in &config.modules {
@@ -78,22 +83,46 @@ fn follow(control: &Control, measured: &mut BTreeMap<String, Measured>) {
         control.registry.all().into_iter().filter_map(|module| Some((module.name, module.pid?))).collect();
     measured.retain(|name, known| running.get(name) == Some(&known.meter.root()));
     for module in &config.modules {
-        if let Some(pid) = running.get(&module.name).filter(|_| !measured.contains_key(&module.name)) {
-            measured.insert(module.name.clone(), Measured::new(control, module, *pid));
+        let Some(pid) = running.get(&module.name) else { continue };
+        match measured.get_mut(&module.name) {
+            Some(known) if known.limits != module.limits => known.limit(control, module),
+            Some(_) => {}
+            None => drop(measured.insert(module.name.clone(), Measured::new(control, module, *pid))),
         }
     }
 }
 
 impl Measured {
+    /// A module that has begun with its limits.
     fn new(control: &Control, module: &Module, pid: u32) -> Self {
-        let mut pace = None;
+        let limits = module.limits.clone();
+        let mut new = Self { meter: Meter::new(pid), limits, pace: None, over: BTreeSet::new() };
+        new.enforce(control, module);
+        new
+    }
+
+    /// Other limits than those that it has begun with.
+    fn limit(&mut self, control: &Control, module: &Module) {
+        let before = std::mem::replace(&mut self.limits, module.limits.clone());
+        for (limit, ..) in means(&before, false).iter().filter(|(limit, ..)| !is_set(&module.limits, limit)) {
+            control.bus.publish(&module.name, Resource::Unlimited { limit });
+        }
+        for (limit, why) in limit_processes(self.meter.root(), &before, module) {
+            let text = format!("{why}: it is in force once the module is restarted");
+            control.bus.publish(&module.name, Resource::NotLimited { limit, text });
+        }
+        self.enforce(control, module);
+    }
+
+    fn enforce(&mut self, control: &Control, module: &Module) {
+        self.pace = None;
         for (limit, most, by) in means(&module.limits, false) {
             if by == By::DutyCycle {
-                pace = Some(spawn_local(pace::keep(pid, u32::try_from(most).unwrap_or(u32::MAX))).abort_handle());
+                let keep = pace::keep(self.meter.root(), u32::try_from(most).unwrap_or(u32::MAX));
+                self.pace = Some(Pace(spawn_local(keep).abort_handle()));
             }
             control.bus.publish(&module.name, Resource::Limited { limit, most, by: by.name() });
         }
-        Self { meter: Meter::new(pid), pace, over: BTreeSet::new() }
     }
 
     /// Puts up what it uses, and tells what is too much and what is not any more.

@@ -34,6 +34,11 @@ impl Snapshot {
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         Self(pids.filter_map(|pid| Some((pid, Stat::read(&directory(pid))?))).collect())
     }
+
+    /// The processes of the module whose first one is `root`.
+    pub fn of(&self, root: u32) -> Vec<u32> {
+        members(&self.0, root).into_iter().collect()
+    }
 }
 
 /// The processor time of a module's processes, looked at often: the processes are looked for once in a while, and their numbers read.
@@ -56,7 +61,7 @@ impl Group {
     pub fn ticks(&mut self) -> Option<u64> {
         if self.looks == 0 {
             self.looks = LOOKS;
-            self.members = members(&Snapshot::take().0, self.root).into_iter().collect();
+            self.members = Snapshot::take().of(self.root);
         }
         self.looks -= 1;
         Stat::read(&directory(self.root)).filter(|stat| stat.state != 'Z')?;

@@ -3,11 +3,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use cutline::config::Config;
 use cutline::plane::levers::Levers;
 use cutline_shm::reader::CncReader;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::ask::Ask;
 use super::registry::Registry;
@@ -65,6 +67,17 @@ impl Control {
     /// The configuration in force now.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// Waits so many ms from now, and no longer than the configuration in force says by then.
+    pub async fn pause(&self, ms: impl Fn(&Config) -> u64) {
+        let (began, mut configs) = (Instant::now(), self.config.subscribe());
+        loop {
+            let until = began + Duration::from_millis(ms(&configs.borrow_and_update()));
+            if timeout_at(until, configs.changed()).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// What the data plane tells in memory; `None` before it is up.

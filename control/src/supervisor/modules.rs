@@ -6,7 +6,7 @@ use super::fault::StartupError;
 use super::graph::{Graph, Node};
 use super::part::PARTS;
 use super::plane;
-use super::registry::{self, State};
+use super::registry;
 
 /// The graph of everything that a configuration has.
 ///
@@ -19,12 +19,8 @@ pub fn graph(config: &Config) -> Result<Graph, StartupError> {
 /// What they are before anything has started, in the order of the graph.
 pub fn registered(graph: &Graph) -> Vec<registry::Module> {
     let module = |node: &Node| registry::Module {
-        name: node.name.clone(),
-        version: String::new(),
         depends_on: node.depends_on.clone(),
-        required: node.required,
-        pid: None,
-        state: State::NotStarted,
+        ..registry::Module::new(&node.name, node.required)
     };
     graph.order().map(module).collect()
 }

@@ -83,9 +83,27 @@ pub struct Module {
     pub required: bool,
     /// Its process, if it has one of its own and that lives.
     pub pid: Option<u32>,
+    /// Why it goes on with another configuration than the one in force; empty if it does not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub config_refused: String,
     /// The state it is in.
     #[serde(flatten)]
     pub state: State,
+}
+
+impl Module {
+    /// One that nobody has started.
+    pub fn new(name: &str, required: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: String::new(),
+            depends_on: Vec::new(),
+            required,
+            pid: None,
+            config_refused: String::new(),
+            state: State::NotStarted,
+        }
+    }
 }
 
 /// See the module.
@@ -135,14 +153,7 @@ mod tests {
 
     #[test]
     fn only_who_runs_has_a_health() {
-        let module = |name: &str, state| Module {
-            name: name.to_owned(),
-            version: String::new(),
-            depends_on: Vec::new(),
-            required: true,
-            pid: None,
-            state,
-        };
+        let module = |name: &str, state| Module { state, ..Module::new(name, true) };
         let running = State::Running { since_ms: 7, health: Health::Unknown };
         let registry = Registry::new(vec![module("a", running), module("b", State::Stopping)]);
         for name in ["a", "b", "no such"] {

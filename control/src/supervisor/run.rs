@@ -172,7 +172,6 @@ fn degraded(control: &Control) -> Vec<String> {
 /// A seat for each module.
 fn seats(control: &Control, graph: &Graph, output: &Output) -> BTreeMap<String, Handle> {
     let config = control.config();
-    let ms = |own: Option<u64>, all| Duration::from_millis(own.unwrap_or(all));
     let seat = |name: &str| {
         let module = config.modules.iter().find(|module| module.name == name);
         let body: Box<dyn Body> = match (module, PARTS.iter().find(|part| part.name == name)) {
@@ -180,16 +179,10 @@ fn seats(control: &Control, graph: &Graph, output: &Output) -> BTreeMap<String, 
             (None, Some(part)) => Box::new(PartBody::new(part, control.clone())),
             (None, None) => Box::new(Plane::new(control.clone())),
         };
-        let is_plane = name == plane::NAME;
-        let (startup, shutdown) =
-            module.map_or((None, None), |module| (module.startup_timeout_ms, module.shutdown_timeout_ms));
         Seat {
             name: name.to_owned(),
             body,
-            // Logs are read as long as that takes.
-            startup_timeout: (!is_plane).then(|| ms(startup, config.supervisor.startup_timeout_ms)),
-            shutdown_timeout: ms(shutdown, config.supervisor.shutdown_timeout_ms),
-            is_all: is_plane,
+            is_all: name == plane::NAME,
             control: control.clone(),
             attempts: 0,
             failure: None,

@@ -49,10 +49,6 @@ pub struct Seat {
     pub name: String,
     /// What it is made of.
     pub body: Box<dyn Body>,
-    /// Longest time until it is ready; `None`: as long as it takes.
-    pub startup_timeout: Option<Duration>,
-    /// How long it may take to end by itself.
-    pub shutdown_timeout: Duration,
     /// Without it nothing makes sense: when it ends, everything does.
     pub is_all: bool,
     /// What is told where.
@@ -141,13 +137,29 @@ impl Seat {
         }
     }
 
+    /// How long it has until it is ready, by the configuration in force. Logs are read as long as that takes.
+    fn startup_timeout(&self) -> Duration {
+        let config = self.control.config();
+        let own = config.modules.iter().find(|module| module.name == self.name);
+        let ms = own.and_then(|module| module.startup_timeout_ms).unwrap_or(config.supervisor.startup_timeout_ms);
+        if self.is_all { Duration::MAX } else { Duration::from_millis(ms) }
+    }
+
+    /// How long it may take to end by itself.
+    fn shutdown_timeout(&self) -> Duration {
+        let config = self.control.config();
+        let own = config.modules.iter().find(|module| module.name == self.name);
+        let ms = own.and_then(|module| module.shutdown_timeout_ms).unwrap_or(config.supervisor.shutdown_timeout_ms);
+        Duration::from_millis(ms)
+    }
+
     /// Starts it. An order to stop that comes meanwhile counts.
     async fn start(&mut self, reset: bool, orders: &mut Orders) -> Done {
         let began = Instant::now();
         self.attempts += 1;
         self.failure = None;
         self.tell(Lifecycle::Starting { attempt: self.attempts }, State::Starting { since_ms: now_ms() });
-        let limit = self.startup_timeout.unwrap_or(Duration::MAX);
+        let limit = self.startup_timeout();
         let mut asked_to_stop = None;
         let started = select! {
             biased;
@@ -180,6 +192,8 @@ impl Seat {
     fn ready(&mut self, ready: Ready, began: Instant) {
         self.control.registry.change(&self.name, |module| {
             module.pid = ready.pid;
+            // It has what is in force with its welcome.
+            module.config_refused.clear();
             module.version.clone_from(&ready.version);
         });
         self.attempts = 0;
@@ -190,7 +204,8 @@ impl Seat {
 
     async fn stop(&mut self, reason: &str) -> Result<(), Failure> {
         self.tell(Lifecycle::Stopping, State::Stopping);
-        match self.body.stop(self.shutdown_timeout).await {
+        let within = self.shutdown_timeout();
+        match self.body.stop(within).await {
             Ok(how) => {
                 let reason = format!("{reason}: {how}");
                 self.tell(Lifecycle::Stopped { reason: reason.clone() }, State::Stopped { reason });

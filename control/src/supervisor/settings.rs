@@ -1,5 +1,5 @@
 //! Hands modules what `[module.config]` says by now, as the configuration in force changes. A module that does not run finds it in its
-//! welcome when it starts.
+//! welcome when it starts. One that refuses goes on with what it had; that is in the registry until it takes another one, or starts again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use cutline::config::{Config, Quiet};
 use super::ask::Order;
 use super::context::Control;
 use crate::bus::lifecycle::Lifecycle;
+use crate::commands::note;
 
 /// How long a module may take to acknowledge.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +28,10 @@ pub async fn follow(control: Control) {
                 let config = serde_json::from_str(config_json).unwrap_or_default();
                 let order = Order::Update { config: Quiet(config), within: ACK_TIMEOUT };
                 let refused = control.ask.ask(name, order, WHO).await.err().unwrap_or_default();
+                control.registry.change(name, |module| module.config_refused.clone_from(&refused));
+                if !refused.is_empty() {
+                    note(format_args!("{name}: {refused}"));
+                }
                 control.bus.publish(name, Lifecycle::Configured { refused });
             }
         }
@@ -58,14 +63,8 @@ mod tests {
 
     #[test]
     fn who_runs_is_handed_what_is_otherwise_for_it_and_what_comes_of_it_is_told() {
-        let running = |name: &str| Module {
-            name: name.to_owned(),
-            version: String::new(),
-            depends_on: Vec::new(),
-            required: true,
-            pid: None,
-            state: State::Running { since_ms: 0, health: Health::Unknown },
-        };
+        let state = State::Running { since_ms: 0, health: Health::Unknown };
+        let running = |name: &str| Module { state: state.clone(), ..Module::new(name, true) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         LocalSet::new().block_on(&runtime, async {
             let (ask, mut orders) = Ask::new();
@@ -83,6 +82,7 @@ mod tests {
                 let told = serde_json::to_value(&*heard.next().await.unwrap()).unwrap();
                 let refused = if name == "b" { "no" } else { "" };
                 assert_eq!((&told["event"], &told["refused"]), (&json!("configured"), &json!(refused)));
+                assert_eq!(control.registry.get(name).unwrap().config_refused, refused);
             }
             control.config.send_replace(Arc::new(config(2, 3)));
             tokio::task::yield_now().await;

@@ -59,6 +59,12 @@ pub fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the child is there");
 }
 
+/// Sends a signal to any process.
+pub fn signal_to(pid: i64, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, signal).expect("it is there");
+}
+
 /// How long a condition may take: a machine that does ten other things makes ten seconds short.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at a condition.

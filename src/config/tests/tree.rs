@@ -137,3 +137,39 @@ fn every_key_of_the_config_frame_changes_at_a_tick_or_is_named() {
     assert_eq!(when("engine.hysteresis.decay_factor"), When::AtTick);
     assert_eq!((when("symbols.maximum"), when("scheduling")), (When::AtTick, When::AtRestart));
 }
+
+#[test]
+fn entries_of_the_same_names_differ_by_key_and_others_as_a_whole() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let module = |name: &str, more: &str| format!("[[module]]\nname = \"{name}\"\ncommand = [\"x\"]\n{more}\n");
+    let of = |modules: &[String]| tree(&place, "a.toml", &modules.concat());
+    let one = of(&[module("a", ""), module("b", "[module.limits]\nthreads = 1\n")]);
+    let other = of(&[
+        module("a", "[module.config]\n\"x.y\" = 1\n"),
+        module("b", "required = false\n[module.limits]\nthreads = 2\n"),
+    ]);
+    let found: Vec<(String, When)> =
+        differences(&one, &other).into_iter().map(|found| (found.key, found.when)).collect();
+    let key = |key: &str, when| (key.to_owned(), when);
+    assert_eq!(
+        found,
+        [
+            key("module[0].config", When::Live),
+            key("module[1].limits", When::Live),
+            key("module[1].required", When::AtRestart)
+        ]
+    );
+    // Mixed by those that may change: the rest stays as it was, and back again it is the same.
+    let live = ["module[0].config", "module[1].limits"];
+    let mixed = one.with_keys_of(&other, &live);
+    let left: Vec<String> = differences(&mixed, &other).into_iter().map(|found| found.key).collect();
+    assert_eq!(left, ["module[1].required"]);
+    let (config, _) = mixed.config(&around()).expect("sound");
+    assert_eq!((config.modules[0].config_json.as_str(), config.modules[1].limits.threads), ("{\"x.y\":1}", Some(2)));
+    assert!(differences(&mixed.with_keys_of(&one, &live), &one).is_empty());
+    // Another order, another name or another number of them: nobody knows whose is whose.
+    for modules in [&[module("b", ""), module("a", "")][..], &[module("a", ""), module("c", "")], &[module("a", "")]] {
+        let found = differences(&one, &of(modules));
+        assert_eq!((found[0].key.as_str(), found[0].when, found.len()), ("module", When::AtRestart, 1));
+    }
+}

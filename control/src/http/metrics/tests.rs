@@ -40,20 +40,17 @@ fn text() -> String {
     cnc.set_state(PlaneState::Running, "", 0);
     cnc.record_error(0, "twice");
     cnc.record_error(1, "twice");
-    let module = |name: &str, state| Module {
-        name: name.to_owned(),
-        version: String::new(),
-        depends_on: Vec::new(),
-        required: true,
-        pid: None,
-        state,
-    };
+    let module = |name: &str, state| Module { state, ..Module::new(name, true) };
     let modules = [
         module("plane", State::Running { since_ms: 1, health: Health::Healthy }),
-        module("feed", State::Failed { error: "x".to_owned(), attempts: 1 }),
+        Module {
+            config_refused: "no".to_owned(),
+            ..module("feed", State::Failed { error: "x".to_owned(), attempts: 1 })
+        },
     ];
+    let config = Tally { changes: 3, refusals: 2, refused: "a.toml".to_owned(), waiting: vec!["log.dir".to_owned()] };
     let cnc = CncReader::open(&path).expect("readable");
-    render(Some(&cnc), &modules, &Bus::new(), 1_767_225_602_500_000_000)
+    render(Some(&cnc), &modules, &config, &Bus::new(), 1_767_225_602_500_000_000)
 }
 
 /// A sample: name, labels, value.
@@ -166,6 +163,11 @@ fn everything_in_memory_is_there_by_the_rules() {
     assert_eq!(value("cutline_errors_total", &[]), 2.0);
     assert_eq!(value("cutline_module_state", &[("module", "feed"), ("state", "failed")]), 1.0);
     assert_eq!(value("cutline_module_state", &[("module", "feed"), ("state", "running")]), 0.0);
+    let changes = |result| value("cutline_config_changes_total", &[("result", result)]);
+    assert_eq!((changes("in_force"), changes("refused"), value("cutline_config_refused", &[])), (3.0, 2.0, 1.0));
+    assert_eq!(value("cutline_config_waiting_keys", &[]), 1.0);
+    let refuses = |name| value("cutline_module_config_refused", &[("module", name)]);
+    assert_eq!((refuses("plane"), refuses("feed")), (0.0, 1.0));
     for def in ALL {
         let name = format!("cutline_{}", def.name);
         assert!(samples.iter().any(|(other, ..)| other.starts_with(&name)), "{name} is not told");
@@ -174,8 +176,9 @@ fn everything_in_memory_is_there_by_the_rules() {
 
 #[test]
 fn without_a_data_plane_it_is_still_well_formed() {
-    let samples = checked(&render(None, &[], &Bus::new(), 0));
-    assert_eq!(samples, [("cutline_bus_events_lost_total".to_owned(), BTreeMap::new(), 0.0)]);
+    let samples = checked(&render(None, &[], &Tally::default(), &Bus::new(), 0));
+    assert!(samples.contains(&("cutline_bus_events_lost_total".to_owned(), BTreeMap::new(), 0.0)), "{samples:?}");
+    assert!(samples.iter().all(|(.., value)| *value == 0.0), "{samples:?}");
 }
 
 #[test]

@@ -83,8 +83,6 @@ fn with<F: Future<Output = ()>>(set: &str, modules: &[(&str, &str)], test: impl 
         let seat = |name: &str| Seat {
             name: name.to_owned(),
             body: Box::new(Puppet { name: name.to_owned(), fails: name.ends_with('x'), log: Rc::clone(&log) }),
-            startup_timeout: None,
-            shutdown_timeout: Duration::ZERO,
             is_all: false,
             control: control.clone(),
             attempts: 0,
