@@ -82,6 +82,9 @@ fn the_unit_gives_a_stop_the_time_it_may_take_and_takes_no_memory_away() {
         ("RemoveIPC", "no"),
         ("NoNewPrivileges", "yes"),
         ("ProtectSystem", "strict"),
+        // Modules have groups of their own below its.
+        ("Delegate", "cpu memory pids"),
+        ("ProtectControlGroups", "no"),
     ] {
         assert_eq!(value(key), wanted, "{key}");
     }

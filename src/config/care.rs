@@ -51,6 +51,8 @@ pub struct Resources {
     pub disk_warn_percent: u32,
     /// Room on a disk below which the system is not ready, % of the disk, below `disk_warn_percent`.
     pub disk_stop_percent: u32,
+    /// Whether modules are put into cgroups, where those are ours to make.
+    pub cgroups: bool,
     /// What is kept of each log when the disk is short, bytes; `None` (written 0) = what `[log.retention]` says.
     pub disk_keep_bytes: Option<u64>,
 }
@@ -115,6 +117,7 @@ fn resources(section: &Section<'_>) -> Resources {
         throttle_percent: section.integer_u32("throttle_percent", 1..=100),
         disk_warn_percent: section.integer_u32("disk_warn_percent", 1..=99),
         disk_stop_percent: section.integer_u32("disk_stop_percent", 0..=99),
+        cgroups: section.boolean("cgroups"),
         disk_keep_bytes: none_if_zero(section.integer("disk_keep_bytes", 0..=1 << 60)),
     }
 }

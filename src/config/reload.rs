@@ -37,6 +37,8 @@ const WHEN: &[(&str, When)] = &[
     ("log.retention", When::Live),
     ("health", When::Live),
     ("resources", When::Live),
+    // Groups are made before anything starts.
+    ("resources.cgroups", When::AtRestart),
     ("recovery", When::Live),
     ("supervisor", When::Live),
     // They say how everything is started, which it has been.

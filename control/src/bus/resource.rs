@@ -17,6 +17,11 @@ pub enum Resource {
         /// By which means.
         by: &'static str,
     },
+    /// By which groups of processes modules are kept to their limits, if by any.
+    Groups {
+        /// Where they are and what they have, or why there are none.
+        text: String,
+    },
     /// A limit of a module is lifted.
     Unlimited {
         /// Which, by its key.

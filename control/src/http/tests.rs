@@ -35,14 +35,8 @@ impl Listening {
         let socket = dir.path().join("http");
         let text = format!("[http]\nlisten = \"unix:{}\"\n{more}", socket.display());
         let config = Config::from_text("http.toml", &text).unwrap_or_else(|problems| panic!("{problems}")).0;
-        let plane = Module {
-            name: "plane".to_owned(),
-            version: String::new(),
-            depends_on: Vec::new(),
-            required: true,
-            pid: None,
-            state: ModuleState::Running { since_ms: 0, health: Health::Unknown },
-        };
+        let state = ModuleState::Running { since_ms: 0, health: Health::Unknown };
+        let plane = Module { state, ..Module::new("plane", true) };
         let control = Control::new(config, Registry::new(vec![plane]), Ask::new().0);
         let (closing, closed) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();

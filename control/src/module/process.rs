@@ -20,6 +20,7 @@ use super::spawn::Plan;
 use super::wire::Wire;
 use crate::bus::lifecycle::Lifecycle;
 use crate::commands::Failure;
+use crate::resources::cgroup::Group;
 use crate::supervisor::body::{Act, Body, Ready};
 use crate::supervisor::context::Control;
 
@@ -66,7 +67,11 @@ impl Process {
         let notify = (self.module.ready == Probe::Notify).then(|| NotifySocket::new(name)).transpose();
         let notify = notify.map_err(|fault| format!("a socket for sd_notify: {fault}"))?;
         let address = notify.iter().map(|notify| ("NOTIFY_SOCKET".to_owned(), notify.address.clone())).collect();
-        let plan = Plan::new(&self.module, &config.supervisor, address)?;
+        let group = self.control.cgroups.of(&self.module.name);
+        if let Some(Err(fault)) = group.as_ref().map(|group| group.begin(&self.module.limits)) {
+            return Err(format!("its cgroup: {fault}; resources.cgroups = false goes without"));
+        }
+        let plan = Plan::new(&self.module, &config.supervisor, address, group.map(|group| group.entrance()))?;
         let cannot = |fault| format!("its process could not be started: {fault}");
         let (wire, theirs) = Wire::new().map_err(cannot)?;
         let child = Child::start(plan.command()?, theirs, self.module.log_lines_per_s).map_err(cannot)?;
@@ -172,7 +177,13 @@ impl Process {
 
     /// It is dead.
     fn bury(&mut self, what: &str) -> String {
+        self.end_group();
         self.running.take().map_or_else(String::new, |running| running.alive.bury().with_last_lines(what))
+    }
+
+    /// Whoever has left its process group is in its cgroup all the same.
+    fn end_group(&self) {
+        self.control.cgroups.of(&self.module.name).iter().for_each(Group::kill);
     }
 
     /// Waits for its death.
@@ -180,6 +191,7 @@ impl Process {
         let running = self.running.as_mut()?;
         let died = async { while running.alive.next().await != Happened::Died {} };
         timeout(within, died).await.ok()?;
+        self.end_group();
         self.running.take().map(|running| running.alive.bury())
     }
 

@@ -15,17 +15,24 @@ pub struct Plan {
     name: String,
     module: Module,
     directory: PathBuf,
+    /// By which file its processes enter their cgroup.
+    cgroup: Option<PathBuf>,
     env: Vec<(String, String)>,
     /// Guards that this system does not have.
     pub unguarded: Vec<String>,
 }
 
 impl Plan {
-    /// How this module is started now, with these environment variables besides its own.
+    /// How this module is started now, with these environment variables besides its own, and in this cgroup.
     ///
     /// # Errors
     /// What is missing: its program, its user, its files, or a guard that is required.
-    pub fn new(module: &Module, supervisor: &Supervisor, more_env: Vec<(String, String)>) -> Result<Self, String> {
+    pub fn new(
+        module: &Module,
+        supervisor: &Supervisor,
+        more_env: Vec<(String, String)>,
+        cgroup: Option<PathBuf>,
+    ) -> Result<Self, String> {
         let here = || std::env::current_dir().map_err(|fault| format!("the folder this was started in: {fault}"));
         let directory = module.sandbox.directory.clone().map_or_else(here, Ok)?;
         let directory = directory
@@ -36,6 +43,7 @@ impl Plan {
             env: env(&module.sandbox.environment).chain(more_env).collect(),
             module: module.clone(),
             directory,
+            cgroup,
             unguarded: Vec::new(),
         };
         let (_, _, unguarded) = plan.sandboxed(&module.command)?;
@@ -62,6 +70,7 @@ impl Plan {
             program,
             arguments: words.iter().skip(1).cloned().collect(),
             directory: self.directory.clone(),
+            cgroup: self.cgroup.clone(),
             descriptor_env: DESCRIPTOR_ENV.to_owned(),
             parent: std::process::id(),
             sandbox,

@@ -1,9 +1,9 @@
 //! A module's limits: by which means each is enforced here, and which ones it exceeds.
 //!
-//! | limit | where cgroup v2 is writable | elsewhere |
+//! | limit | where its group has the controller ([`super::cgroup`]) | elsewhere |
 //! |---|---|---|
 //! | `cpu_percent` | `cpu.max` | duty cycle: SIGSTOP and SIGCONT of its process group |
-//! | `memory_bytes` | `memory.max` | rlimit of each process, and its processes together are watched |
+//! | `memory_bytes` | `memory.max`, and rlimit of each process | rlimit of each process, and its processes together are watched |
 //! | `descriptors` | rlimit of each process | the same |
 //! | `threads` | `pids.max` | its processes together are watched |
 //!
@@ -13,6 +13,7 @@ use cutline::config::{Limits, Module};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
+use super::cgroup::Controllers;
 use super::usage::{Snapshot, Usage};
 
 /// By which means a limit is enforced.
@@ -41,20 +42,20 @@ impl By {
 }
 
 /// A limit that is set: its key, what may be used, and by which means that is enforced.
-pub fn means(limits: &Limits, has_cgroup: bool) -> Vec<(&'static str, u64, By)> {
-    let by = |other| if has_cgroup { By::Cgroup } else { other };
+pub fn means(limits: &Limits, group: Controllers) -> Vec<(&'static str, u64, By)> {
+    let by = |has_controller, other| if has_controller { By::Cgroup } else { other };
     let set = [
-        ("cpu_percent", limits.cpu_percent, by(By::DutyCycle)),
-        ("memory_bytes", limits.memory_bytes, by(By::Watch)),
+        ("cpu_percent", limits.cpu_percent, by(group.cpu, By::DutyCycle)),
+        ("memory_bytes", limits.memory_bytes, by(group.memory, By::Watch)),
         ("descriptors", Some(limits.descriptors), By::Rlimit),
-        ("threads", limits.threads, by(By::Watch)),
+        ("threads", limits.threads, by(group.pids, By::Watch)),
     ];
     set.into_iter().filter_map(|(key, most, by)| Some((key, most?, by))).collect()
 }
 
 /// Whether a limit of this key is set.
 pub fn is_set(limits: &Limits, key: &str) -> bool {
-    means(limits, false).iter().any(|(set, ..)| *set == key)
+    means(limits, Controllers::default()).iter().any(|(set, ..)| *set == key)
 }
 
 /// Gives the processes of a module that runs, whose first one is `root`, those limits of a process that are otherwise than they were. What
@@ -100,17 +101,23 @@ mod tests {
 
     #[test]
     fn every_limit_that_is_set_has_means_everywhere() {
-        let keys = |has_cgroup| {
-            means(&LIMITS, has_cgroup).into_iter().map(|(key, _, by)| (key, by.name())).collect::<Vec<_>>()
+        let keys = |cpu, memory, pids| {
+            let set = means(&LIMITS, Controllers { cpu, memory, pids });
+            set.into_iter().map(|(key, _, by)| (key, by.name())).collect::<Vec<_>>()
         };
         let with =
             [("cpu_percent", "cgroup"), ("memory_bytes", "cgroup"), ("descriptors", "rlimit"), ("threads", "cgroup")];
-        assert_eq!(keys(true), with);
+        assert_eq!(keys(true, true, true), with);
         let without =
             [("cpu_percent", "duty cycle"), ("memory_bytes", "watch"), ("descriptors", "rlimit"), ("threads", "watch")];
-        assert_eq!(keys(false), without);
+        assert_eq!(keys(false, false, false), without);
+        assert_eq!(
+            keys(false, true, false),
+            [without[0], with[1], without[2], without[3]],
+            "each by its own controller"
+        );
         let none = Limits { cpu_percent: None, memory_bytes: None, threads: None, ..LIMITS };
-        assert_eq!(means(&none, false).len(), 1);
+        assert_eq!(means(&none, Controllers::default()).len(), 1);
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! | [`proc`] | `/proc`: processes, threads, the machine |
 //! | [`tree`], [`usage`] | which processes are a module's, and what they use |
 //! | [`limits`] | what they may use, and by which means that is enforced |
+//! | [`cgroup`] | groups of processes as the kernel has them, where they are ours to make |
 //! | [`duty`], [`pace`] | a limit of processor time without cgroups |
 //! | [`throttle`] | when our own cold parts do less |
 //! | [`disk`], [`guard`] | room in front of the logs |
 //! | [`monitor`] | the task that measures |
 
+pub mod cgroup;
 pub mod disk;
 pub mod duty;
 pub mod guard;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use cutline::config::{Limits, Module};
 use tokio::task::{AbortHandle, spawn_local};
 
+use super::cgroup::{Controllers, Group};
 use super::limits::{By, exceeded, is_set, limit_processes, means};
 use super::proc::{Machine, memory_used};
 use super::throttle::{Cause, Load, cpu_percent, is_loaded};
@@ -96,7 +97,8 @@ impl Measured {
     /// A module that has begun with its limits.
     fn new(control: &Control, module: &Module, pid: u32) -> Self {
         let limits = module.limits.clone();
-        let mut new = Self { meter: Meter::new(pid), limits, pace: None, over: BTreeSet::new() };
+        let group = control.cgroups.of(&module.name).filter(Group::is_there);
+        let mut new = Self { meter: Meter::new(pid, group), limits, pace: None, over: BTreeSet::new() };
         new.enforce(control, module);
         new
     }
@@ -104,19 +106,25 @@ impl Measured {
     /// Other limits than those that it has begun with.
     fn limit(&mut self, control: &Control, module: &Module) {
         let before = std::mem::replace(&mut self.limits, module.limits.clone());
-        for (limit, ..) in means(&before, false).iter().filter(|(limit, ..)| !is_set(&module.limits, limit)) {
+        for (limit, ..) in
+            means(&before, Controllers::default()).iter().filter(|(limit, ..)| !is_set(&module.limits, limit))
+        {
             control.bus.publish(&module.name, Resource::Unlimited { limit });
         }
         for (limit, why) in limit_processes(self.meter.root(), &before, module) {
             let text = format!("{why}: it is in force once the module is restarted");
             control.bus.publish(&module.name, Resource::NotLimited { limit, text });
         }
+        if let Some(Err(fault)) = self.meter.group().map(|group| group.limit(&module.limits)) {
+            let text = format!("its cgroup: {fault}: it is in force once the module is restarted");
+            control.bus.publish(&module.name, Resource::NotLimited { limit: "cgroup", text });
+        }
         self.enforce(control, module);
     }
 
     fn enforce(&mut self, control: &Control, module: &Module) {
         self.pace = None;
-        for (limit, most, by) in means(&module.limits, false) {
+        for (limit, most, by) in means(&module.limits, self.meter.group().map(Group::controllers).unwrap_or_default()) {
             if by == By::DutyCycle {
                 let keep = pace::keep(self.meter.root(), u32::try_from(most).unwrap_or(u32::MAX));
                 self.pace = Some(Pace(spawn_local(keep).abort_handle()));

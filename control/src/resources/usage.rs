@@ -1,4 +1,5 @@
-//! What a module's processes use, from `/proc`: one pass over all processes of the machine for all modules together. Cold.
+//! What a module's processes use: from its cgroup, where it has one, and from `/proc`, one pass over all processes of the machine for all
+//! modules together. Cold.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::cgroup::Group as Cgroup;
 use super::proc::{Stat, ticks_per_s};
 use super::tree::members;
 
@@ -14,7 +16,7 @@ use super::tree::members;
 pub struct Usage {
     /// Processor time since the last measurement, % of a core; `None` at the first one.
     pub cpu_percent: Option<f64>,
-    /// Resident memory, bytes; what several of them share counts several times.
+    /// Memory, bytes: what its cgroup counts, or what is resident; there what several of them share counts several times.
     pub memory_bytes: u64,
     /// Open files.
     pub descriptors: u64,
@@ -70,17 +72,18 @@ impl Group {
 }
 
 /// Measures one module.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Meter {
     root: u32,
+    group: Option<Cgroup>,
     /// Processor time at the last measurement, and when that was, ns of a monotonic clock.
     last: Option<(u64, u64)>,
 }
 
 impl Meter {
-    /// Of the module whose first process is `root`.
-    pub const fn new(root: u32) -> Self {
-        Self { root, last: None }
+    /// Of the module whose first process is `root`, and all of whose processes are in this group, if it has one.
+    pub const fn new(root: u32, group: Option<Cgroup>) -> Self {
+        Self { root, group, last: None }
     }
 
     /// Its first process.
@@ -88,27 +91,40 @@ impl Meter {
         self.root
     }
 
+    /// Its group.
+    pub const fn group(&self) -> Option<&Cgroup> {
+        self.group.as_ref()
+    }
+
     /// What it uses, at `now_ns`; `None` once none of its processes is left.
     pub fn measure(&mut self, all: &Snapshot, now_ns: u64) -> Option<Usage> {
-        let members = members(&all.0, self.root);
-        if members.is_empty() {
-            return None;
-        }
+        let grouped = self.group.as_ref().and_then(Cgroup::processes);
+        let members = grouped.unwrap_or_else(|| all.of(self.root));
         let page_bytes = rustix::param::page_size() as u64;
         let mut usage = Usage::default();
         let mut ticks = 0;
-        for pid in members {
-            let stat = all.0[&pid];
-            ticks += ticks_of(&stat);
+        for (pid, stat) in members.into_iter().filter_map(|pid| Some((pid, all.0.get(&pid)?))) {
+            ticks += ticks_of(stat);
             usage.memory_bytes += stat.resident_pages * page_bytes;
             usage.threads += u64::from(stat.threads);
             usage.processes += 1;
             usage.descriptors += open_files(pid);
         }
-        usage.cpu_percent = self.last.and_then(|(last_ticks, last_ns)| percent(ticks, last_ticks, now_ns, last_ns));
-        self.last = Some((ticks, now_ns));
+        if usage.processes == 0 {
+            return None;
+        }
+        let group = self.group.as_ref();
+        usage.memory_bytes = group.and_then(Cgroup::memory_bytes).unwrap_or(usage.memory_bytes);
+        let used_ns = group.and_then(Cgroup::cpu_ns).unwrap_or_else(|| ns_of(ticks));
+        usage.cpu_percent =
+            self.last.and_then(|(last_used_ns, last_ns)| percent(used_ns, last_used_ns, now_ns, last_ns));
+        self.last = Some((used_ns, now_ns));
         Some(usage)
     }
+}
+
+fn ns_of(ticks: u64) -> u64 {
+    u64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(ticks_per_s().max(1))).unwrap_or(u64::MAX)
 }
 
 fn ticks_of(stat: &Stat) -> u64 {
@@ -116,10 +132,9 @@ fn ticks_of(stat: &Stat) -> u64 {
 }
 
 /// `None` within one instant. A process whose time nobody has taken over takes its share along: then it seems to be less, never more.
-fn percent(ticks: u64, last_ticks: u64, now_ns: u64, last_ns: u64) -> Option<f64> {
+fn percent(used_ns: u64, last_used_ns: u64, now_ns: u64, last_ns: u64) -> Option<f64> {
     let elapsed_ns = now_ns.checked_sub(last_ns).filter(|ns| *ns > 0)?;
-    let used_s = ticks.saturating_sub(last_ticks) as f64 / ticks_per_s().max(1) as f64;
-    Some(100.0 * used_s / (elapsed_ns as f64 / 1e9))
+    Some(100.0 * used_ns.saturating_sub(last_used_ns) as f64 / elapsed_ns as f64)
 }
 
 fn open_files(pid: u32) -> u64 {
@@ -166,7 +181,7 @@ mod tests {
     fn a_tree_is_measured_with_children_that_left_its_group() {
         // A child in the group, one in a session of its own, and one that computes.
         let busy = Busy::start("sleep 100 & setsid sleep 100 & while :; do :; done & exec 7</dev/null; echo; wait");
-        let (began, mut meter) = (Instant::now(), Meter::new(busy.0.id()));
+        let (began, mut meter) = (Instant::now(), Meter::new(busy.0.id(), None));
         let now_ns = || u64::try_from(began.elapsed().as_nanos()).expect("soon");
         let until = Instant::now() + std::time::Duration::from_secs(10);
         let first = loop {
@@ -178,7 +193,7 @@ mod tests {
         };
         assert_eq!((first.processes, first.threads), (4, 4));
         assert!(first.descriptors >= 13 && first.memory_bytes > 4 * 4096, "{first:?}");
-        let mut alone = Meter::new(busy.0.id());
+        let mut alone = Meter::new(busy.0.id(), None);
         assert_eq!(alone.measure(&Snapshot::take(), now_ns()).expect("it lives").cpu_percent, None);
         let since_ns = now_ns();
         while now_ns() < since_ns + 300_000_000 {
@@ -195,14 +210,14 @@ mod tests {
         let gone = Busy::start("echo");
         let root = gone.0.id();
         drop(gone);
-        assert_eq!(Meter::new(root).measure(&Snapshot::take(), 1), None);
+        assert_eq!(Meter::new(root, None).measure(&Snapshot::take(), 1), None);
     }
 
     #[test]
     fn time_that_nobody_has_taken_over_makes_it_less_and_never_wraps() {
         assert_eq!(percent(10, 20, 2_000_000_000, 1_000_000_000), Some(0.0));
         assert_eq!(percent(50, 0, 7, 7), None);
-        let half = percent(ticks_per_s() / 2, 0, 1_000_000_000, 0).expect("a second");
+        let half = percent(ns_of(ticks_per_s() / 2), 0, 1_000_000_000, 0).expect("a second");
         assert!((half - 50.0).abs() < 1e-9, "{half}");
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::bus::Listener;
 use crate::supervisor::ask::Ask;
-use crate::supervisor::registry::{Module, Registry, State};
+use crate::supervisor::registry::{Module, Registry};
 
 /// A socket on a thread of its own; it closes when this is dropped.
 struct Listening {
@@ -35,12 +35,10 @@ impl Listening {
         let text = format!("[log]\nlive_dir = {live:?}\n[control]\n{more}");
         let config = Config::from_text("control.toml", &text).unwrap_or_else(|problems| panic!("{problems}")).0;
         let module = Module {
-            name: "feed".to_owned(),
             version: "7".to_owned(),
             depends_on: vec!["plane".to_owned()],
-            required: true,
             pid: Some(5),
-            state: State::NotStarted,
+            ..Module::new("feed", true)
         };
         let (ask, mut orders) = Ask::new();
         let control = Control::new(config, Registry::new(vec![module]), ask);

@@ -16,6 +16,7 @@ use super::registry::Registry;
 use crate::bus::Bus;
 use crate::health::board::Board;
 use crate::reload::{Reloader, Sources};
+use crate::resources::cgroup::Cgroups;
 use crate::resources::throttle::Throttle;
 
 /// See the module.
@@ -37,6 +38,8 @@ pub struct Control {
     pub throttle: Throttle,
     /// Whether everything is to start again after it has ended.
     pub again: Again,
+    /// Groups of processes that modules are in.
+    pub cgroups: Cgroups,
     /// By which the configuration is changed.
     pub reload: Reloader,
     /// The counters, from when the plane is up.
@@ -58,6 +61,7 @@ impl Control {
             board: Board::default(),
             throttle: Throttle::default(),
             again: Again::default(),
+            cgroups: Cgroups::none("nobody has made any"),
             cnc: Arc::default(),
             levers: Arc::default(),
             reload: Reloader::new(Sources::default()),

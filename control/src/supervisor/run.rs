@@ -28,12 +28,14 @@ use crate::bus::Listener;
 use crate::bus::event::SYSTEM;
 use crate::bus::lifecycle::Lifecycle as Event;
 use crate::bus::record::Record;
+use crate::bus::resource::Resource;
 use crate::care;
 use crate::commands::signals::StopRequest;
 use crate::commands::{Failure, Outcome, note, room};
 use crate::module::Process;
 use crate::module::output::{Line, Output, Writer};
 use crate::reload::{Reloader, Sources};
+use crate::resources::cgroup::Cgroups;
 use crate::supervisor::body::Body;
 use crate::supervisor::fault::StartupError;
 
@@ -47,6 +49,7 @@ pub fn run(config: Config, sources: Sources) -> Outcome {
     let asked = StopRequest::listen().map_err(cannot)?;
     let graph = Rc::new(modules::graph(&config)?);
     room::check_all(&config).map_err(StartupError::Resources)?;
+    let cgroups = cgroups(&config);
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::machine(format!("cannot start the control thread: {error}")))?;
     let again = Again::default();
@@ -54,12 +57,23 @@ pub fn run(config: Config, sources: Sources) -> Outcome {
         let (ask, orders) = Ask::new();
         let mut control = Control::new(config, Registry::new(modules::registered(&graph)), ask);
         control.again = again.clone();
+        control.cgroups = cgroups.clone();
         control.reload = Reloader::new(sources);
         listen(&control.stop, &asked).map_err(cannot)?;
         supervise(&control, &graph, orders).await
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
+    cgroups.leave();
     if again.is_set() { Err(become_again()) } else { outcome }
+}
+
+/// Groups for modules, if there are any and they are wanted.
+fn cgroups(config: &Config) -> Cgroups {
+    match config.care.resources.cgroups {
+        _ if config.modules.is_empty() => Cgroups::none("there are no modules"),
+        false => Cgroups::none("resources.cgroups = false"),
+        true => Cgroups::enter(),
+    }
 }
 
 /// Becomes this same program again, with the same arguments. Returns only if that is refused.
@@ -89,6 +103,9 @@ fn listen(stop: &Stop, before: &StopRequest) -> std::io::Result<()> {
 
 async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<Asked>) -> Outcome {
     let heard = control.bus.listen();
+    if !control.config().modules.is_empty() {
+        control.bus.publish(SYSTEM, Resource::Groups { text: control.cgroups.text() });
+    }
     care::start(control);
     spawn_local(herald::tell(control.bus.listen()));
     let (output, lines) = Output::new();

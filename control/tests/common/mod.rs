@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod pressure;
 pub mod scripted;
 
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -92,6 +93,14 @@ pub fn connect(socket: &str) -> UnixStream {
         connected.is_some()
     });
     connected.expect("waited for")
+}
+
+/// What an HTTP listener on a Unix socket answers, with its head.
+pub fn get(socket: &str, path: &str) -> String {
+    let (mut stream, mut text) = (connect(socket), String::new());
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it reads");
+    stream.read_to_string(&mut text).expect("it answers");
+    text
 }
 
 /// A data directory with a live directory beside it, both removed at the end.

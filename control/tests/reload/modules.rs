@@ -1,13 +1,11 @@
 //! Keys about modules and their care that are otherwise while they run: each is in force at once, without a restart of anything.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::common::modules::{events, module, of, polite, up, wait_for};
-use crate::common::{Place, config, signal_to, succeed, wait_until};
+use crate::common::{Place, config, get, signal_to, succeed, wait_until};
 
 /// Nothing of what is looked at happens by itself for an hour.
 const NEVER: &str = "shutdown_timeout_ms = 3600000\nparallel_startup = true\n\
@@ -33,11 +31,7 @@ fn set(data: &str, keys: &[&str]) {
 }
 
 fn metrics(place: &Place) -> String {
-    let mut stream = UnixStream::connect(place.path("http.sock")).expect("it listens");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it reads");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("it answers");
-    text
+    get(&place.path("http.sock"), "/metrics")
 }
 
 #[test]

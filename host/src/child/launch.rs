@@ -34,6 +34,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Where it works.
     pub directory: PathBuf,
+    /// The file by which it enters its cgroup (`cgroup.procs`), if it has one of its own.
+    pub cgroup: Option<PathBuf>,
     /// The environment variable that tells the program the number of the descriptor.
     pub descriptor_env: String,
     /// The process that started the launcher: with it the child dies.
@@ -79,6 +81,11 @@ fn become_it(launch: &Launch) -> Result<Infallible, LaunchFault> {
     let number = arrange_descriptors().map_err(|fault| LaunchFault::new("hand its descriptor over", fault))?;
     std::env::set_current_dir(&launch.directory)
         .map_err(|fault| LaunchFault::new(format!("work in {}", launch.directory.display()), fault))?;
+    if let Some(entrance) = &launch.cgroup {
+        // 0 is who writes it. From here on whatever it starts is in there too.
+        std::fs::write(entrance, "0")
+            .map_err(|fault| LaunchFault::new(format!("enter its cgroup by {}", entrance.display()), fault))?;
+    }
     // When memory runs out it is the child that dies of it and not the pipeline. Without that it lives as well.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     launch.sandbox.give_up_user()?;

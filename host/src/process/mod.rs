@@ -119,6 +119,7 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         program: path,
         arguments: program.arguments.clone(),
         directory: directory.clone(),
+        cgroup: None,
         descriptor_env: DESCRIPTOR_ENV.to_owned(),
         parent: std::process::id(),
         sandbox,

@@ -24,7 +24,7 @@ fn with<F: Future<Output = ()>>(script: &str, test: impl FnOnce(Process, Listene
     runtime.block_on(async {
         let config = Config::from_text("test.toml", "[[module]]\nname = \"m\"\ncommand = [\"sh\"]\n").unwrap().0;
         let module = config.modules[0].clone();
-        let plan = Plan::new(&module, &config.supervisor, Vec::new()).unwrap();
+        let plan = Plan::new(&module, &config.supervisor, Vec::new(), None).unwrap();
         let control = Control::new(config, Registry::default(), Ask::new().0);
         let heard = control.bus.listen();
         // Nobody reads what it prints.
