@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cutline_ring::sync::AtomicU64;
 use cutline_ring::{latest, ticks};
@@ -21,7 +21,10 @@ const SLEW_MAX_PPM: i64 = 500;
 /// A difference to real time is slewed away in this time, ns, if the fastest slewing allows.
 const HORIZON_NS: i64 = 1_000_000_000;
 /// How long the counter's rate is measured at the start; later measurements span the time since then.
-const MEASURE: Duration = Duration::from_millis(2);
+const MEASURE_NS: u64 = 2_000_000;
+
+/// Readings of which the best counts; a tenth of a microsecond each.
+const READINGS: usize = 5;
 
 /// Pipeline time in nanoseconds since the Unix epoch. Clones show the same time.
 #[derive(Clone, Debug)]
@@ -59,9 +62,8 @@ impl Source {
 
     fn read(&self) -> Reading {
         match self {
-            Self::Machine { tsc, origin } => {
-                let (monotonic_ns, real_ns) = (nanoseconds(Instant::now(), *origin), unix_ns());
-                Reading { ticks: if *tsc { ticks::now() } else { monotonic_ns }, monotonic_ns, real_ns }
+            Self::Machine { origin, .. } => {
+                Reading::tightest(|| self.ticks(), || (nanoseconds(Instant::now(), *origin), unix_ns()))
             }
             Self::Given(time) => {
                 Reading { ticks: time.monotonic_ns(), monotonic_ns: time.monotonic_ns(), real_ns: time.real_ns() }
@@ -88,6 +90,23 @@ struct Reading {
     ticks: u64,
     monotonic_ns: u64,
     real_ns: i64,
+}
+
+impl Reading {
+    /// Several are taken, and the one whose clocks lie closest between two looks at the counter counts: a thread that loses its core in
+    /// the middle of a reading would else take the time until it has it back for a difference between counter and clocks. At the start,
+    /// where the rate is measured over two milliseconds, that made a clock that ran away from real time.
+    fn tightest(ticks: impl Fn() -> u64, mut clocks: impl FnMut() -> (u64, i64)) -> Self {
+        let mut take = || {
+            let before = ticks();
+            let (monotonic_ns, real_ns) = clocks();
+            let wide = ticks().saturating_sub(before);
+            (wide, Self { ticks: before + wide / 2, monotonic_ns, real_ns })
+        };
+        let first = take();
+        let readings = (1..READINGS).map(|_| take());
+        readings.fold(first, |tightest, reading| if reading.0 < tightest.0 { reading } else { tightest }).1
+    }
 }
 
 /// Time as a function of the counter.
@@ -146,7 +165,8 @@ impl Clock {
         let origin = Instant::now();
         let source = Source::Machine { tsc: ticks::is_invariant(), origin };
         let start = source.read();
-        while origin.elapsed() < MEASURE {
+        // From the reading on, which a busy machine may have kept waiting.
+        while nanoseconds(Instant::now(), origin) < start.monotonic_ns.saturating_add(MEASURE_NS) {
             std::hint::spin_loop();
         }
         Self::from(source, start)
@@ -248,6 +268,39 @@ mod tests {
             assert!((second_later - SECOND_NS - gained_ns).abs() <= 1, "{ahead_ns} ns ahead: {second_later}");
         }
         assert_eq!(line.at(900), line.at(1_000), "a counter that is behind does not take time back");
+    }
+
+    /// Two quick restarts on a busy machine: `stat` said that real time was 2,240 ms behind a clock that was 150 ms old.
+    #[test]
+    fn a_core_that_is_taken_away_within_a_reading_makes_no_clock_that_runs_away() {
+        const AWAY_NS: u64 = 50_000_000;
+        // The counter counts nanoseconds, and every look at anything takes 30 of them.
+        for (lost_at, reading) in (0..30).flat_map(|lost_at| [(lost_at, 0), (lost_at, 1)]) {
+            let (now_ns, looks) = (std::cell::Cell::new(1_000_u64), std::cell::Cell::new(0_u32));
+            let look = |is_lossy: bool| {
+                now_ns.set(now_ns.get() + 30 + if is_lossy && looks.get() == lost_at { AWAY_NS } else { 0 });
+                looks.set(looks.get() + 1);
+                now_ns.get()
+            };
+            let read = |is_lossy: bool| {
+                looks.set(0);
+                Reading::tightest(
+                    || look(is_lossy),
+                    || (look(is_lossy), SECOND_NS + i64::try_from(look(is_lossy)).expect("soon")),
+                )
+            };
+            let start = read(reading == 0);
+            now_ns.set(now_ns.get() + MEASURE_NS);
+            let now = read(reading == 1);
+            let source = Source::Machine { tsc: true, origin: Instant::now() };
+            let slope = source.slope(start, now);
+            assert!(
+                slope.abs_diff(SLOPE) < SLOPE / 10_000,
+                "lost its core at look {lost_at} of reading {reading}: {slope}"
+            );
+            let off_ns = now.real_ns - SECOND_NS - i64::try_from(now.ticks).expect("soon");
+            assert!(off_ns.abs() < 1_000, "{off_ns}");
+        }
     }
 
     #[test]
