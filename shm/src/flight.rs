@@ -95,11 +95,12 @@ pub fn create(cnc: &CncWriter, name: &str, names: &FlightNames<'_>, now_ns: i64)
         at: LANES_AT + lane * CELL_BYTES,
         region: Arc::clone(&region),
     };
+    let [runs, receipts] = [RUNS_AT, RECEIPTS_AT].map(|at| Slowest::new(Arc::clone(&region), at));
     Ok(FlightParts {
         lanes: (0..names.lanes.len()).map(lane).collect(),
-        runs: Slowest::new(Arc::clone(&region), RUNS_AT),
-        receipts: Slowest::new(Arc::clone(&region), RECEIPTS_AT),
-        machine: MachineWriter::new(Arc::clone(&region), names.lanes.len()),
+        machine: MachineWriter::new(Arc::clone(&region), names.lanes.len(), [runs.told(), receipts.told()]),
+        runs,
+        receipts,
         progress: StageProgress { region },
     })
 }

@@ -7,6 +7,7 @@ use super::layout::{
     LANES_AT, MOMENT_BYTES, MOMENTS_AT, Moment, RUNS_AT, SAMPLES, SAMPLES_PER_STEAL, SLOW_BYTES, SLOWEST, Sample,
     SlowRecord, WINDOWS, samples_at,
 };
+use super::slowest::{GROUP, Kept};
 use super::{CELL_BYTES, THREAD_AT};
 use crate::region::Region;
 use crate::slot;
@@ -20,14 +21,19 @@ const SLOTS: usize = 2 * WINDOWS * SLOWEST;
 pub struct MachineWriter {
     region: Arc<Region>,
     lanes: Vec<Trail>,
+    /// Slow runs, and slow receipts.
+    kept: [Kept; 2],
     /// Versions of the slow records whose moment is written.
     seen: Vec<u64>,
+    /// How many records those were, by group.
+    noted: Vec<u64>,
 }
 
 impl MachineWriter {
-    pub(super) fn new(region: Arc<Region>, lanes: usize) -> Self {
+    pub(super) fn new(region: Arc<Region>, lanes: usize, kept: [Kept; 2]) -> Self {
         let trail = |lane| Trail::new(Arc::clone(&region), samples_at(lane), SAMPLES);
-        Self { lanes: (0..lanes).map(trail).collect(), seen: vec![0; SLOTS], region }
+        let groups = kept.iter().map(|kept| kept.counts().count()).sum();
+        Self { lanes: (0..lanes).map(trail).collect(), kept, seen: vec![0; SLOTS], noted: vec![0; groups], region }
     }
 
     /// The threads of the lanes, as the system numbers them; `None` for one that has not begun.
@@ -45,22 +51,36 @@ impl MachineWriter {
         }
     }
 
-    /// Writes down the moments of what was slow since the last call, from the samples, the last of which is of `now_ns`.
-    pub fn note_moments(&mut self, now_ns: i64) {
-        let mut samples = None;
-        for index in 0..SLOTS {
-            let at = RUNS_AT + index * SLOW_BYTES;
-            if slot::version(&self.region, at) == self.seen[index] {
-                continue;
+    /// Writes down the moments of what was slow since the last call, from the samples, the last of which is of `now_ns`. Says at how many
+    /// slots it has looked: at none where nothing is new.
+    pub fn note_moments(&mut self, now_ns: i64) -> usize {
+        let (mut samples, mut looked) = (None, 0);
+        let mut groups = 0..self.noted.len();
+        for (half, kept) in self.kept.iter().enumerate() {
+            for (count, of_half) in kept.counts().zip(0..) {
+                let Some(group) = groups.next() else { return looked };
+                if count == self.noted[group] {
+                    continue;
+                }
+                let slots = of_half * GROUP..((of_half + 1) * GROUP).min(SLOTS / 2);
+                looked += slots.len();
+                for index in slots.map(|slot| half * (SLOTS / 2) + slot) {
+                    let found = slot::load::<SlowRecord>(&self.region, RUNS_AT + index * SLOW_BYTES);
+                    // What came while the samples were taken has its turn when they have come so far.
+                    let is_new = |(version, record): &(u64, SlowRecord)| {
+                        *version != self.seen[index] && record.until_ns <= now_ns
+                    };
+                    let Some((version, record)) = found.filter(is_new) else { continue };
+                    // Two versions a record.
+                    self.noted[group] += (version - self.seen[index]) / 2;
+                    self.seen[index] = version;
+                    let samples = samples.get_or_insert_with(|| load_samples(&self.region, self.lanes.len()));
+                    let moment = Moment { of: version, ..moment(samples, &record) };
+                    slot::store(&self.region, MOMENTS_AT + index * MOMENT_BYTES, &moment);
+                }
             }
-            let found = slot::load::<SlowRecord>(&self.region, at);
-            // What came while the samples were taken has its turn when they have come so far.
-            let Some((version, record)) = found.filter(|(_, record)| record.until_ns <= now_ns) else { continue };
-            self.seen[index] = version;
-            let samples = samples.get_or_insert_with(|| load_samples(&self.region, self.lanes.len()));
-            let moment = Moment { of: version, ..moment(samples, &record) };
-            slot::store(&self.region, MOMENTS_AT + index * MOMENT_BYTES, &moment);
         }
+        looked
     }
 }
 
@@ -106,6 +126,7 @@ pub(super) fn moment(lanes: &[Vec<Sample>], record: &SlowRecord) -> Moment {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::slowest::Slowest;
     use super::*;
 
     const MS: i64 = 1_000_000;
@@ -124,6 +145,36 @@ mod tests {
 
     fn slow(from_ms: i64, until_ms: i64) -> SlowRecord {
         SlowRecord { latency_ns: (until_ms - from_ms) * MS, until_ns: until_ms * MS, ..SlowRecord::default() }
+    }
+
+    #[test]
+    fn every_record_has_its_moment_once_and_a_look_costs_what_is_new() {
+        let bytes = crate::flight::layout::flight_bytes(1);
+        let region = Arc::new(Region::in_process(std::path::Path::new("flight"), bytes).expect("memory"));
+        let [mut runs, mut receipts] =
+            [RUNS_AT, crate::flight::layout::RECEIPTS_AT].map(|at| Slowest::new(Arc::clone(&region), at));
+        let mut machine = MachineWriter::new(Arc::clone(&region), 1, [runs.told(), receipts.told()]);
+        // The version of a record and of its moment: the same once that is written.
+        let pair = |index: usize| {
+            let moment =
+                slot::load::<Moment>(&region, MOMENTS_AT + index * MOMENT_BYTES).map_or(0, |(_, moment)| moment.of);
+            (slot::version(&region, RUNS_AT + index * SLOW_BYTES), moment)
+        };
+        assert_eq!(machine.note_moments(0), 0);
+        (1..=150).for_each(|ms| runs.keep(&slow(0, ms)));
+        receipts.keep(&slow(0, 5));
+        assert_eq!(machine.note_moments(1_000 * MS), 4 * GROUP, "three groups of runs, one of receipts");
+        assert!((0..150).chain([SLOTS / 2]).all(|index| pair(index) == (2, 2)));
+        assert_eq!(machine.note_moments(1_000 * MS), 0, "nothing is new");
+        // Slot 0 has the least slow of the first window; all of it is replaced, twice what is the least slow then.
+        (151..=2_002).for_each(|ms| runs.keep(&slow(0, ms)));
+        assert_eq!(machine.note_moments(1_500 * MS), SLOWEST.div_ceil(GROUP) * GROUP);
+        assert!(machine.note_moments(1_500 * MS) > 0, "what ended after the last sample is looked at again");
+        assert!(machine.note_moments(9_000 * MS) > 0);
+        assert!((0..SLOWEST).all(|index| pair(index).0 == pair(index).1 && pair(index).0 > 0));
+        assert_eq!(machine.note_moments(9_000 * MS), 0);
+        runs.keep(&slow(0, 5_000));
+        assert_eq!(machine.note_moments(9_000 * MS), GROUP);
     }
 
     #[test]

@@ -6,16 +6,44 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::{SLOW_BYTES, SLOWEST, SlowRecord, WINDOW_NS, WINDOWS};
 use crate::region::Region;
 use crate::slot;
+
+/// Slots that are counted together.
+pub(super) const GROUP: usize = 64;
+
+/// How many records were kept so far in each group of slots: what whoever looks for new ones reads instead of the slots. The counts order
+/// nothing: who finds fewer new versions in a group than it was told of looks again.
+#[derive(Clone, Debug)]
+pub(super) struct Kept(Arc<[AtomicU64]>);
+
+impl Kept {
+    fn new() -> Self {
+        Self((0..(WINDOWS * SLOWEST).div_ceil(GROUP)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Of each group, in the order of the slots.
+    pub fn counts(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Called by the one thread that keeps.
+    fn note(&self, slot: usize) {
+        let count = &self.0[slot / GROUP];
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Slowest {
     region: Arc<Region>,
     at: usize,
+    /// Told of every record.
+    told: Kept,
     /// Latency and slot, the least slow first.
     kept: BinaryHeap<Reverse<(i64, u32)>>,
     /// The window's number; its records lie in the bank of that number modulo [`WINDOWS`].
@@ -27,7 +55,12 @@ impl Slowest {
         // Written once: a lane must not be the first to touch it.
         let mut kept = BinaryHeap::from(vec![Reverse((1, 1)); SLOWEST]);
         kept.clear();
-        Self { region, at, kept, window: i64::MIN }
+        Self { region, at, told: Kept::new(), kept, window: i64::MIN }
+    }
+
+    /// Told of every record.
+    pub(super) fn told(&self) -> Kept {
+        self.told.clone()
     }
 
     /// What is slower than this, ns, is to be kept. Changes with [`Slowest::keep`] and [`Slowest::turn`].
@@ -65,7 +98,9 @@ impl Slowest {
             slot
         };
         let bank = self.window.rem_euclid(WINDOWS as i64).unsigned_abs() as usize;
-        slot::store(&self.region, self.at + (bank * SLOWEST + slot as usize) * SLOW_BYTES, record);
+        let slot = bank * SLOWEST + slot as usize;
+        slot::store(&self.region, self.at + slot * SLOW_BYTES, record);
+        self.told.note(slot);
     }
 }
 
