@@ -82,6 +82,8 @@ pub enum Command {
     WhySlow(WhySlow),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
+    /// Send a capture, or a file that grows, to a running system at a pace of its own. It may be a [[module]].
+    Feed(Feed),
     /// For who writes an engine.
     #[command(subcommand)]
     Engine(EngineCommand),

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod doors;
 mod engines;
+mod feed;
 mod generate;
 mod health;
 mod http;

@@ -28,9 +28,12 @@
 //!
 //! `docs/engines.md` takes the whole way, and `cutline engine new --lang rust` writes a first engine. An engine in a library is
 //! known by the SHA-256 of its file and configuration; [`Engine::digest`] counts for engines within the binary alone.
+//!
+//! For who writes a module, a program beside the pipeline: [`module`] speaks the module protocol.
 
 pub mod abi;
 pub mod export;
+pub mod module;
 
 pub use cutline::invoke::engine::{Engine, EngineFault, EngineFaultKind};
 pub use cutline::model::canonical;

@@ -7,6 +7,8 @@ use cutline::sim::changes::Changes;
 use cutline::sim::plan::{Topologies, Troubles};
 
 use super::ConfigArgs;
+use crate::feed::settings::RATE_MAX;
+use crate::feed::target::Target;
 use crate::generate::{EVENTS_PER_SECOND_MAX, INTERVAL_MAX_MS, INTERVAL_MIN_MS, START_MAX_MS, SYMBOLS_MAX};
 
 #[derive(Args)]
@@ -119,6 +121,28 @@ pub struct Generate {
     /// Send at the feed's own pace instead of as fast as possible.
     #[arg(long)]
     pub paced: bool,
+}
+
+#[derive(Args)]
+pub struct Feed {
+    /// The capture (NDJSON; .gz and .zst as they are), or - for standard input.
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
+    /// Where a [[feed]] listens: tcp:HOST:PORT or unix:PATH.
+    #[arg(long, value_name = "TARGET", value_parser = Target::parse)]
+    pub to: Target,
+    /// Lines per second; 0: as fast as they are taken.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=RATE_MAX))]
+    pub rate: u64,
+    /// As they were recorded, so many times as fast.
+    #[arg(long, value_name = "TIMES", conflicts_with = "rate")]
+    pub speed: Option<f64>,
+    /// Wait for more at its end, also when another file takes its name.
+    #[arg(long)]
+    pub follow: bool,
+    /// Keep in this file how far it was sent, and go on there.
+    #[arg(long, value_name = "FILE")]
+    pub position: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]

@@ -11,6 +11,7 @@ mod dump;
 mod engine;
 mod errors;
 mod explain;
+mod feed;
 mod flight;
 pub mod generate;
 mod graph;
@@ -111,6 +112,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Errors(args) => errors::errors(&args),
         Command::Postmortem(args) => postmortem::postmortem(&args),
         Command::WhySlow(args) => why_slow::why_slow(&args),
+        Command::Feed(args) => feed::feed(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Engine(command) => engine::engine(&command),
         Command::Sim(args) => sim::sim(&args),

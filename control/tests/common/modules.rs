@@ -14,7 +14,7 @@ pub fn python() -> String {
 }
 
 /// Where the interpreter's own files lie.
-fn python_prefix() -> String {
+pub fn python_prefix() -> String {
     let output = Command::new("python3").args(["-c", "import sys; print(sys.base_prefix)"]).output().expect("python3");
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
