@@ -165,6 +165,10 @@ fn a_bad_file_leaves_the_old_configuration_in_force_and_says_so() {
     let shown = edited.show();
     assert_eq!((&shown["keys"]["scheduler.interval_ms"]["value"], &shown["refusals"]), (&json!(200), &json!(1)));
     assert_eq!(shown["refused"], refused["why"]);
+    std::fs::write(&edited.file, "").expect("writable");
+    let emptied = edited.wait_for("refused", 2);
+    assert!(emptied["why"].as_str().is_some_and(|why| why.contains("edited.toml is empty")), "{emptied}");
+    assert_eq!(edited.show()["keys"]["scheduler.interval_ms"]["value"], 200, "not what it is by default");
     // What needs a restart is named, what does not is in force.
     edited.edit(&format!("{}[publish]\norder = \"symbol\"\n", FIRST.replace("200", "150")));
     let changed = edited.wait_for("changed", 1);
