@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -14,6 +15,7 @@ pub struct Running {
     child: Child,
     data: String,
     said: String,
+    began: Instant,
 }
 
 impl Running {
@@ -34,7 +36,7 @@ impl Running {
         let said = place.path("said");
         command.stdout(Stdio::null()).stderr(File::create(&said).expect("writable"));
         let child = command.spawn().expect("cutline starts");
-        let mut running = Self { child, data: data.to_owned(), said };
+        let mut running = Self { child, data: data.to_owned(), said, began: Instant::now() };
         wait_until("it runs", || {
             if let Some(status) = running.child.try_wait().expect("it is a child of this process") {
                 panic!("{command:?} ended at once: {status}: {}", running.said());
@@ -47,6 +49,11 @@ impl Running {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How long ago it was started, s.
+    pub fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
     }
 
     /// The child's standard input, once.

@@ -1,22 +1,31 @@
 //! Systems with modules of scripted manners (`control/tests/modules/manners.py`), watched through the record of events.
 
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::live::Running;
 use super::{Place, config, wait_until};
 
-/// The interpreter, by its own path: what PATH has may be a script that starts another one.
-pub fn python() -> String {
-    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("python3");
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+/// The interpreter by its own path (what PATH has may be a script that starts another one), and where its own files lie. Asked once.
+fn interpreter() -> &'static [String] {
+    static ASKED: OnceLock<Vec<String>> = OnceLock::new();
+    ASKED.get_or_init(|| {
+        let ask = ["-c", "import sys; print(sys.executable); print(sys.base_prefix)"];
+        let output = Command::new("python3").args(ask).output().expect("python3");
+        String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+    })
 }
 
-/// Where the interpreter's own files lie.
+/// The interpreter.
+pub fn python() -> String {
+    interpreter()[0].clone()
+}
+
+/// Where its own files lie.
 pub fn python_prefix() -> String {
-    let output = Command::new("python3").args(["-c", "import sys; print(sys.base_prefix)"]).output().expect("python3");
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    interpreter()[1].clone()
 }
 
 /// A `[[module]]` of these manners; `more` are further keys.

@@ -85,6 +85,9 @@ def main():
         reach()
     if "listen" in MANNERS:
         wait(MANNERS.get("slow") or 0)
+        if os.path.exists(MANNERS["listen"]):
+            # What one that was killed has left.
+            os.unlink(MANNERS["listen"])
         door = socket.socket(socket.AF_UNIX)
         door.bind(MANNERS["listen"])
         door.listen()

@@ -1,0 +1,75 @@
+//! What the inputs log has, against what was sent: of the direct connection every line once and in order, of the feed handler, which is killed,
+//! every line at least once, each for the first time behind the one before it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use cutline::model::frames::{NAME, NAME_SOURCE, OUTCOME};
+use cutline::model::receipt::RECEIPT;
+use cutline_journal::layout::UNNUMBERED;
+use cutline_journal::{Frame, Start, Tail};
+
+use crate::load::{DIRECT, Sent, TAILED};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Receipts of both ways.
+    pub receipts: u64,
+    /// Those that were sent more than once.
+    pub again: u64,
+    /// Lines that were cut off when their sender was killed.
+    pub cut_off: u64,
+    /// Runs that ended.
+    pub outcomes: u64,
+    /// Those of them that the engine has answered.
+    pub completed: u64,
+    /// Events that the follower saw, all of them.
+    pub followed: u64,
+}
+
+fn each(data: &Path, log: &str, mut see: impl FnMut(&Frame<'_>)) {
+    let mut tail = Tail::open(data, log, Start::Oldest).unwrap_or_else(|fault| panic!("{log}: {fault}"));
+    let mut last_seq = 0;
+    while let Some(frame) = tail.poll().unwrap_or_else(|fault| panic!("{log}: {fault}")) {
+        if frame.header.kind & UNNUMBERED == 0 {
+            assert_eq!(frame.header.seq, last_seq + 1, "{log}: a gap");
+            last_seq += 1;
+        }
+        see(&frame);
+    }
+}
+
+/// Looks at all of it.
+pub fn of(data: &Path, sent: &Sent) -> Found {
+    let (mut found, mut sources) = (Found::default(), HashMap::new());
+    let (mut direct, mut tailed, mut seen) = (0, 0, HashSet::new());
+    each(data, "inputs", |frame| match frame.header.kind {
+        NAME if frame.header.flags == NAME_SOURCE => {
+            sources.insert(frame.header.source, String::from_utf8(frame.payload.to_vec()).expect("UTF-8"));
+        }
+        RECEIPT => {
+            let (source, crc) = (sources[&frame.header.source].as_str(), crc32c::crc32c(frame.payload));
+            match source {
+                DIRECT => {
+                    assert_eq!(sent.direct.get(direct), Some(&crc), "direct: line {direct} is another one, or gone");
+                    direct += 1;
+                }
+                TAILED if sent.tailed.get(tailed) == Some(&crc) => {
+                    tailed += 1;
+                    seen.insert(crc);
+                }
+                TAILED => {
+                    assert!(seen.contains(&crc), "tailed: line {tailed} is another one, or gone");
+                    found.again += 1;
+                }
+                _ => found.cut_off += 1,
+            }
+        }
+        _ => {}
+    });
+    assert_eq!((direct, tailed), (sent.direct.len(), sent.tailed.len()), "receipts are lost");
+    each(data, "outputs", |frame| found.outcomes += u64::from(frame.header.kind == OUTCOME));
+    found.receipts = (direct + tailed) as u64;
+    found
+}

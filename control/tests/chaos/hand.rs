@@ -1,0 +1,244 @@
+//! The hand: one thing after the other that a bad day has, drawn from a seed, each taken back after a while. At the end everything is as it
+//! was, and what is broken is the system's own to mend.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use cutline::sim::random::Random;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+
+use crate::audit::Found;
+use crate::common::{CUTLINE, children};
+use crate::plant::Plant;
+
+/// Between two deeds, ms.
+const PAUSE_MS: (u64, u64) = (20, 200);
+/// How long what is taken back lasts, ms.
+const LASTS_MS: (u64, u64) = (50, 900);
+/// Address space beyond what it has, bytes, while there is too little.
+const ROOM_BYTES: u64 = 1 << 20;
+/// Threads that want the processors.
+const SPINNERS: usize = 3;
+const MODULES: [&str; 5] = ["feed", "c", "python", "probed", "shell"];
+
+/// What was done, and what was found afterwards.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub kills: u64,
+    pub stops: u64,
+    pub corruptions: u64,
+    pub edits: u64,
+    pub restarts: u64,
+    pub without_descriptors: u64,
+    pub without_memory: u64,
+    pub without_processor: u64,
+    pub receipts: u64,
+    pub again: u64,
+    pub cut_off: u64,
+    pub outcomes: u64,
+    pub completed: u64,
+    pub followed: u64,
+    /// How long it took from the hand's last deed until all was well.
+    pub well_after: Vec<Duration>,
+}
+
+impl Tally {
+    pub fn add(&mut self, found: &Found) {
+        self.receipts += found.receipts;
+        self.again += found.again;
+        self.cut_off += found.cut_off;
+        self.outcomes += found.outcomes;
+        self.completed += found.completed;
+        self.followed += found.followed;
+    }
+}
+
+/// Something that is to be taken back.
+enum Back {
+    /// A process stands still.
+    Go(Pid),
+    /// A limit is too low.
+    Limit(Resource, Rlimit),
+    /// The configuration is no configuration.
+    Config,
+    /// Threads spin.
+    Spinners(Arc<AtomicBool>, Vec<JoinHandle<()>>),
+}
+
+/// See the module.
+pub struct Hand<'a> {
+    plant: &'a Plant,
+    random: &'a mut Random,
+    tally: &'a mut Tally,
+    /// The configuration that is to be there.
+    config: String,
+    backs: Vec<(Instant, Back)>,
+    commands: Vec<Child>,
+}
+
+impl<'a> Hand<'a> {
+    pub fn new(plant: &'a Plant, random: &'a mut Random, tally: &'a mut Tally) -> Self {
+        let config = fs::read_to_string(&plant.config).expect("readable");
+        Self { plant, random, tally, config, backs: Vec::new(), commands: Vec::new() }
+    }
+
+    /// Does its worst for so long, and takes back what can be taken back.
+    pub fn meddle(mut self, length: Duration) {
+        let until = Instant::now() + length;
+        while Instant::now() < until {
+            self.deed();
+            thread::sleep(Duration::from_millis(self.random.between(PAUSE_MS.0, PAUSE_MS.1)));
+            let (due, later) = self.backs.drain(..).partition(|(due, _)| *due <= Instant::now());
+            self.backs = later;
+            self.take_back(due);
+        }
+        let left = std::mem::take(&mut self.backs);
+        self.take_back(left);
+        for mut command in self.commands {
+            // Whether it could be done at that moment is all the same.
+            command.wait().expect("a child");
+        }
+    }
+
+    fn deed(&mut self) {
+        match self.random.below(16) {
+            0..5 => self.kill(),
+            5..8 => self.stop(),
+            8..10 => self.corrupt(),
+            10 | 11 => self.edit(),
+            12 => self.restart(),
+            13 => self.starve(Resource::Nofile, 3),
+            14 => {
+                let pages = fs::read_to_string(format!("/proc/{}/statm", self.plant.running.pid())).expect("it lives");
+                let pages: u64 =
+                    pages.split(' ').next().and_then(|pages| pages.parse().ok()).expect("as proc(5) has it");
+                self.starve(Resource::As, pages * rustix::param::page_size() as u64 + ROOM_BYTES);
+            }
+            _ => self.spin(),
+        }
+    }
+
+    /// What the system has started: modules, engine processes, and those that are about to become one.
+    fn victim(&mut self) -> Option<Pid> {
+        let all = children(self.plant.running.pid());
+        let victim = (!all.is_empty()).then(|| all[self.random.index(all.len())])?;
+        Pid::from_raw(victim)
+    }
+
+    fn later(&mut self, back: Back) {
+        let lasts = Duration::from_millis(self.random.between(LASTS_MS.0, LASTS_MS.1));
+        self.backs.push((Instant::now() + lasts, back));
+    }
+
+    fn kill(&mut self) {
+        if let Some(victim) = self.victim() {
+            self.tally.kills += u64::from(kill_process(victim, Signal::KILL).is_ok());
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(victim) = self.victim() {
+            self.tally.stops += u64::from(kill_process(victim, Signal::STOP).is_ok());
+            self.later(Back::Go(victim));
+        }
+    }
+
+    /// Puts something in the file's place that is no configuration: what is one, if by accident, is an edit, and not to be told from one.
+    fn corrupt(&mut self) {
+        let cut = self.random.index(self.config.len());
+        let bad = match self.random.below(4) {
+            0 => format!("{}\n[[[", &self.config[..cut]).into_bytes(),
+            1 => self.config.replace("interval_ms", "intervall_ms").into_bytes(),
+            2 => (0..500).map(|_| self.random.draw() as u8).collect(),
+            _ => Vec::new(),
+        };
+        self.write(&bad);
+        self.tally.corruptions += 1;
+        self.later(Back::Config);
+    }
+
+    fn write(&mut self, text: &[u8]) {
+        if self.random.one_in(2) {
+            fs::write(&self.plant.config, text).expect("writable");
+        } else {
+            let beside = format!("{}~", self.plant.config);
+            fs::write(&beside, text).expect("writable");
+            fs::rename(beside, &self.plant.config).expect("the same file system");
+        }
+    }
+
+    /// Another pace of the feed handler, or another delay of the ticks.
+    fn edit(&mut self) {
+        let config = self.config.clone();
+        let (line, to) = match self.random.below(2) {
+            0 => ("rate = ", [0, 3_000, 20_000][self.random.index(3)]),
+            _ => ("delay_ms = ", self.random.between(15, 25)),
+        };
+        let with = |text: &str| if text.starts_with(line) { format!("{line}{to}") } else { text.to_owned() };
+        self.config = config.lines().map(with).collect::<Vec<_>>().join("\n");
+        self.write(&self.config.clone().into_bytes());
+        self.tally.edits += 1;
+    }
+
+    fn restart(&mut self) {
+        let name = MODULES[self.random.index(MODULES.len())];
+        let mut command = Command::new(CUTLINE);
+        command.args(["module", "restart", &self.plant.data, name]).stdout(Stdio::null()).stderr(Stdio::null());
+        self.commands.push(command.spawn().expect("cutline starts"));
+        self.tally.restarts += 1;
+    }
+
+    fn starve(&mut self, resource: Resource, to: u64) {
+        if self.backs.iter().any(|(_, back)| matches!(back, Back::Limit(of, _) if *of == resource)) {
+            return;
+        }
+        let now = Rlimit { current: Some(to), ..getrlimit(resource) };
+        let before = prlimit(Some(self.pid()), resource, now).expect("our own child");
+        *(if resource == Resource::As {
+            &mut self.tally.without_memory
+        } else {
+            &mut self.tally.without_descriptors
+        }) += 1;
+        self.later(Back::Limit(resource, before));
+    }
+
+    fn spin(&mut self) {
+        let over = Arc::new(AtomicBool::new(false));
+        let spinner = |_| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        };
+        let spinners = (0..SPINNERS).map(spinner).collect();
+        self.tally.without_processor += 1;
+        self.later(Back::Spinners(over, spinners));
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.plant.running.pid().cast_signed()).expect("a pid")
+    }
+
+    fn take_back(&mut self, backs: Vec<(Instant, Back)>) {
+        for (_, back) in backs {
+            match back {
+                // It may have been killed meanwhile.
+                Back::Go(pid) => drop(kill_process(pid, Signal::CONT)),
+                Back::Limit(resource, before) => {
+                    prlimit(Some(self.pid()), resource, before).expect("our own child");
+                }
+                Back::Config => self.write(&self.config.clone().into_bytes()),
+                Back::Spinners(over, spinners) => {
+                    over.store(true, Ordering::Relaxed);
+                    spinners.into_iter().for_each(|spinner| spinner.join().expect("it spins"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A load whose every line is known: one connection that sends by itself, and a file that grows, of which the feed handler sends.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::events;
+use crate::plant::INTERVAL_MS;
+
+/// Sources of both ways.
+pub const DIRECT: &str = "direct";
+pub const TAILED: &str = "tailed";
+/// Lines at a time, and the pause after them: the rate of each way.
+const DIRECT_PACE: (u64, Duration) = (20, Duration::from_millis(4));
+const TAILED_PACE: (u64, Duration) = (10, Duration::from_millis(10));
+const SYMBOLS: u64 = 3;
+
+/// What was sent each way, in order, as checksums of lines.
+pub struct Sent {
+    pub direct: Vec<u32>,
+    pub tailed: Vec<u32>,
+}
+
+/// See the module.
+pub struct Load {
+    over: Arc<AtomicBool>,
+    direct: JoinHandle<Vec<u32>>,
+    tailed: JoinHandle<Vec<u32>>,
+}
+
+impl Load {
+    /// Begins.
+    pub fn start(address: &str, capture: &str) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let stream = TcpStream::connect(address).expect("it listens");
+        let file = File::options().append(true).open(capture).expect("there");
+        let (is_over, is_over_too) = (Arc::clone(&over), Arc::clone(&over));
+        let direct = thread::spawn(move || send(DIRECT, stream, DIRECT_PACE, true, &is_over));
+        let tailed = thread::spawn(move || send(TAILED, file, TAILED_PACE, false, &is_over_too));
+        Self { over, direct, tailed }
+    }
+
+    /// Ends it with whole lines.
+    pub fn stop(self) -> Sent {
+        self.over.store(true, Ordering::Relaxed);
+        let [direct, tailed] = [self.direct, self.tailed].map(|thread| thread.join().expect("it sends to the end"));
+        Sent { direct, tailed }
+    }
+}
+
+/// Writes numbered trades, and if it has them the snapshots of the boundary that is near, however long that is not taken.
+fn send(source: &str, mut to: impl Write, pace: (u64, Duration), has_snapshots: bool, over: &AtomicBool) -> Vec<u32> {
+    let (mut sent, mut number, mut last) = (Vec::new(), 0, 0);
+    while !over.load(Ordering::Relaxed) {
+        let mut batch = Vec::new();
+        let mut put = |mut event: serde_json::Value| {
+            event["source_id"] = source.into();
+            let line = events::line(&event);
+            sent.push(crc32c::crc32c(line.trim_ascii_end()));
+            batch.extend(line);
+        };
+        // Within what is cut for it: behind the tick before, and before its own.
+        let boundary = (events::now_ms() + INTERVAL_MS / 2) / INTERVAL_MS;
+        if has_snapshots && boundary > last {
+            last = boundary;
+            let regime = if boundary % 7 < 4 { "up" } else { "down" };
+            let script = json!({"regime": regime, "confidence": 0.9, "drivers": [], "invalidations": []});
+            (0..SYMBOLS)
+                .for_each(|symbol| put(events::snapshot(&format!("S{symbol}"), boundary * INTERVAL_MS, &script)));
+        }
+        for _ in 0..pace.0 {
+            put(events::trade(&format!("S{}", number % SYMBOLS), number));
+            number += 1;
+        }
+        to.write_all(&batch).expect("it is taken some time");
+        thread::sleep(pace.1);
+    }
+    sent
+}

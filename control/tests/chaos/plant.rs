@@ -1,0 +1,234 @@
+//! What the hand meddles with: a running system with a feed handler, modules in C, Python and a shell's words, one that is probed, and a
+//! Python engine in two processes.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::audit::{self, Found};
+use crate::common::follower::Follower;
+use crate::common::live::Running;
+use crate::common::modules::{module, polite, python, python_prefix, wait_for};
+use crate::common::{CUTLINE, Place, cutline, wait_until, wait_within};
+use crate::load::{DIRECT, Load, Sent};
+
+/// Between two ticks.
+pub const INTERVAL_MS: i64 = 100;
+/// How long it may take to come back to healthy.
+const WELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// See the module.
+pub struct Plant {
+    pub place: Place,
+    pub running: Running,
+    pub config: String,
+    pub data: String,
+    address: String,
+    engine: Engine,
+    follower: Follower,
+}
+
+/// The Python engine, or what stands for it where Python's headers or a compiler are missing.
+#[derive(Clone)]
+struct Engine {
+    /// Keys of `[engine]`.
+    keys: String,
+    /// Where the system is started, so that the module is found.
+    directory: PathBuf,
+    /// Further arguments of `verify`.
+    verify: Vec<String>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Found out once: it may have to be installed.
+fn engine() -> Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    let found = || {
+        let directory = root().join("clients/python/tests/standin");
+        let made = Command::new("python3").arg(root().join("clients/python/tests/install.py")).output();
+        let python = made.ok().filter(|made| made.status.success()).map(|made| made.stdout);
+        let Some(python) = python else {
+            eprintln!(
+                "skipped: the host of Python engines cannot be installed; a built-in engine in processes stands for it"
+            );
+            return Engine { keys: "use = \"scripted\"\nhost = \"process\"".to_owned(), directory, verify: Vec::new() };
+        };
+        let python = PathBuf::from(String::from_utf8(python).expect("UTF-8").trim_end());
+        let venv =
+            python.parent().and_then(Path::parent).expect("bin/python of it").to_str().expect("UTF-8").to_owned();
+        let keys = format!("python = \"regime_engine.engine\"\nprocess.venv = {venv:?}");
+        Engine { keys, directory, verify: vec!["--venv".to_owned(), venv] }
+    };
+    ENGINE.get_or_init(found).clone()
+}
+
+/// The example in C; `None`, and it is said, without a compiler.
+fn in_c(place: &Place) -> Option<String> {
+    let program = place.path("example_module");
+    let source = root().join("clients/c/example_module.c");
+    let made = Command::new("cc").args(["-std=c99", "-o", &program]).arg(source).status();
+    if !made.is_ok_and(|made| made.success()) {
+        eprintln!("skipped: no C compiler: there is no module in C");
+        return None;
+    }
+    Some(beat(place, "c", &format!("command = [{program:?}]")))
+}
+
+fn in_python(place: &Place) -> String {
+    let [script, package] = ["clients/python/example_module.py", "clients/python/src"].map(|name| root().join(name));
+    let how = format!(
+        "command = [{:?}, {script:?}]\nread = [{:?}, {script:?}, {package:?}]\nenvironment = [\"PYTHONPATH={}\"]",
+        python(),
+        python_prefix(),
+        package.display()
+    );
+    beat(place, "python", &how)
+}
+
+fn beat(place: &Place, name: &str, how: &str) -> String {
+    let file = place.path(&format!("kept/{name}"));
+    format!(
+        "[[module]]\nname = {name:?}\nrequired = false\n{how}\nwrite = [{:?}]\n[module.config]\nfile = {file:?}\ninterval_ms = 20\n",
+        place.path("kept")
+    )
+}
+
+fn feed(place: &Place, address: &str) -> String {
+    let (capture, position, kept) = (place.path("kept/capture"), place.path("kept/position"), place.path("kept"));
+    let to = format!("tcp:{address}");
+    let command = [CUTLINE, "feed", &capture, "--to", &to, "--follow", "--position", &position];
+    format!(
+        "[[module]]\nname = \"feed\"\ncommand = {command:?}\ndepends_on = [\"plane\"]\nnetwork = true\nwrite = [{kept:?}]\n\
+         [module.config]\nrate = 0\n"
+    )
+}
+
+/// One that does not speak the protocol, and is probed by TCP.
+fn probed(place: &Place) -> String {
+    let door = place.path("kept/door");
+    let ready =
+        format!("required = false\nnetwork = true\nwrite = [{:?}]\nready = {{tcp = {door:?}}}", place.path("kept"));
+    module("probed", &["silent", &format!("listen={door}")], &ready)
+}
+
+fn text(place: &Place, engine: &Engine, address: &str) -> String {
+    let modules = [
+        Some(feed(place, address)),
+        in_c(place),
+        Some(in_python(place)),
+        Some(probed(place)),
+        Some(polite("shell", "required = false")),
+    ];
+    format!(
+        "[scheduler]\nmode = \"boundary\"\ninterval_ms = {INTERVAL_MS}\ndelay_ms = 20\n[engine]\n{}\nmode = \"hysteresis\"\ntimeout_ms = 500\n\
+         output_max_bytes = 8192\nstate_max_bytes = 8192\nprocess.count = 2\nprocess.restart = {{min_delay_ms = 5, max_delay_ms = 50, deaths_max = 1000}}\n\
+         retry = {{max_attempts = 1000, min_delay_ms = 5, max_delay_ms = 100}}\n[ingest]\nline_max_bytes = 32768\n\
+         [log]\ndir = {:?}\nsegment_bytes = 1048576\n[[feed]]\nname = \"feed\"\nkind = \"tcp\"\nlisten = {address:?}\n[measure]\nstage_times = true\n\
+         [supervisor]\nparallel_startup = true\nshutdown_timeout_ms = 2000\n\
+         [health]\ninterval_ms = 200\ninterval_min_ms = 50\ninterval_max_ms = 500\ntimeout_ms = 500\nunhealthy_threshold = 2\n\
+         [resources]\ninterval_ms = 500\n\
+         [recovery]\nattempts_max = 1000\nbackoff_ms = 20\nbackoff_max_ms = 200\nstable_ms = 1000\nvalidate_ms = 10000\n\
+         concurrent_max = 4\nfailing_modules_max = 0\nbreaker_open_ms = 200\n{}",
+        engine.keys,
+        place.path("data"),
+        modules.into_iter().flatten().collect::<String>()
+    )
+}
+
+impl Plant {
+    /// Starts it and waits until everything is up.
+    pub fn start() -> Self {
+        let (place, engine) = (Place::new(), engine());
+        std::fs::create_dir(place.path("kept")).expect("a folder");
+        std::fs::write(place.path("kept/capture"), "").expect("writable");
+        let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = listener.expect("a port").to_string();
+        let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address)), place.path("data"));
+        let mut command = Command::new(CUTLINE);
+        command.args(["run", "--config", &config]).current_dir(&engine.directory);
+        let running = Running::start_command(&place, &data, command);
+        wait_for(&data, "system", "up");
+        let follower = Follower::start(&data);
+        Self { place, running, config, data, address, engine, follower }
+    }
+
+    /// Puts it under load.
+    pub fn load(&self) -> Load {
+        Load::start(&self.address, &self.place.path("kept/capture"))
+    }
+
+    /// What is not well; empty if all is.
+    fn ailments(&self) -> Vec<String> {
+        let told = cutline(&["modules", &self.data, "--json"]);
+        let Ok(modules) = serde_json::from_slice::<Vec<Value>>(&told.stdout) else {
+            return vec!["no answer".to_owned()];
+        };
+        let is_well = |module: &Value| {
+            let (status, is_own) = (&module["health"]["status"], module["pid"].is_null());
+            module["state"] == "running" && (status == "healthy" || (is_own && status != "unhealthy"))
+        };
+        let ill = modules.iter().filter(|module| !is_well(module)).map(|module| format!("{module}"));
+        let engines = self.running.counter("engine_processes_ready");
+        let reason = self.running.reason();
+        let engines = (engines != 2).then(|| format!("{engines} engine processes"));
+        ill.chain(engines).chain((!reason.is_empty()).then_some(reason)).collect()
+    }
+
+    /// Waits until every module runs and is healthy, both engine processes take calls, and the plane is ready.
+    pub fn wait_until_well(&self) {
+        let mut ailments = Vec::new();
+        let mut is_well = || {
+            ailments = self.ailments();
+            ailments.is_empty()
+        };
+        let began = std::time::Instant::now();
+        while !is_well() && began.elapsed() < WELL_WITHIN {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let said = self.running.said();
+        let last: Vec<&str> = said.lines().rev().take(40).collect();
+        assert!(self.ailments().is_empty(), "not well after {WELL_WITHIN:?}: {:#?}: {last:#?}", self.ailments());
+    }
+
+    /// Receipts of a source.
+    fn receipts_of(&self, source: &str) -> u64 {
+        let stat = self.running.stat();
+        let of_source = stat["counters"].as_array().into_iter().flatten().filter(|counter| {
+            let is_of_it = |label: &str| label.strip_prefix("source=").is_some_and(|label| label.starts_with(source));
+            counter["name"] == "inputs_receipts_by_type" && counter["label"].as_str().is_some_and(is_of_it)
+        });
+        of_source.filter_map(|counter| counter["value"].as_u64()).sum()
+    }
+
+    /// Waits until everything that was sent was taken in.
+    pub fn wait_until_taken(&self, sent: &Sent) {
+        wait_until("the direct feed was taken", || self.receipts_of(DIRECT) >= sent.direct.len() as u64);
+        let length = std::fs::metadata(self.place.path("kept/capture")).expect("there").len();
+        wait_within(WELL_WITHIN, "the feed handler has sent all of its file", || {
+            let kept = std::fs::read(self.place.path("kept/position")).unwrap_or_default();
+            serde_json::from_slice::<Value>(&kept).is_ok_and(|kept| kept["bytes"] == length)
+        });
+    }
+
+    /// Stops it; it must end well, with everything in its logs, seen by the follower, and the same in a replay.
+    pub fn prove(self, sent: &Sent) -> Found {
+        let Self { place: _place, running, data, engine, follower, .. } = self;
+        running.stop();
+        let mut verify = Command::new(CUTLINE);
+        verify.args(["verify", &data, "--strict"]).args(&engine.verify).current_dir(&engine.directory);
+        let proof = verify.output().expect("cutline starts");
+        let [out, err] = [&proof.stdout, &proof.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        assert!(proof.status.success() && out.starts_with("identical: ") && out.contains(" 0 pending"), "{out}{err}");
+        let dump = crate::common::succeed(&["dump", &data, "outputs"]);
+        let published: Vec<&str> = dump.lines().collect();
+        follower.has_seen(&published);
+        let completed = published.iter().filter(|event| event.contains("\"EngineRunCompleted\"")).count() as u64;
+        Found { completed, followed: published.len() as u64, ..audit::of(data.as_ref(), sent) }
+    }
+}
