@@ -97,6 +97,19 @@ fn a_module_that_hangs_is_unhealthy_after_so_many_checks_and_started_again() {
 }
 
 #[test]
+fn a_module_that_takes_its_time_over_a_configuration_is_not_taken_for_one_that_hangs() {
+    let place = Place::new();
+    let soon = SOON.replace("timeout_ms = 500", "timeout_ms = 100");
+    let (config, data) = system(&place, &soon, &[module("m", &["muse=1"], "[module.config]\nrate = 1")]);
+    let running = up(&place, &config, &data);
+    let text = std::fs::read_to_string(&config).expect("readable");
+    std::fs::write(&config, text.replace("rate = 1", "rate = 2")).expect("writable");
+    assert_eq!(wait_for(&data, "m", "configured")["refused"], "");
+    assert_eq!(done(&data, "m"), [""; 0]);
+    running.stop();
+}
+
+#[test]
 fn an_optional_module_that_keeps_failing_is_gone_without_and_then_left_to_a_person() {
     let place = Place::new();
     let modules =

@@ -17,6 +17,7 @@ use super::report::{Grade, Issue, IssueKind, Report};
 use super::streak::Streak;
 use crate::bus::now_ms;
 use crate::supervisor::ask::Order;
+use crate::supervisor::body::BUSY;
 use crate::supervisor::context::Control;
 use crate::supervisor::registry::{Module, State};
 
@@ -43,7 +44,8 @@ struct Ended {
     module: String,
     since_ms: i64,
     took: Duration,
-    answer: Answer,
+    /// `None`: it was busy with another question, which has a time of its own.
+    answer: Option<Answer>,
 }
 
 /// Watches until it is dropped.
@@ -160,9 +162,10 @@ async fn check(control: Control, module: String, since_ms: i64) -> Ended {
     let limit = Duration::from_millis(control.config().care.health.timeout_ms);
     let asked = Instant::now();
     let answer = match timeout(limit, control.ask.ask(&module, Order::Health { within: limit }, WHO)).await {
-        Ok(Ok(value)) => Answer::read(&value),
-        Ok(Err(why)) => Answer::none(&why),
-        Err(_) => Answer::none(&format!("no answer within health.timeout_ms = {}", limit.as_millis())),
+        Ok(Ok(value)) if value == BUSY => None,
+        Ok(Ok(value)) => Some(Answer::read(&value)),
+        Ok(Err(why)) => Some(Answer::none(&why)),
+        Err(_) => Some(Answer::none(&format!("no answer within health.timeout_ms = {}", limit.as_millis()))),
     };
     Ended { module, since_ms, took: asked.elapsed(), answer }
 }
@@ -172,6 +175,11 @@ fn note(control: &Control, watched: &mut BTreeMap<String, Watched>, ended: Ended
     // Of another life.
     let Some(module) = watched.get_mut(&name).filter(|module| module.since_ms == since_ms) else { return };
     module.is_asked = false;
+    let Some(answer) = answer else {
+        module.breaker.answered();
+        module.due = Instant::now() + Duration::from_millis(control.config().care.health.interval_min_ms);
+        return;
+    };
     if answer.is_none() {
         module.breaker.died(ns_since(began));
     } else {

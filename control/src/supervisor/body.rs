@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::commands::Failure;
 
+/// What is answered to a question about its health while it answers another one; nothing that a body itself answers.
+pub const BUSY: &str = "busy";
+
 /// Something that takes a while.
 pub type Act<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::body::{Body, Ready};
+use super::body::{BUSY, Body, Ready};
 use super::context::Control;
 use super::registry::{Health, State};
 use crate::bus::lifecycle::Lifecycle;
@@ -250,11 +250,13 @@ impl Seat {
     }
 }
 
-/// Waits for an order to stop; what else is ordered meanwhile is refused. `None`, and for ever: nobody orders anything more.
+/// Waits for an order to stop; what else is ordered meanwhile is refused, and who asks how it does is told that it is busy, which is no fault of
+/// its. `None`, and for ever: nobody orders anything more.
 async fn stop_order(orders: &mut Orders) -> Option<(String, oneshot::Sender<Done>)> {
     while let Some((what, answer)) = orders.recv().await {
         match what {
             Do::Stop(reason) => return Some((reason, answer)),
+            Do::Health(_) => drop(answer.send(Ok(Value::from(BUSY)))),
             _ => drop(answer.send(Err(Failure::machine("it is busy: it starts, or answers another question")))),
         }
     }

@@ -9,6 +9,7 @@ env           prints its environment            reach        prints what it can 
 listen=PATH   lets in at this Unix socket       notify       says by sd_notify that it is ready
 rude          sends what is no protocol         future       speaks a later version
 sticky        refuses every configuration       file=PATH    writes "there" to this file once it is ready
+http          answers 200 at its Unix socket    muse=S       takes S seconds over a configuration
 """
 
 import json
@@ -44,6 +45,14 @@ def reach():
     attempt("process", lambda: os.fork() or os._exit(0))
 
 
+def serve(door):
+    while True:
+        client, _ = door.accept()
+        with client:
+            client.recv(4096)
+            client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+
 def leak():
     try:
         kept = []
@@ -59,6 +68,7 @@ def answer(line):
     if kind == "health":
         say(type="health", id=line["id"], status="healthy", metrics={"queue_depth": 3})
     elif kind == "config_update":
+        wait(MANNERS.get("muse") or 0)
         refused = "sticky" in MANNERS
         say(type="ack", id=line["id"], ok=not refused, error="as it was" if refused else "")
     elif kind == "shutdown":
@@ -91,6 +101,8 @@ def main():
         door = socket.socket(socket.AF_UNIX)
         door.bind(MANNERS["listen"])
         door.listen()
+        if "http" in MANNERS:
+            threading.Thread(target=serve, args=(door,), daemon=True).start()
     if "silent" in MANNERS:
         while True:
             signal.pause()

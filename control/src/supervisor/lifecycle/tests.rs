@@ -226,6 +226,8 @@ fn a_question_that_hangs_does_not_hold_up_a_stop() {
         let asked =
             tokio::task::spawn_local(async move { asking.carry_out("a", Order::Health { within }, "test").await });
         tokio::task::yield_now().await;
+        let busy = lifecycle.carry_out("a", Order::Health { within }, "test").await;
+        assert_eq!(busy, Ok(json!(super::super::body::BUSY)), "who asks as well is not told that it fails");
         lifecycle.carry_out("a", Order::Stop, "test").await.unwrap();
         assert_eq!(asked.await.unwrap(), Err("it was stopped meanwhile".to_owned()));
         assert_eq!(taken(&log).last().map(String::as_str), Some("-a"));
