@@ -98,10 +98,12 @@ impl Led {
         let before = std::mem::replace(&mut self.before, now.clone());
         if now.has_connected && !before.has_connected {
             self.module.ready()?;
-        } else if now.connected && now.losses != before.losses {
-            self.tell("reconnected", json!({"connections_lost": now.losses}))?;
-        } else if !now.connected && before.connected {
-            self.tell("disconnected", json!({"why": now.refused}))?;
+        }
+        if now.losses != before.losses {
+            self.tell("disconnected", json!({"why": now.refused, "connections_lost": now.losses}))?;
+        }
+        if before.has_connected && now.connected && (!before.connected || now.losses != before.losses) {
+            self.tell("reconnected", json!({}))?;
         }
         if now.at_end && !before.at_end {
             self.tell("everything_sent", json!({"lines": now.lines}))?;
