@@ -111,6 +111,8 @@ fn an_engine_that_wants_more_than_its_limits_fails_or_dies_of_it() {
     let mut wish = Wish::new("");
     wish.place.process.memory_max_bytes = Some(1 << 30);
     wish.place.process.cpu_max_s = Some(1);
+    // A second of processor time may be many of the clock's, on a machine that has other things to do.
+    wish.place.timeout_ms = 30_000;
     let mut rig = Rig::start(&wish).unwrap();
     assert_eq!(rig.fault("try-allocate"), (EngineFailure, "12".to_owned()));
     let (kind, detail) = rig.fault("try-allocate-all");
