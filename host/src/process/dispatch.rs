@@ -134,10 +134,9 @@ impl Dispatch {
             Presence::Up(_) => self.end(place, Cause::Died(reason), now_ns),
             Presence::Ending { .. } => {}
             Presence::Starting | Presence::Waiting { .. } => {
-                self.down_since_ns.get_or_insert(now_ns);
                 let due_ns = self.mourn(&reason, now_ns);
                 self.seats[place].presence = Presence::Waiting { due_ns };
-                return;
+                return self.look_whether_down(now_ns);
             }
         }
         if let Presence::Ending { is_gone, .. } = &mut self.seats[place].presence {
@@ -163,6 +162,11 @@ impl Dispatch {
             Presence::Up(end) => Presence::Ending { end, cause, is_gone: false },
             other => other,
         };
+        self.look_whether_down(now_ns);
+    }
+
+    /// A process is gone, or did not come up: it may have been the last one.
+    fn look_whether_down(&mut self, now_ns: i64) {
         if !self.seats.iter().any(Seat::is_up) {
             self.down_since_ns.get_or_insert(now_ns);
         }

@@ -149,8 +149,10 @@ impl Model {
                     self.places[place] = Place::Ending { gone: true, told, timed_out };
                 }
                 (false, _) => {
-                    self.down_since_ns.get_or_insert(self.now_ns);
                     self.places[place] = Place::Waiting(self.died());
+                    if !self.places.contains(&Place::Up) {
+                        self.down_since_ns.get_or_insert(self.now_ns);
+                    }
                 }
             }
         }
