@@ -53,9 +53,6 @@ const WHEN: &[(&str, When)] = &[
     ("module[].recovery", When::Live),
 ];
 
-/// All modules are one value. One in which nothing but their own `config` tables is otherwise is handed to those that run.
-pub(super) const MODULES: &str = "module";
-
 /// When another value of this key is in force.
 #[must_use]
 pub fn when(key: &str) -> When {
@@ -102,7 +99,7 @@ pub fn differences(before: &Tree, after: &Tree) -> Vec<Difference> {
         .map(|key| Difference {
             before: one.remove(&key).map_or(Value::Null, |shown| shown.value),
             after: other.remove(&key).map_or(Value::Null, |shown| shown.value),
-            when: if key == MODULES && before.has_same_modules(after) { When::Live } else { when(&key) },
+            when: when(&key),
             key,
         })
         .collect()

@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::document::{self, Data, Entry, Node, Table};
 use super::problem::{Origin, Problem, Problems, Warning};
 use super::reference::{Around, Resolved};
-use super::reload::MODULES;
 use super::{Config, default_layer, read, read_text};
 
 /// See the module. References in it stand as they were written.
@@ -129,18 +128,6 @@ impl Tree {
             }
         }
         Self { root }
-    }
-
-    /// Whether the modules of both are the same but for their own `config` tables.
-    pub(super) fn has_same_modules(&self, other: &Self) -> bool {
-        let without = |tree: &Self| {
-            let mut modules = at(&tree.root, &[MODULES]).map(|entry| entry.node.clone())?;
-            if let Data::Array(items) = &mut modules.data {
-                items.iter_mut().for_each(|module| remove(module, &["config"]));
-            }
-            Some(modules)
-        };
-        without(self).zip(without(other)).is_some_and(|(one, other)| is_same(&one, &other))
     }
 
     /// Whether a key is the same in both, as written.

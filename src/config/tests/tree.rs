@@ -115,28 +115,6 @@ fn what_differs_is_told_by_key_with_when_it_would_be_in_force() {
 }
 
 #[test]
-fn what_modules_are_configured_with_is_live_and_everything_else_of_them_waits() {
-    let place = tempfile::tempdir().expect("a temporary folder");
-    let module = |name: &str, more: &str| tree(&place, name, &format!("[[module]]\ncommand = [\"x\"]\n{more}"));
-    let one = module("one.toml", "[module.config]\nrate = 1");
-    for (more, when) in [
-        ("[module.config]\nrate = 2\nlimits = { a = 1 }", When::Live),
-        ("", When::Live),
-        ("required = false\n[module.config]\nrate = 2", When::AtRestart),
-        ("[module.config]\nrate = 2\n[[module]]\ncommand = [\"y\"]", When::AtRestart),
-    ] {
-        let found = differences(&one, &module("other.toml", more));
-        assert_eq!(
-            found.iter().map(|found| (&*found.key, found.when)).collect::<Vec<_>>(),
-            [("module", when)],
-            "{more}"
-        );
-    }
-    let none = tree(&place, "none.toml", "");
-    assert_eq!(differences(&none, &one)[0].when, When::AtRestart);
-}
-
-#[test]
 fn overrides_lie_above_everything_and_are_named_so() {
     let sets = |text: &str| vec![text.to_owned()];
     let tree = Tree::read(&[], &sets("scheduler.interval_ms=5"), &sets("scheduler.interval_ms=7")).expect("two layers");
