@@ -68,5 +68,6 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
         service::compare(&quiet, &chaotic);
     }
     println!("{tally:?}");
+    assert!(tally.cut_off <= tally.kills + tally.stops + tally.restarts, "lines are cut off without a kill: {tally:?}");
     assert!(tally.kills > 0 && tally.receipts > 0 && tally.completed > 0, "nothing has happened: {tally:?}");
 }

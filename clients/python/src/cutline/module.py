@@ -139,7 +139,7 @@ class Module:
             self._stream.settimeout(max(until - time.monotonic(), 0.001))
             try:
                 chunk = self._stream.recv(4096)
-            except TimeoutError:
+            except socket.timeout:  # an alias of TimeoutError only since Python 3.10
                 if time.monotonic() < until:
                     continue
                 return None
