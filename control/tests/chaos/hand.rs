@@ -19,8 +19,8 @@ use crate::plant::Plant;
 const PAUSE_MS: (u64, u64) = (20, 200);
 /// How long what is taken back lasts, ms.
 const LASTS_MS: (u64, u64) = (50, 900);
-/// Address space beyond what it has, bytes, while there is too little.
-const ROOM_BYTES: u64 = 1 << 20;
+/// Address space beyond what a child has, bytes, while there is too little.
+const ROOM_BYTES: u64 = 64 << 10;
 /// Threads that want the processors.
 const SPINNERS: usize = 3;
 const MODULES: [&str; 5] = ["feed", "c", "python", "probed", "shell"];
@@ -62,7 +62,7 @@ enum Back {
     /// A process stands still.
     Go(Pid),
     /// A limit is too low.
-    Limit(Resource, Rlimit),
+    Limit(Pid, Resource, Rlimit),
     /// The configuration is no configuration.
     Config,
     /// Threads spin.
@@ -111,13 +111,8 @@ impl<'a> Hand<'a> {
             8..10 => self.corrupt(),
             10 | 11 => self.edit(),
             12 => self.restart(),
-            13 => self.starve(Resource::Nofile, 3),
-            14 => {
-                let pages = fs::read_to_string(format!("/proc/{}/statm", self.plant.running.pid())).expect("it lives");
-                let pages: u64 =
-                    pages.split(' ').next().and_then(|pages| pages.parse().ok()).expect("as proc(5) has it");
-                self.starve(Resource::As, pages * rustix::param::page_size() as u64 + ROOM_BYTES);
-            }
+            13 => self.starve(self.pid(), Resource::Nofile, 3),
+            14 => self.starve_child(),
             _ => self.spin(),
         }
     }
@@ -192,18 +187,31 @@ impl<'a> Hand<'a> {
         self.tally.restarts += 1;
     }
 
-    fn starve(&mut self, resource: Resource, to: u64) {
-        if self.backs.iter().any(|(_, back)| matches!(back, Back::Limit(of, _) if *of == resource)) {
+    fn starve(&mut self, pid: Pid, resource: Resource, to: u64) {
+        if self
+            .backs
+            .iter()
+            .any(|(_, back)| matches!(back, Back::Limit(of, what, _) if (*of, *what) == (pid, resource)))
+        {
             return;
         }
+        // A child may have ended meanwhile.
         let now = Rlimit { current: Some(to), ..getrlimit(resource) };
-        let before = prlimit(Some(self.pid()), resource, now).expect("our own child");
+        let Ok(before) = prlimit(Some(pid), resource, now) else { return };
         *(if resource == Resource::As {
             &mut self.tally.without_memory
         } else {
             &mut self.tally.without_descriptors
         }) += 1;
-        self.later(Back::Limit(resource, before));
+        self.later(Back::Limit(pid, resource, before));
+    }
+
+    /// Whatever a child asks for from now on it does not get. The system itself ends if it gets no memory: `kill_nine` is about that.
+    fn starve_child(&mut self) {
+        let Some(victim) = self.victim() else { return };
+        let Ok(pages) = fs::read_to_string(format!("/proc/{}/statm", victim.as_raw_nonzero())) else { return };
+        let pages: u64 = pages.split(' ').next().and_then(|pages| pages.parse().ok()).expect("as proc(5) has it");
+        self.starve(victim, Resource::As, pages * rustix::param::page_size() as u64 + ROOM_BYTES);
     }
 
     fn spin(&mut self) {
@@ -230,8 +238,9 @@ impl<'a> Hand<'a> {
             match back {
                 // It may have been killed meanwhile.
                 Back::Go(pid) => drop(kill_process(pid, Signal::CONT)),
-                Back::Limit(resource, before) => {
-                    prlimit(Some(self.pid()), resource, before).expect("our own child");
+                Back::Limit(pid, resource, before) => {
+                    let set = prlimit(Some(pid), resource, before);
+                    assert!(set.is_ok() || pid != self.pid(), "{set:?}");
                 }
                 Back::Config => self.write(&self.config.clone().into_bytes()),
                 Back::Spinners(over, spinners) => {
