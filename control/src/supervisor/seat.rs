@@ -1,6 +1,7 @@
 //! The seat of a module: the one task that has its body, carries out what is ordered, notices when it ends by itself, and tells both to
 //! the registry and the bus. It decides nothing: what starts when is the supervisor's matter, what is tried again recovery's.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub enum Do {
 
 type Done = Result<Value, Failure>;
 type Orders = mpsc::Receiver<(Do, oneshot::Sender<Done>)>;
+/// Those that have their turn after the question that is being answered.
+type Waiting = VecDeque<(Do, oneshot::Sender<Done>)>;
 
 /// Where the orders of a seat go.
 #[derive(Clone)]
@@ -79,8 +82,11 @@ impl Seat {
 
     async fn serve(mut self, mut orders: Orders) {
         let mut is_running = false;
+        let mut waiting = Waiting::new();
         loop {
-            let order = if is_running {
+            let order = if let Some(order) = waiting.pop_front() {
+                Some(order)
+            } else if is_running {
                 select! {
                     biased;
                     order = orders.recv() => order,
@@ -119,7 +125,7 @@ impl Seat {
                     };
                     let told = select! {
                         biased;
-                        Some((reason, stopped)) = stop_order(&mut orders) => Err((reason, stopped)),
+                        Some((reason, stopped)) = stop_order(&mut orders, Some(&mut waiting)) => Err((reason, stopped)),
                         told = asked => Ok(told),
                     };
                     match told {
@@ -163,7 +169,7 @@ impl Seat {
         let mut asked_to_stop = None;
         let started = select! {
             biased;
-            order = stop_order(orders) => {
+            order = stop_order(orders, None) => {
                 asked_to_stop = order;
                 Err(Failure::machine("it was stopped before it was ready"))
             }
@@ -250,13 +256,14 @@ impl Seat {
     }
 }
 
-/// Waits for an order to stop; what else is ordered meanwhile is refused, and who asks how it does is told that it is busy, which is no fault of
-/// its. `None`, and for ever: nobody orders anything more.
-async fn stop_order(orders: &mut Orders) -> Option<(String, oneshot::Sender<Done>)> {
+/// Waits for an order to stop. Meanwhile a configuration waits for its turn, if there is a place to wait; who asks how it does is told that it
+/// is busy, which is no fault of its; anything else is refused. `None`, and for ever: nobody orders anything more.
+async fn stop_order(orders: &mut Orders, mut waiting: Option<&mut Waiting>) -> Option<(String, oneshot::Sender<Done>)> {
     while let Some((what, answer)) = orders.recv().await {
-        match what {
-            Do::Stop(reason) => return Some((reason, answer)),
-            Do::Health(_) => drop(answer.send(Ok(Value::from(BUSY)))),
+        match (what, &mut waiting) {
+            (Do::Stop(reason), _) => return Some((reason, answer)),
+            (Do::Health(_), _) => drop(answer.send(Ok(Value::from(BUSY)))),
+            (what @ Do::Update(..), Some(waiting)) if waiting.len() < WAITING_MAX => waiting.push_back((what, answer)),
             _ => drop(answer.send(Err(Failure::machine("it is busy: it starts, or answers another question")))),
         }
     }

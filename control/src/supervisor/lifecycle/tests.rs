@@ -235,6 +235,21 @@ fn a_question_that_hangs_does_not_hold_up_a_stop() {
 }
 
 #[test]
+fn a_configuration_waits_until_the_question_before_it_is_answered() {
+    with(SERIAL, &[("plane", ""), ("a", "")], |lifecycle, _| async move {
+        start(&lifecycle).await;
+        let asking = lifecycle.clone();
+        let within = Duration::from_millis(20);
+        let asked =
+            tokio::task::spawn_local(async move { asking.carry_out("a", Order::Health { within }, "test").await });
+        tokio::task::yield_now().await;
+        let refused = lifecycle.carry_out("a", Order::Update { config: json!({}), within }, "test").await.unwrap_err();
+        assert!(refused.contains("takes no configuration"), "by itself, and not because it was busy: {refused}");
+        assert_eq!(asked.await.unwrap(), Err("hangs".to_owned()));
+    });
+}
+
+#[test]
 fn nothing_starts_once_everything_is_being_stopped() {
     with(SERIAL, &[("plane", ""), ("a", ""), ("b", "!a")], |lifecycle, log| async move {
         start(&lifecycle).await;
