@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 
 use crate::audit::Found;
 use crate::common::{CUTLINE, children};
-use crate::plant::Plant;
+use crate::plant::{DELAY_MAX_MS, Plant};
 
 /// Between two deeds, ms.
 const PAUSE_MS: (u64, u64) = (20, 200);
@@ -171,7 +171,7 @@ impl<'a> Hand<'a> {
         let config = self.config.clone();
         let (line, to) = match self.random.below(2) {
             0 => ("rate = ", [0, 3_000, 20_000][self.random.index(3)]),
-            _ => ("delay_ms = ", self.random.between(15, 25)),
+            _ => ("delay_ms = ", self.random.between(15, DELAY_MAX_MS.unsigned_abs())),
         };
         let with = |text: &str| if text.starts_with(line) { format!("{line}{to}") } else { text.to_owned() };
         self.config = config.lines().map(with).collect::<Vec<_>>().join("\n");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::common::events;
-use crate::plant::INTERVAL_MS;
+use crate::plant::{DELAY_MAX_MS, INTERVAL_MS};
 
 /// Sources of both ways.
 pub const DIRECT: &str = "direct";
@@ -65,8 +65,8 @@ fn send(source: &str, mut to: impl Write, pace: (u64, Duration), has_snapshots: 
             sent.push(crc32c::crc32c(line.trim_ascii_end()));
             batch.extend(line);
         };
-        // Within what is cut for it: behind the tick before, and before its own.
-        let boundary = (events::now_ms() + INTERVAL_MS / 2) / INTERVAL_MS;
+        // Within what is cut for it: soon behind the tick before, and so well before its own.
+        let boundary = (events::now_ms() - DELAY_MAX_MS) / INTERVAL_MS + 1;
         if has_snapshots && boundary > last {
             last = boundary;
             let regime = if boundary % 7 < 4 { "up" } else { "down" };

@@ -69,5 +69,5 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
     }
     println!("{tally:?}");
     assert!(tally.cut_off <= tally.kills + tally.stops + tally.restarts, "lines are cut off without a kill: {tally:?}");
-    assert!(tally.kills > 0 && tally.receipts > 0 && tally.completed > 0, "nothing has happened: {tally:?}");
+    assert!(tally.kills > 0 && tally.receipts > 0 && tally.outcomes > 0, "nothing has happened: {tally:?}");
 }

@@ -17,6 +17,8 @@ use crate::load::{DIRECT, Load, Sent};
 
 /// Between two ticks.
 pub const INTERVAL_MS: i64 = 100;
+/// Longest delay of a tick.
+pub const DELAY_MAX_MS: i64 = 25;
 /// How long it may take to come back to healthy.
 const WELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
