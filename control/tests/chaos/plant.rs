@@ -24,13 +24,14 @@ const WELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// See the module.
 pub struct Plant {
-    pub place: Place,
     pub running: Running,
     pub config: String,
     pub data: String,
     address: String,
     engine: Engine,
     follower: Follower,
+    /// Last, so that nobody writes into it any more when it goes.
+    pub place: Place,
 }
 
 /// The Python engine, or what stands for it where Python's headers or a compiler are missing.
