@@ -5,12 +5,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`judge`] | how the system is, from the states of its modules |
 //! | [`metrics`](mod@metrics) | the cnc file and the modules as OpenMetrics |
 //! | [`openmetrics`] | that text format |
 //! | [`limited`] | a listener whose connections are few and end |
 
-mod judge;
 mod limited;
 mod metrics;
 mod openmetrics;
@@ -26,9 +24,9 @@ use axum::routing::get;
 use serde_json::json;
 
 use crate::commands::{Failure, note};
+use crate::health::system::{SystemStatus, not_ready};
 use crate::supervisor::context::Control;
 use crate::supervisor::part::Part;
-use judge::{Judgement, not_ready};
 use limited::Limited;
 
 /// The listener among the parts of this program.
@@ -75,14 +73,19 @@ fn router(control: Control) -> Router {
 }
 
 async fn health(State(control): State<Control>) -> impl IntoResponse {
-    let modules = control.registry.all();
-    let judgement = Judgement::of(&modules);
-    let code = if judgement.is_critical() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let system = control.board.system();
+    let is_critical = matches!(system, SystemStatus::Critical { .. });
+    let code = if is_critical { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let plane = control
         .cnc()
         .and_then(|cnc| cnc.status())
         .map(|status| json!({"state": status.state.name(), "reason": status.reason}));
-    (code, Json(json!({"system": judgement, "plane": plane, "modules": modules, "reports": control.board.all()})))
+    (
+        code,
+        Json(
+            json!({"system": system, "plane": plane, "modules": control.registry.all(), "reports": control.board.all()}),
+        ),
+    )
 }
 
 async fn readiness(State(control): State<Control>) -> impl IntoResponse {

@@ -10,10 +10,14 @@ use crate::bus::Bus;
 use crate::bus::event::SYSTEM;
 use crate::bus::health::Health;
 use crate::resources::Watched;
+use crate::supervisor::registry::{Module, Registry};
 
 /// See the module. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Board(Arc<Mutex<State>>);
+pub struct Board {
+    registry: Registry,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Default)]
 struct State {
@@ -27,6 +31,24 @@ struct State {
 }
 
 impl Board {
+    /// An empty one, about these modules.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry, state: Arc::default() }
+    }
+
+    /// How the system is.
+    pub fn system(&self) -> SystemStatus {
+        SystemStatus::of(&self.registry.all(), self.state().reports.values())
+    }
+
+    /// Tells on the bus how the system is, if that is news: modules may have failed of which nothing is reported.
+    pub fn look(&self, bus: &Bus) {
+        let (modules, mut state) = (self.registry.all(), self.state());
+        if !state.reports.is_empty() || modules.iter().any(|module| module.state.is_failed()) {
+            state.tell_system(&modules, bus);
+        }
+    }
+
     /// Every report, by the modules' names.
     pub fn all(&self) -> Vec<Report> {
         self.state().reports.values().cloned().collect()
@@ -39,35 +61,36 @@ impl Board {
 
     /// Puts a report up; tells on the bus what it changes.
     pub fn put(&self, report: Report, bus: &Bus) {
-        self.state().put(report, bus);
+        let modules = self.registry.all();
+        self.state().put(report, &modules, bus);
     }
 
     /// Adds what a module uses, and what of it is too much, to its report.
     pub fn set_usage(&self, module: &str, usage: Watched, bus: &Bus) {
-        let mut state = self.state();
+        let (modules, mut state) = (self.registry.all(), self.state());
         state.usage.insert(module.to_owned(), usage);
         if let Some(report) = state.asked.get(module).cloned() {
-            state.put(report, bus);
+            state.put(report, &modules, bus);
         }
     }
 
     /// Takes the report of a module down, which does not run.
     pub fn remove(&self, module: &str, bus: &Bus) {
-        let mut state = self.state();
+        let (modules, mut state) = (self.registry.all(), self.state());
         state.usage.remove(module);
         state.asked.remove(module);
         if state.reports.remove(module).is_some() {
-            state.tell_system(bus);
+            state.tell_system(&modules, bus);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn put(&mut self, mut report: Report, bus: &Bus) {
+    fn put(&mut self, mut report: Report, modules: &[Module], bus: &Bus) {
         self.asked.insert(report.module.clone(), report.clone());
         if let Some(watched) = self.usage.get(&report.module) {
             watched.add_to(&mut report);
@@ -81,12 +104,12 @@ impl State {
         self.reports.insert(module.clone(), report);
         if changed {
             bus.publish(&module, event);
-            self.tell_system(bus);
+            self.tell_system(modules, bus);
         }
     }
 
-    fn tell_system(&mut self, bus: &Bus) {
-        let status = SystemStatus::of(self.reports.values());
+    fn tell_system(&mut self, modules: &[Module], bus: &Bus) {
+        let status = SystemStatus::of(modules, self.reports.values());
         let same = self.system.as_ref().is_some_and(|before| before.is_like(&status));
         if !same {
             bus.publish(SYSTEM, Health::System { status: status.clone() });

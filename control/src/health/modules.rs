@@ -55,6 +55,7 @@ pub async fn watch(control: Control) {
     let mut configs = control.config.subscribe();
     loop {
         follow(&control, &mut watched);
+        control.board.look(&control.bus);
         let now = Instant::now();
         for (name, module) in watched.iter_mut().filter(|(_, module)| !module.is_asked && module.due <= now) {
             if module.may_be_asked(&control, name, began) {

@@ -16,7 +16,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::health::report::Report;
+use crate::health::report::{Grade, Issue, IssueKind, Report};
 use crate::supervisor::ask::Ask;
 use crate::supervisor::registry::{Health, Module, Registry, State as ModuleState};
 
@@ -119,7 +119,9 @@ fn health_and_readiness_say_why_not() {
         "a full disk is no reason to be restarted"
     );
     assert_eq!(told["plane"]["reason"], "No space left on device");
-    listening.control.registry.set_health("plane", Health::Unhealthy { reason: "lane main stands still".to_owned() });
+    let issue = Issue::new(IssueKind::LaneStalled, "lane main stands still");
+    let stalled = Report { grade: Grade::Unhealthy, issues: vec![issue], ..Report::unknown("plane", true) };
+    listening.control.board.put(stalled, &listening.control.bus);
     let (code, told) = listening.json("/health");
     assert_eq!((code, told["system"]["status"].as_str()), (503, Some("critical")));
     assert!(told["system"]["reason"].as_str().is_some_and(|reason| reason.contains("lane main")), "{told}");
