@@ -158,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_first_version_has_sealed_is_opened_for_good() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("key");
+        std::fs::write(&file, "86f0b32e7b10ba4376af8401b0d15cbca1fcb9cf47b01469ecafff6ae123248c\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let sealed = "cutline-sealed-1:\
+            98749480f3bb62c1c65975ae4265a5469ad9ca89ae66fb8922484c18cd557b9d06fdcfb1a1557deba513625c4f02ba";
+        assert_eq!(Key::read(&file).unwrap().open(sealed).unwrap(), "hunter2");
+    }
+
+    #[test]
     fn a_key_is_nobody_elses_and_never_written_over() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("key");
