@@ -63,7 +63,12 @@ fn an_appended_capture_goes_on_where_the_first_ended() {
     let refused = cutline(&["backfill", "--config", &config, "--input", &second, "--data", &data]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--append"));
-    succeed(&["backfill", "--config", &config, "--input", &second, "--data", &data, "--append"]);
+    let said = succeed(&["backfill", "--config", &config, "--input", &second, "--data", &data, "--append"]);
+    assert!(
+        said.starts_with(&format!("{} receipts in ", lines.len() - 1500)),
+        "what is new, and not all there is: {said}"
+    );
+    assert!(said.contains(&format!("with them {} receipts", lines.len())), "{said}");
     assert_eq!(succeed(&["dump", &data, "inputs"]).lines().count(), lines.len());
     assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: "));
 }

@@ -37,12 +37,13 @@ pub fn backfill(args: &cli::Backfill) -> Outcome {
     let started = Instant::now();
     let pipeline = live::open(&config, vec![feed], TimeSource::Receipts)?;
     live::report_recovery(&pipeline);
+    let before = pipeline.recovery.receipts;
     live::drive(pipeline, &config, || {
         bar.set_position(read.get());
         stop.is_set()
     })?;
     bar.finish_and_clear();
-    summary(data, started.elapsed())?;
+    summary(data, before, started.elapsed())?;
     failed.check(&args.input)
 }
 
@@ -57,18 +58,19 @@ fn progress_bar(total_bytes: u64) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn summary(data: &std::path::Path, elapsed: Duration) -> Outcome {
+/// What the logs have now; they had `before` receipts.
+fn summary(data: &std::path::Path, before: u64, elapsed: Duration) -> Outcome {
     let end = |name| {
         Tail::open(data, name, Start::Now).map(|tail| (tail.next_seq() - 1, tail.position())).map_err(Failure::reading)
     };
     let ((receipts, inputs_bytes), (_, runs_bytes), (events, outputs_bytes)) =
         (end("inputs")?, end("runs")?, end("outputs")?);
-    let seconds = elapsed.as_secs_f64();
+    let (added, seconds) = (receipts - before, elapsed.as_secs_f64());
     let bytes = inputs_bytes + runs_bytes + outputs_bytes;
     print(format_args!(
-        "{receipts} receipts, {events} events published in {seconds:.2} s ({1:.0} receipts/s), {bytes} bytes in {0}, all on \
-         disk\nnext: cutline verify {0}",
+        "{added} receipts in {seconds:.2} s ({1:.0} receipts/s); with them {receipts} receipts, {events} events, {bytes} bytes in {0}, \
+         all on disk\nnext: cutline verify {0}",
         data.display(),
-        receipts as f64 / seconds,
+        added as f64 / seconds,
     ))
 }

@@ -243,7 +243,8 @@ fn a_configuration_waits_until_the_question_before_it_is_answered() {
         let asked =
             tokio::task::spawn_local(async move { asking.carry_out("a", Order::Health { within }, "test").await });
         tokio::task::yield_now().await;
-        let refused = lifecycle.carry_out("a", Order::Update { config: json!({}), within }, "test").await.unwrap_err();
+        let refused =
+            lifecycle.carry_out("a", Order::Update { config: Quiet(json!({})), within }, "test").await.unwrap_err();
         assert!(refused.contains("takes no configuration"), "by itself, and not because it was busy: {refused}");
         assert_eq!(asked.await.unwrap(), Err("hangs".to_owned()));
     });
