@@ -82,7 +82,7 @@ pub enum Command {
     WhySlow(WhySlow),
     /// Write a synthetic feed: the same arguments give the same bytes.
     Generate(Generate),
-    /// Send a capture, or a file that grows, to a running system at a pace of its own. It may be a [[module]].
+    /// Send a capture, or a file that grows, to a running system at a pace of its own. It may be a module of it.
     Feed(Feed),
     /// For who writes an engine.
     #[command(subcommand)]

@@ -128,7 +128,7 @@ pub struct Feed {
     /// The capture (NDJSON; .gz and .zst as they are), or - for standard input.
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
-    /// Where a [[feed]] listens: tcp:HOST:PORT or unix:PATH.
+    /// Where a feed of the system listens: tcp:HOST:PORT or unix:PATH.
     #[arg(long, value_name = "TARGET", value_parser = Target::parse)]
     pub to: Target,
     /// Lines per second; 0: as fast as they are taken.

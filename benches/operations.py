@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""What supervision costs and how soon it acts: operations.py [--kills N] [--soak-minutes M]
+
+Runs the release binary (cargo build --release) with a feed and modules that are a shell script each, kills modules of each strategy N times and
+reads the record of events: from the death that was seen to ready again. With --soak-minutes it then leaves the system alone under load and shows
+how memory, descriptors and threads of the process do. Prints figures, with the smallest and largest in brackets; no test.
+"""
+import argparse
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CUTLINE = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "cutline"
+POLITE = ROOT / "control/tests/modules/polite.sh"
+STRATEGIES = ["restart", "reset", "system"]
+RECEIPTS_PER_S = 2_000
+
+SYSTEM = """
+[scheduler]
+interval_ms = 1000
+delay_ms = 100
+[engine]
+use = "scripted"
+[log]
+dir = "{folder}/data"
+segment_bytes = 4_194_304
+retention = {{ inputs_bytes = 67_108_864, runs_bytes = 33_554_432, outputs_bytes = 33_554_432 }}
+[supervisor]
+parallel_startup = true
+start_delay_ms = 0
+[recovery]
+backoff_ms = 10
+backoff_max_ms = 10
+jitter_percent = 0
+stable_ms = 500
+[[feed]]
+kind = "unix"
+listen = "{folder}/feed.sock"
+"""
+MODULE = """
+[[module]]
+name = "by-{strategy}"
+command = ["/bin/sh", "{polite}"]
+read = ["{polite}"]
+recovery = "{strategy}"
+required = false
+"""
+
+
+class System:
+    """A running Cutline and its record of events."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        text = SYSTEM.format(folder=folder)
+        text += "".join(MODULE.format(strategy=strategy, polite=POLITE) for strategy in STRATEGIES)
+        config = self.folder / "system.toml"
+        config.write_text(text)
+        self.read = 0
+        self.began = time.monotonic()
+        self.process = subprocess.Popen([CUTLINE, "run", "--config", config], stderr=subprocess.DEVNULL)
+        self.wait(lambda event: event["event"] == "up")
+        self.up_after = time.monotonic() - self.began
+
+    def events(self):
+        record = self.folder / "data/events.jsonl"
+        whole = record.read_text().rsplit("\n", 1)[0].splitlines() if record.exists() else []
+        new = [json.loads(line) for line in whole[self.read:]]
+        self.read = len(whole)
+        return new
+
+    def wait(self, wanted, seconds=30):
+        """The first new event that is wanted."""
+        seen, until = [], time.monotonic() + seconds
+        while time.monotonic() < until:
+            for event in self.events():
+                seen.append(event)
+                if wanted(event):
+                    return event
+            time.sleep(0.005)
+        raise SystemExit(f"operations.py: nothing like that within {seconds} s; the last events: {seen[-5:]}")
+
+    def pid_of(self, module):
+        modules = json.loads(subprocess.run([CUTLINE, "modules", self.folder / "data", "--json"], check=True, capture_output=True).stdout)
+        return next(entry["pid"] for entry in modules if entry["name"] == module)
+
+    def usage(self):
+        """Own memory and memory shared with others, MB, and numbers of descriptors and threads."""
+        proc = pathlib.Path(f"/proc/{self.process.pid}")
+        status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+        mb = lambda key: int(status[key].split()[0]) / 1000
+        return mb("RssAnon") + mb("RssFile"), mb("RssShmem"), len(list((proc / "fd").iterdir())), int(status["Threads"])
+
+
+def killed(system, strategy):
+    """Milliseconds from the death that was seen to ready again, or to up again where the whole system restarts."""
+    module = f"by-{strategy}"
+    time.sleep(0.7)  # It counts as stable again, and is at its first attempt.
+    system.events()
+    os.kill(system.pid_of(module), signal.SIGKILL)
+    failed = system.wait(lambda event: event["module"] == module and event["event"] == "failed")
+    is_back = lambda event: event["event"] == "up" if strategy == "system" else event["module"] == module and event["event"] == "ready"
+    return system.wait(is_back)["at_ms"] - failed["at_ms"]
+
+
+def soak(system, minutes):
+    feed = [CUTLINE, "generate", "--to", f"unix:{system.folder}/feed.sock", "--rate", str(RECEIPTS_PER_S), "--count", str(RECEIPTS_PER_S * 60 * minutes), "--paced"]
+    feeder = subprocess.Popen(feed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(30)
+    samples = []
+    while feeder.poll() is None:
+        samples.append(system.usage())
+        time.sleep(10)
+    if feeder.returncode != 0 or len(samples) < 2:
+        raise SystemExit(f"operations.py: the feed ended with {feeder.returncode} after {len(samples)} samples")
+    for name, values in zip(["own memory, MB", "memory of logs, MB", "descriptors", "threads"], zip(*samples)):
+        tenth = max(1, len(values) // 10)
+        first, last = statistics.median(values[:tenth]), statistics.median(values[-tenth:])
+        print(f"soak {minutes} min, {name}: first tenth {first:.1f}, last tenth {last:.1f} [{min(values):.1f}..{max(values):.1f}]")
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--kills", type=int, default=20)
+    options.add_argument("--soak-minutes", type=int, default=0)
+    options = options.parse_args()
+    if not CUTLINE.exists():
+        raise SystemExit(f"operations.py: no {CUTLINE}; first run `cargo build --release`")
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(folder)
+        try:
+            print(f"from the start of the process to all up, modules included: {system.up_after * 1000:.0f} ms")
+            own, shared, descriptors, threads = system.usage()
+            print(f"memory: {own:.1f} MB of its own, {shared:.1f} MB of logs and counters; {descriptors} descriptors, {threads} threads")
+            for strategy in STRATEGIES:
+                took = [killed(system, strategy) for _ in range(options.kills)]
+                print(f"{strategy}: ready again after {statistics.median(took):.0f} ms [{min(took)}..{max(took)}], {len(took)} kills, 10 ms of it backoff")
+            if options.soak_minutes:
+                soak(system, options.soak_minutes)
+        finally:
+            system.process.terminate()
+            system.process.wait(timeout=60)
+
+
+main()
