@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::events::{line, received, trade};
 use common::live::Running;
@@ -184,6 +186,66 @@ fn the_feed_handler_sends_each_line_once_over_restarts_and_all_again_when_it_is_
     running.stop();
     let twice: Vec<Value> = all.iter().chain(&all).cloned().collect();
     assert!(received(&fed.data) == twice, "and once more");
+}
+
+/// Reads lines up to this one; all of them if it never comes.
+fn read_lines(stream: impl Read, last: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for line in BufReader::new(stream).split(b'\n') {
+        lines.push(line.expect("readable"));
+        if lines.last().is_some_and(|line| line == last) {
+            break;
+        }
+    }
+    lines
+}
+
+#[test]
+fn what_sockets_still_held_when_both_ends_died_is_sent_by_the_next_start() {
+    let place = Place::new();
+    let (capture, socket) = (place.path("capture"), place.path("socket"));
+    let all: Vec<Vec<u8>> = trades(0, 20_000).iter().map(|event| line(event).trim_ascii_end().to_vec()).collect();
+    std::fs::write(&capture, all.join(&b'\n')).expect("writable");
+    let unix = UnixListener::bind(&socket).expect("a socket");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let tcp_address = tcp.local_addr().expect("its own");
+    let accept = |target: &str| -> Box<dyn Read> {
+        match target {
+            "unix" => Box::new(unix.accept().expect("it connects").0),
+            _ => Box::new(tcp.accept().expect("it connects").0),
+        }
+    };
+    for (target, to) in [("unix", format!("unix:{socket}")), ("tcp", format!("tcp:{tcp_address}"))] {
+        let position = place.path(target);
+        let feed = || {
+            let mut command = Command::new(CUTLINE);
+            command.args(["feed", &capture, "--to", &to, "--position", &position]).stderr(Stdio::null());
+            command.spawn().expect("cutline starts")
+        };
+        let (mut first, mut stream) = (feed(), accept(target));
+        let mut some = vec![0; 10_000];
+        stream.read_exact(&mut some).expect("it sends");
+        // The sockets take more than was read, and it has kept how far it is.
+        wait_until("it has kept its position", || Path::new(&position).exists());
+        first.kill().and_then(|()| first.wait()).expect("it was there");
+        drop(stream);
+        let read = some.split(|byte| *byte == b'\n').count() - 1;
+
+        let (mut second, stream) = (feed(), accept(target));
+        let again = read_lines(stream, &all[all.len() - 1]);
+        let begun = all.iter().position(|line| *line == again[0]).expect("a line of the capture");
+        assert!(begun <= read, "{target}: {read} lines were read, and it goes on with line {begun}");
+        assert!(again == all[begun..], "{target}: all that comes behind it");
+        assert!(second.wait().expect("it ends").success());
+
+        // That was an end in order: nothing is left to send.
+        let (mut third, mut stream) = (feed(), accept(target));
+        let mut nothing = Vec::new();
+        stream.read_to_end(&mut nothing).expect("readable");
+        assert!(nothing.is_empty(), "{target}: {} bytes are sent once more", nothing.len());
+        drop(stream);
+        assert!(third.wait().expect("it ends").success());
+    }
 }
 
 #[test]

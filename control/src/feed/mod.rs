@@ -1,8 +1,8 @@
 //! A feed handler: sends a capture, or a file that still grows, to a running Cutline at a pace of its own. `cutline feed` is its command
 //! line, and its side of the module protocol.
 //!
-//! Delivery is at least once: a line counts as sent when the socket has taken it, after a lost connection what may have been on its way is
-//! sent again, and a start goes on behind the last line that is known to be sent.
+//! Delivery is at least once: what sockets may still hold counts as not sent. It is sent again after a lost connection, and by the next start,
+//! unless the one before ended in order: then the other end has said, by closing too, that it has read everything.
 //!
 //! | file | what |
 //! |---|---|

@@ -16,14 +16,14 @@ use super::target::{Connection, Target};
 
 /// A batch is written once it has so many bytes, or nothing more is due.
 const BATCH_BYTES: usize = 64 << 10;
-/// What may have been on its way when a connection broke, bytes: as much as a TCP socket holds (the usual maximum of `tcp_wmem`).
-const ON_ITS_WAY_BYTES: usize = 4 << 20;
 /// Between two attempts to connect: the first, doubled up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Between two looks at a file that does not grow, or a connection over which nothing is sent.
 const LOOK: Duration = Duration::from_millis(20);
 /// Between two times that the position is kept.
 const KEEP: Duration = Duration::from_millis(100);
+/// Longest wait at the end for the other end to have read everything, where nobody says how long.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Sender {
@@ -52,7 +52,7 @@ struct Work {
     taken: usize,
     /// Where the source is behind the batch.
     read_to: u64,
-    /// The last lines that were taken.
+    /// The last lines that were taken: what sockets may hold.
     sent: VecDeque<u8>,
     kept_at: Instant,
     kept: Option<Position>,
@@ -79,8 +79,7 @@ impl Sender {
         while !work.is_over() {
             work.step();
         }
-        work.keep();
-        work.connection.into_iter().for_each(Connection::finish);
+        work.finish();
     }
 }
 
@@ -90,7 +89,7 @@ impl Work {
         let (file, inode) = (self.source.file(), self.source.inode());
         let kept = self.sender.kept.as_ref().filter(|_| !reset);
         let bytes = kept.map_or(0, |kept| Position::load(kept, file, inode));
-        if let Err(fault) = self.source.skip(bytes) {
+        if let Err(fault) = self.source.skip(bytes, bytes) {
             self.sender.shared.tell(|progress| progress.fault = Some(fault.to_string()));
         }
         self.read_to = self.source.bytes();
@@ -132,14 +131,14 @@ impl Work {
     fn take_up(&mut self, settings: &Settings, source: Source) {
         self.schedule = Schedule::new(settings.pace);
         let is_same = source.file() == self.source.file() && source.inode() == self.source.inode();
-        let (before, next) = (self.source.bytes(), self.next.take());
+        let (before, delivered, next) = (self.source.bytes(), self.source.delivered(), self.next.take());
         self.keep();
         self.source = source;
         self.sender.shared.tell(|progress| (progress.at_end, progress.fault) = (false, None));
         if is_same {
             // The line that was not due is read again.
             let bytes = before - next.map_or(0, |(line, _)| line.len() as u64);
-            if let Err(fault) = self.source.skip(bytes) {
+            if let Err(fault) = self.source.skip(bytes, delivered) {
                 self.sender.shared.tell(|progress| progress.fault = Some(fault.to_string()));
             }
             self.read_to = self.source.bytes();
@@ -209,8 +208,13 @@ impl Work {
 
     /// The next line, and when it is due; or how long there is none.
     fn read(&mut self, now: Instant) -> Result<(Vec<u8>, Instant), Instant> {
-        let mut line = Vec::new();
-        match self.source.next(&mut line) {
+        let (mut line, replaced) = (Vec::new(), self.source.replaced());
+        let next = self.source.next(&mut line);
+        if self.source.replaced() != replaced {
+            // What is in hand is of a file that has no place to go on with any more.
+            self.read_to = 0;
+        }
+        match next {
             Ok(Next::Line) => {
                 let due = self.schedule.due(&line, now);
                 Ok((line, due))
@@ -260,7 +264,7 @@ impl Work {
         let lines = self.batch[..whole].iter().filter(|byte| **byte == b'\n').count() as u64;
         self.sent.extend(self.batch.drain(..whole));
         self.taken = bytes - whole;
-        while self.sent.len() > ON_ITS_WAY_BYTES {
+        while self.sent.len() > self.sender.target.holds_bytes() {
             let first = self.sent.iter().position(|byte| *byte == b'\n').map_or(self.sent.len(), |at| at + 1);
             self.sent.drain(..first);
         }
@@ -276,11 +280,22 @@ impl Work {
         });
     }
 
-    /// Keeps how far the file was sent.
+    /// Says that nothing more comes. Once the other end has read everything and says so, nothing has to be sent again.
+    fn finish(mut self) {
+        let within =
+            self.sender.shared.end().map_or(FINISH_WITHIN, |end| end.saturating_duration_since(Instant::now()));
+        if self.connection.take().is_some_and(|connection| connection.finish(within)) {
+            self.sent.clear();
+        }
+        self.keep();
+    }
+
+    /// Keeps how far the file was sent, without what sockets may hold.
     fn keep(&mut self) {
         self.kept_at = Instant::now();
         let Some(path) = self.sender.kept.as_ref().filter(|_| self.source.inode() != 0) else { return };
-        let bytes = self.read_to.saturating_sub(self.batch.len() as u64);
+        let on_its_way = (self.batch.len() + self.sent.len()) as u64;
+        let bytes = self.read_to.saturating_sub(on_its_way).max(self.source.delivered());
         let now = Position { file: self.source.file().to_owned(), inode: self.source.inode(), bytes };
         if self.kept.as_ref() == Some(&now) {
             return;

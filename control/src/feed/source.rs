@@ -30,6 +30,10 @@ pub struct Source {
     inode: u64,
     /// Bytes of the lines that were handed out.
     bytes: u64,
+    /// How many of them need not be sent again, whatever happens.
+    delivered: u64,
+    /// How often another file had taken its name.
+    replaced: u64,
     /// What there is of the next one.
     begun: Vec<u8>,
 }
@@ -48,7 +52,16 @@ impl Source {
         let opened = capture::open(file).map_err(|failure| failure.message)?;
         let inode = if file.as_os_str() == "-" { 0 } else { std::fs::metadata(file).map_or(0, |found| found.ino()) };
         let reader = BufReader::with_capacity(1 << 16, opened.reader);
-        Ok(Self { file: file.clone(), follow: *follow, reader, inode, bytes: 0, begun: Vec::new() })
+        Ok(Self {
+            file: file.clone(),
+            follow: *follow,
+            reader,
+            inode,
+            bytes: 0,
+            delivered: 0,
+            replaced: 0,
+            begun: Vec::new(),
+        })
     }
 
     /// Its name.
@@ -66,9 +79,20 @@ impl Source {
         self.bytes
     }
 
-    /// Leaves out so many bytes, as far as it has them.
-    pub fn skip(&mut self, bytes: u64) -> io::Result<()> {
+    /// Bytes from its beginning that need not be sent again, whatever happens.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// How often another file, or the same one made shorter, has begun in its place.
+    pub fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// Leaves out so many bytes, as far as it has them; of these so many need not be sent again.
+    pub fn skip(&mut self, bytes: u64, delivered: u64) -> io::Result<()> {
         self.bytes += io::copy(&mut self.reader.by_ref().take(bytes), &mut io::sink())?;
+        self.delivered = delivered.min(self.bytes);
         Ok(())
     }
 
@@ -100,7 +124,7 @@ impl Source {
                 return Ok(Next::NotYet);
             }
             let settings = Settings { file: self.file.clone(), pace: super::pace::Pace::AsTaken, follow: true };
-            *self = Self::open(&settings)?;
+            *self = Self { replaced: self.replaced + 1, ..Self::open(&settings)? };
         }
     }
 
@@ -146,7 +170,7 @@ mod tests {
         assert_eq!(source.bytes(), 5);
         assert_eq!([next(&mut source), next(&mut source)], [line("three\n"), (Next::End, String::new())]);
         let mut source = open(&file, false);
-        source.skip(5).unwrap();
+        source.skip(5, 5).unwrap();
         assert_eq!((next(&mut source), source.bytes()), (line("three\n"), 11));
     }
 
@@ -163,7 +187,7 @@ mod tests {
         fs::write(place.path().join("new"), "first\n").unwrap();
         fs::rename(place.path().join("new"), &file).unwrap();
         assert_eq!([next(&mut source), next(&mut source)], [line("first\n"), not_yet.clone()]);
-        assert_eq!(source.bytes(), 6);
+        assert_eq!((source.bytes(), source.replaced()), (6, 1));
         fs::write(&file, "x\n").unwrap();
         assert_eq!([next(&mut source), next(&mut source)], [line("x\n"), not_yet]);
     }

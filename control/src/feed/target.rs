@@ -41,6 +41,15 @@ impl Target {
         }
     }
 
+    /// How much of what a socket has taken may not have been read yet, bytes: the usual maxima of `tcp_wmem` and `tcp_rmem` together, and
+    /// more than the usual `wmem_default` of a Unix socket.
+    pub fn holds_bytes(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 16 << 20,
+            Self::Unix(_) => 1 << 20,
+        }
+    }
+
     /// Connects.
     pub fn connect(&self) -> io::Result<Connection> {
         match self {
@@ -101,12 +110,20 @@ impl Connection {
         matches!(heard, Err(fault) if fault.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Says that nothing more comes; what was written is still delivered.
-    pub fn finish(self) {
-        // Whoever is gone needs to be told nothing.
-        let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+    /// Says that nothing more comes; what was written is still delivered. Whether the other end has closed within that time, which it does
+    /// when it has read everything: who closes before that resets the connection.
+    pub fn finish(self, within: Duration) -> bool {
+        let (within, mut byte) = (within.max(Duration::from_millis(1)), [0]);
+        let heard = match self {
+            Self::Tcp(mut stream) => stream
+                .shutdown(Shutdown::Write)
+                .and_then(|()| stream.set_read_timeout(Some(within)))
+                .and_then(|()| stream.read(&mut byte)),
+            Self::Unix(mut stream) => stream
+                .shutdown(Shutdown::Write)
+                .and_then(|()| stream.set_read_timeout(Some(within)))
+                .and_then(|()| stream.read(&mut byte)),
         };
+        matches!(heard, Ok(0))
     }
 }
