@@ -99,7 +99,8 @@ async fn readiness(State(control): State<Control>) -> impl IntoResponse {
 async fn metrics(State(control): State<Control>) -> impl IntoResponse {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-    let text = metrics::render(control.cnc(), &control.registry.all(), &control.reload.tally(), &control.bus, now_ns);
+    let (modules, reports) = (control.registry.all(), control.board.all());
+    let text = metrics::render(control.cnc(), &modules, &reports, &control.reload.tally(), &control.bus, now_ns);
     ([(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text)
 }
 

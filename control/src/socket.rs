@@ -34,6 +34,7 @@ use crate::reload;
 use crate::supervisor::ask::Order;
 use crate::supervisor::context::Control;
 use crate::supervisor::part::Part;
+use crate::supervisor::registry::Module;
 use request::{Answer, LINE_MAX_BYTES, Request};
 use role::Role;
 
@@ -201,7 +202,7 @@ impl Asker {
                 let who = self.person.to_string();
                 self.recorded(SYSTEM, &request, control, control.reload.ask(order, &who)).await
             }
-            (None, None) => Answer::Done(json!(control.registry.all())),
+            (None, None) => Answer::Done(modules(control)),
             (None, Some(module)) => self.change(module, &request, control).await,
         }
     }
@@ -260,6 +261,17 @@ impl Asker {
 
 fn told(request: &Request) -> Value {
     serde_json::to_value(request).unwrap_or_default()
+}
+
+/// Every module, with its numbers.
+fn modules(control: &Control) -> Value {
+    let with_metrics = |module: Module| {
+        let report = control.board.get(&module.name);
+        let mut told = json!(module);
+        told["metrics"] = json!(report.map(|report| report.metrics).unwrap_or_default());
+        told
+    };
+    control.registry.all().into_iter().map(with_metrics).collect()
 }
 
 #[cfg(test)]

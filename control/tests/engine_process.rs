@@ -14,7 +14,7 @@ use common::frames::frames;
 use common::live::Running;
 use common::mounts::with_private_mounts;
 use common::scripted::{serve_if_asked, this_engine};
-use common::{Place, capture, children, connect, cutline, fails, succeed, wait_until};
+use common::{Place, capture, children, connect, cutline, fails, succeed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 

@@ -30,6 +30,8 @@ pub struct Seen {
     pub detail: String,
     /// Its process.
     pub pid: Option<u64>,
+    /// Processor time, % of a core, and resident memory, MB, as text; empty where neither is known.
+    pub uses: String,
     /// Whether there is nothing to look at.
     pub is_well: bool,
 }
@@ -51,10 +53,11 @@ pub fn modules(args: &cli::Modules) -> Outcome {
     if let Some(why) = &found.past {
         print(format_args!("{why}; what the record says of the past:"))?;
     }
-    print(format_args!("{:<20} {:<12} {:>8}  detail", "module", "state", "pid"))?;
+    print(format_args!("{:<20} {:<12} {:>8} {:>16}  detail", "module", "state", "pid", "uses"))?;
     found.seen.iter().try_for_each(|module| {
         let pid = module.pid.map_or_else(String::new, |pid| pid.to_string());
-        print(format_args!("{:<20} {:<12} {pid:>8}  {}", module.name, module.state, module.detail))
+        let Seen { name, state, uses, detail, .. } = module;
+        print(format_args!("{name:<20} {state:<12} {pid:>8} {uses:>16}  {detail}"))
     })
 }
 
@@ -108,7 +111,12 @@ fn of_registry(module: &Value) -> Seen {
     ];
     let detail = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
     let is_well = state != "failed" && !["degraded", "unhealthy"].contains(&status.as_str());
-    Seen { name: text(module, "name"), state, detail, pid: module["pid"].as_u64(), is_well }
+    let uses = module["metrics"]["memory_bytes"].as_f64().map(|bytes| {
+        let percent = module["metrics"]["cpu_percent"].as_f64().unwrap_or_default();
+        format!("{percent:.1} % {:.1} MB", bytes / 1e6)
+    });
+    let (name, uses) = (text(module, "name"), uses.unwrap_or_default());
+    Seen { name, state, detail, pid: module["pid"].as_u64(), uses, is_well }
 }
 
 /// What lines of the record say last of each module, since the last start.
@@ -129,7 +137,8 @@ fn of_record<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Seen> {
         let parts = [at.unwrap_or_default(), text(&event, "reason"), text(&event, "error")];
         let detail = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let (name, is_well) = (text(&event, "module"), state != "failed");
-        seen.insert(name.clone(), Seen { name, state: state.to_owned(), detail, pid: None, is_well });
+        let (state, uses) = (state.to_owned(), String::new());
+        seen.insert(name.clone(), Seen { name, state, detail, pid: None, uses, is_well });
     }
     seen.into_values().collect()
 }
@@ -160,9 +169,11 @@ mod tests {
     #[test]
     fn a_module_of_a_running_system_is_told_with_its_health() {
         let module = serde_json::json!({"name": "feed", "version": "1", "depends_on": [], "required": false, "pid": 7,
-            "state": "running", "since_ms": 1000, "health": {"status": "unhealthy", "reason": "no answer"}});
+            "state": "running", "since_ms": 1000, "health": {"status": "unhealthy", "reason": "no answer"},
+            "metrics": {"cpu_percent": 12.25, "memory_bytes": 20_500_000}});
         let seen = of_registry(&module);
         assert_eq!((seen.state.as_str(), seen.pid, seen.is_well), ("running", Some(7), false));
+        assert_eq!(seen.uses, "12.2 % 20.5 MB");
         assert_eq!(seen.detail, "since 1970-01-01T00:00:01.000Z, unhealthy, no answer, optional");
     }
 }

@@ -1,8 +1,9 @@
 //! A feed handler: sends a capture, or a file that still grows, to a running Cutline at a pace of its own. `cutline feed` is its command
 //! line, and its side of the module protocol.
 //!
-//! Delivery is at least once: what sockets may still hold counts as not sent. It is sent again after a lost connection, and by the next start,
-//! unless the one before ended in order: then the other end has said, by closing too, that it has read everything.
+//! Delivery is at least once, also when both ends die together: the last of what a socket took counts as not arrived. It is sent again after a
+//! lost connection, and by the next start, unless the one before ended in order: then the other end has closed too, which it does when it has
+//! read everything.
 //!
 //! | file | what |
 //! |---|---|

@@ -16,6 +16,9 @@ use super::target::{Connection, Target};
 
 /// A batch is written once it has so many bytes, or nothing more is due.
 const BATCH_BYTES: usize = 64 << 10;
+/// How much of what a socket has taken may not be in a log yet: the usual maxima of `tcp_wmem` and `tcp_rmem`, and `links.receipts_bytes` as it
+/// is by default.
+const ON_ITS_WAY_BYTES: usize = 16 << 20;
 /// Between two attempts to connect: the first, doubled up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Between two looks at a file that does not grow, or a connection over which nothing is sent.
@@ -52,7 +55,7 @@ struct Work {
     taken: usize,
     /// Where the source is behind the batch.
     read_to: u64,
-    /// The last lines that were taken: what sockets may hold.
+    /// The last lines that were taken, which may not have arrived.
     sent: VecDeque<u8>,
     kept_at: Instant,
     kept: Option<Position>,
@@ -264,7 +267,7 @@ impl Work {
         let lines = self.batch[..whole].iter().filter(|byte| **byte == b'\n').count() as u64;
         self.sent.extend(self.batch.drain(..whole));
         self.taken = bytes - whole;
-        while self.sent.len() > self.sender.target.holds_bytes() {
+        while self.sent.len() > ON_ITS_WAY_BYTES {
             let first = self.sent.iter().position(|byte| *byte == b'\n').map_or(self.sent.len(), |at| at + 1);
             self.sent.drain(..first);
         }
@@ -290,7 +293,7 @@ impl Work {
         self.keep();
     }
 
-    /// Keeps how far the file was sent, without what sockets may hold.
+    /// Keeps how far the file was sent, without what may not have arrived.
     fn keep(&mut self) {
         self.kept_at = Instant::now();
         let Some(path) = self.sender.kept.as_ref().filter(|_| self.source.inode() != 0) else { return };

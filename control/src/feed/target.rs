@@ -41,15 +41,6 @@ impl Target {
         }
     }
 
-    /// How much of what a socket has taken may not have been read yet, bytes: the usual maxima of `tcp_wmem` and `tcp_rmem` together, and
-    /// more than the usual `wmem_default` of a Unix socket.
-    pub fn holds_bytes(&self) -> usize {
-        match self {
-            Self::Tcp(_) => 16 << 20,
-            Self::Unix(_) => 1 << 20,
-        }
-    }
-
     /// Connects.
     pub fn connect(&self) -> io::Result<Connection> {
         match self {

@@ -1,11 +1,20 @@
 //! What a module's answer to "how are you?" says, as the module protocol has it: an object with `status` (`healthy`, `degraded` or
-//! `unhealthy`) and, as it likes, `reason`, `issues` and `metrics` (`queue_depth`, `error_rate`, `response_time_ms`). Anything else that it
-//! answers counts as healthy: it has answered. Pure.
+//! `unhealthy`) and, as it likes, `reason`, `issues` and `metrics` (`queue_depth`, `error_rate`, `response_time_ms`, and numbers
+//! by names of its own). Anything else that it answers counts as healthy: it has answered. Pure.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::report::{Issue, IssueKind};
 use super::streak::Checked;
+
+/// Names of numbers that mean the same in every module.
+const KNOWN: [&str; 3] = ["queue_depth", "error_rate", "response_time_ms"];
+/// Numbers of its own that are taken, the first by name: each is a series in whatever reads `/metrics`.
+const OWN_MAX: usize = 32;
+/// Longest name of one, bytes.
+const NAME_MAX_BYTES: usize = 64;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +29,8 @@ pub struct Answer {
     pub error_rate_per_s: Option<f64>,
     /// How long it takes for what it does, ms.
     pub response_ms: Option<f64>,
+    /// Its other numbers.
+    pub own: BTreeMap<String, f64>,
 }
 
 impl Answer {
@@ -40,22 +51,39 @@ impl Answer {
         Self {
             checked,
             issues: kind.into_iter().flat_map(|kind| texts.iter().map(move |text| Issue::new(kind, text))).collect(),
-            queue_depth: metric("queue_depth").and_then(Value::as_u64),
-            error_rate_per_s: metric("error_rate").and_then(Value::as_f64),
-            response_ms: metric("response_time_ms").and_then(Value::as_f64),
+            queue_depth: metric(KNOWN[0]).and_then(Value::as_u64),
+            error_rate_per_s: metric(KNOWN[1]).and_then(Value::as_f64),
+            response_ms: metric(KNOWN[2]).and_then(Value::as_f64),
+            own: own(value),
         }
     }
 
     /// Of a check that was not answered.
     pub fn none(why: &str) -> Self {
         let issues = vec![Issue::new(IssueKind::NoAnswer, why)];
-        Self { checked: Checked::Failed, issues, queue_depth: None, error_rate_per_s: None, response_ms: None }
+        let (checked, own) = (Checked::Failed, BTreeMap::new());
+        Self { checked, issues, queue_depth: None, error_rate_per_s: None, response_ms: None, own }
     }
 
     /// Whether there was one.
     pub fn is_none(&self) -> bool {
         self.issues.iter().any(|issue| issue.kind == IssueKind::NoAnswer)
     }
+}
+
+fn own(value: &Value) -> BTreeMap<String, f64> {
+    let is_name = |name: &str| {
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (1..=NAME_MAX_BYTES).contains(&name.len()) && name.bytes().all(is_letter)
+    };
+    let numbers = value.get("metrics").and_then(Value::as_object).into_iter().flatten();
+    let own = numbers.filter_map(|(name, number)| Some((name.clone(), number.as_f64()?)));
+    let mut own: BTreeMap<String, f64> =
+        own.filter(|(name, _)| is_name(name) && !KNOWN.contains(&name.as_str())).collect();
+    while own.len() > OWN_MAX {
+        own.pop_last();
+    }
+    own
 }
 
 #[cfg(test)]
@@ -82,5 +110,16 @@ mod tests {
             assert_eq!((answer.checked, answer.issues), (Checked::Good, Vec::new()), "{odd}");
         }
         assert!(Answer::none("late").is_none());
+    }
+
+    #[test]
+    fn numbers_of_its_own_are_taken_by_sound_names_and_not_without_end() {
+        let metrics =
+            json!({"lines_sent": 3, "of_file": null, "rate": 0.5, "No": 1, "": 1, "text": "3", "queue_depth": 7});
+        let own = Answer::read(&json!({"metrics": metrics})).own;
+        assert_eq!(own, BTreeMap::from([("lines_sent".to_owned(), 3.0), ("rate".to_owned(), 0.5)]));
+        let many: serde_json::Map<String, Value> = (100..200).map(|number| (format!("n{number}"), json!(1))).collect();
+        let own = Answer::read(&json!({"metrics": many})).own;
+        assert_eq!((own.len(), own.contains_key("n100"), own.contains_key("n131")), (32, true, true));
     }
 }

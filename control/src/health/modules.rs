@@ -199,6 +199,7 @@ fn note(control: &Control, watched: &mut BTreeMap<String, Watched>, ended: Ended
     report.metrics.queue_depth = answer.queue_depth;
     report.metrics.response_ms = answer.response_ms.or(Some(took.as_secs_f64() * 1e3));
     report.metrics.error_rate_per_s = answer.error_rate_per_s;
+    report.metrics.own = answer.own;
     control.registry.set_health(&name, in_registry(&report));
     control.board.put(report, &control.bus);
 }

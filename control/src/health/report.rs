@@ -1,5 +1,7 @@
 //! What is known of how a module is: values, as they are shown by `/health`, `cutline modules` and the event record.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// How a module is.
@@ -73,7 +75,7 @@ impl Issue {
 }
 
 /// Numbers of a module; `None`: not known of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metrics {
     /// Processor time of its processes, % of a core.
     pub cpu_percent: Option<f64>,
@@ -85,6 +87,8 @@ pub struct Metrics {
     pub error_rate_per_s: Option<f64>,
     /// How long it takes for what it does, as it tells; otherwise how long its last answer took, ms.
     pub response_ms: Option<f64>,
+    /// Whatever else it tells of itself, by its own names.
+    pub own: BTreeMap<String, f64>,
 }
 
 /// All that is known of how a module is.

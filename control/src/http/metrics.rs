@@ -9,6 +9,7 @@ use cutline_shm::status::State as PlaneState;
 
 use super::openmetrics::{Kind, Labels, Text};
 use crate::bus::Bus;
+use crate::health::report::{Grade, Metrics, Report};
 use crate::reload::Tally;
 use crate::supervisor::registry::{Module, State};
 
@@ -21,7 +22,14 @@ const MODULE_STATES: [&str; 6] = ["not_started", "starting", "running", "stoppin
 const NS_PER_S: f64 = 1e9;
 
 /// The text at a time (ns since the Unix epoch). Without counters, which are there once the data plane is, it has the rest.
-pub fn render(cnc: Option<&CncReader>, modules: &[Module], config: &Tally, bus: &Bus, now_ns: i64) -> String {
+pub fn render(
+    cnc: Option<&CncReader>,
+    modules: &[Module],
+    reports: &[Report],
+    config: &Tally,
+    bus: &Bus,
+    now_ns: i64,
+) -> String {
     let mut text = Text::default();
     if let Some(cnc) = cnc {
         process(cnc, &mut text);
@@ -30,6 +38,7 @@ pub fn render(cnc: Option<&CncReader>, modules: &[Module], config: &Tally, bus: 
         histograms(cnc, &mut text);
     }
     of_modules(modules, &mut text);
+    of_reports(reports, &mut text);
     of_config(config, modules, &mut text);
     let help = "Events that listeners on the bus were too slow for.";
     text.family("cutline_bus_events_lost", Kind::Counter, "", help);
@@ -169,6 +178,44 @@ fn of_modules(modules: &[Module], text: &mut Text) {
         };
         for (at, state) in MODULE_STATES.iter().enumerate() {
             text.sample(name, "", &[("module", &module.name), ("state", state)], u8::from(at == is));
+        }
+    }
+}
+
+/// What is known of a module, or of a part of the data plane; nothing where nothing is known.
+fn of_reports(reports: &[Report], text: &mut Text) {
+    let mut family = |name: &str, unit: &str, help: &str, number: &dyn Fn(&Metrics) -> Option<f64>| {
+        text.family(name, Kind::Gauge, unit, help);
+        for report in reports {
+            if let Some(value) = number(&report.metrics) {
+                text.sample(name, "", &[("module", &report.module)], value);
+            }
+        }
+    };
+    family("cutline_module_cpu_ratio", "ratio", "Processor time, as a share of a core.", &|metrics| {
+        metrics.cpu_percent.map(|percent| percent / 100.0)
+    });
+    family("cutline_module_memory_bytes", "bytes", "Resident memory of its processes.", &|metrics| {
+        metrics.memory_bytes.map(|bytes| bytes as f64)
+    });
+    family("cutline_module_queue_depth", "", "What waits to be worked on, in its own units.", &|metrics| {
+        metrics.queue_depth.map(|depth| depth as f64)
+    });
+    family("cutline_module_error_rate", "", "Errors per second that it tells of itself.", &|metrics| {
+        metrics.error_rate_per_s
+    });
+    let help = "How long it takes for what it does, or took for its last answer.";
+    family("cutline_module_response_seconds", "seconds", help, &|metrics| metrics.response_ms.map(|ms| ms / 1e3));
+    let name = "cutline_module_healthy";
+    text.family(name, Kind::Gauge, "", "1 if it is healthy, 0 if it is degraded or unhealthy.");
+    for report in reports.iter().filter(|report| report.grade != Grade::Unknown) {
+        text.sample(name, "", &[("module", &report.module)], u8::from(report.grade == Grade::Healthy));
+    }
+    let name = "cutline_module_own";
+    text.family(name, Kind::Gauge, "", "Numbers that a module tells of itself, by its own names.");
+    for report in reports {
+        for (own, value) in &report.metrics.own {
+            text.sample(name, "", &[("module", &report.module), ("name", own)], value);
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::audit::{self, Found};
 use crate::common::follower::Follower;
 use crate::common::live::Running;
-use crate::common::modules::{module, polite, python, python_prefix, wait_for};
+use crate::common::modules::{fed_bytes, module, polite, python, python_prefix, wait_for};
 use crate::common::{CUTLINE, Place, cutline, wait_until, wait_within};
 use crate::load::{DIRECT, Load, Sent};
 
@@ -213,10 +213,8 @@ impl Plant {
     pub fn wait_until_taken(&self, sent: &Sent) {
         wait_until("the direct feed was taken", || self.receipts_of(DIRECT) >= sent.direct.len() as u64);
         let length = std::fs::metadata(self.place.path("kept/capture")).expect("there").len();
-        wait_within(WELL_WITHIN, "the feed handler has sent all of its file", || {
-            let kept = std::fs::read(self.place.path("kept/position")).unwrap_or_default();
-            serde_json::from_slice::<Value>(&kept).is_ok_and(|kept| kept["bytes"] == length)
-        });
+        let is_sent = || fed_bytes(&self.data, "feed") == Some(length);
+        wait_within(WELL_WITHIN, "the feed handler has sent all of its file", is_sent);
     }
 
     /// Stops it; it must end well, with everything in its logs, seen by the follower, and the same in a replay.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::live::Running;
-use super::{Place, config, wait_until};
+use super::{Place, config, cutline, wait_until};
 
 /// The interpreter by its own path (what PATH has may be a script that starts another one), and where its own files lie. Asked once.
 fn interpreter() -> &'static [String] {
@@ -94,6 +94,14 @@ pub fn printed(data: &str, module: &str) -> Vec<String> {
         .filter(|line| line["module"] == module)
         .map(|line| line["text"].as_str().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// How far the feed handler is in its file, as its health says, bytes.
+pub fn fed_bytes(data: &str, module: &str) -> Option<u64> {
+    let told = cutline(&["modules", data, "--json"]).stdout;
+    let modules: Vec<Value> = serde_json::from_slice(&told).unwrap_or_default();
+    let found = modules.into_iter().find(|found| found["name"] == module)?;
+    found["metrics"]["own"]["position_bytes"].as_f64().map(|bytes| bytes as u64)
 }
 
 /// Whether a process is there and no zombie.

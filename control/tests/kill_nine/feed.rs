@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::INTERVAL_MS;
 use crate::common::{events, wait_until};
+use crate::{DELAY_MS, INTERVAL_MS};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 2;
@@ -99,8 +99,8 @@ fn send(mut stream: UnixStream, sent: &Sent, over: &AtomicBool) {
             sent.note(connection, line.trim_ascii_end());
             batch.extend(line);
         };
-        // For the boundary that comes, and the one after, in case this one is over before it is read.
-        let boundary = events::now_ms() / INTERVAL_MS + 2;
+        // Within what is cut for it: soon behind the tick before, and so well before its own.
+        let boundary = (events::now_ms() - DELAY_MS) / INTERVAL_MS + 1;
         if boundary > last {
             last = boundary;
             for symbol in 0..3 {

@@ -24,8 +24,10 @@ use losses::Loss;
 use record::Record;
 use rustix::process::Signal;
 
-/// As the configuration has it.
+/// Between two ticks.
 pub const INTERVAL_MS: i64 = 50;
+/// From a boundary to its tick.
+pub const DELAY_MS: i64 = 5;
 /// Rounds on the same logs: between these and those, a sixth of all.
 const EPOCH_ROUNDS: (u64, u64) = (5, 50);
 /// What the environment may say otherwise.
@@ -44,6 +46,8 @@ struct Tally {
     losses: u64,
     receipts: u64,
     decisions: u64,
+    /// Events of runs that the engine has answered, and all events.
+    completed: u64,
     followed: u64,
 }
 
@@ -63,7 +67,8 @@ impl Epoch {
         let feed = format!("dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\nformat = \"ndjson\"\n");
         let config = config(&place, "live", &feed);
         let text = std::fs::read_to_string(&config).expect("just written");
-        let quick = text.replace("interval_ms = 500\ndelay_ms = 100", "interval_ms = 50\ndelay_ms = 5");
+        let cadence = format!("interval_ms = {INTERVAL_MS}\ndelay_ms = {DELAY_MS}");
+        let quick = text.replace("interval_ms = 500\ndelay_ms = 100", &cadence);
         std::fs::write(&config, quick).expect("writable");
         std::fs::create_dir_all(&data).expect("writable");
         Self { place, config, data, sent: Sent::default(), record: Record::default() }
@@ -131,6 +136,7 @@ fn epoch(rounds: u64, random: &mut Random, tally: &mut Tally) {
     let published: Vec<&str> = dump.lines().collect();
     follower.has_seen(&published);
     tally.followed += published.len() as u64;
+    tally.completed += published.iter().filter(|event| event.contains("\"EngineRunCompleted\"")).count() as u64;
 
     // The outputs log alone, of a process that was killed: what is in memory of the others counts.
     epoch.round(random, tally);
@@ -157,5 +163,6 @@ fn killed_at_random_moments_it_loses_nothing_and_invents_nothing() {
         println!("{:>4} s {tally:?}", began.elapsed().as_secs());
     }
     assert!(tally.receipts > 20 * tally.kills, "the feed was hardly read: {tally:?}");
-    assert!(tally.followed > 0, "{tally:?}");
+    // Of a run there are three events at most.
+    assert!(tally.followed > 0 && 4 * tally.completed > tally.followed, "engines were hardly called: {tally:?}");
 }

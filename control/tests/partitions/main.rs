@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::events::{line, received, trade};
 use common::live::Running;
-use common::modules::{events, module, of, polite, python, python_prefix, system, up};
+use common::modules::{events, fed_bytes, module, of, polite, python, python_prefix, system, up};
 use common::{CUTLINE, Place, succeed, wait_until};
 use proxy::{Behind, Mode, Proxy};
 use serde_json::Value;
@@ -223,10 +223,7 @@ fn the_feed_handler_loses_no_line_to_a_network_that_stands_still_or_resets() {
     }
     assert!(told("disconnected") >= 2, "and it was told before");
     let length = std::fs::metadata(&capture).expect("there").len();
-    wait_until("all of it is sent", || {
-        let kept = std::fs::read(&position).unwrap_or_default();
-        serde_json::from_slice::<Value>(&kept).is_ok_and(|kept| kept["bytes"] == length)
-    });
+    wait_until("all of it is sent", || fed_bytes(&data, "feed") == Some(length));
     succeed(&["module", "stop", &data, "feed"]);
     let mut there = vec![false; all.len()];
     wait_until("the pipeline has read all of it", || {

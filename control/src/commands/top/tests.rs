@@ -48,8 +48,8 @@ impl Made {
     fn sample(&self) -> Sample {
         let cnc = CncReader::open(&self.path).expect("readable");
         let mut sample = Sample::of(&cnc, "somewhere".into(), START_NS + 3600 * SECOND_NS);
-        let (name, state, detail) = ("feed".to_owned(), "failed".to_owned(), "exit status 3".to_owned());
-        sample.modules = vec![Seen { name, state, detail, pid: Some(7), is_well: false }];
+        let [name, state, uses, detail] = ["feed", "failed", "1.0 % 2.0 MB", "exit status 3"].map(str::to_owned);
+        sample.modules = vec![Seen { name, state, detail, pid: Some(7), uses, is_well: false }];
         sample
     }
 }
@@ -81,7 +81,7 @@ fn the_picture_of_a_dead_process_has_everything_since_its_start() {
     assert_eq!(lines[1], "stopped cleanly");
     assert_eq!(words(&lines, "runs  "), "runs 10 100", "100 runs in ten seconds");
     assert_eq!(words(&lines, "runs failed"), "runs failed 1 10");
-    assert_eq!(words(&lines, "feed"), "feed failed 7 exit status 3");
+    assert_eq!(words(&lines, "feed"), "feed failed 7 1.0 % 2.0 MB exit status 3");
     assert_eq!(words(&lines, "main"), "main 25.0 % 70.0 % 5.0 % 100 0 ns 0 1.00 s");
     assert_eq!(words(&lines, "cuts"), "cuts 205 KiB 256 KiB 80.0 %");
     assert_eq!(words(&lines, "cut  "), "cut 500 0 - - - -");

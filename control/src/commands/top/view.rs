@@ -140,11 +140,15 @@ impl Span<'_> {
                 module.name.clone(),
                 module.state.clone(),
                 module.pid.map_or_else(String::new, |pid| pid.to_string()),
+                module.uses.clone(),
                 module.detail.clone(),
             ],
             tone: if module.is_well { Tone::Plain } else { Tone::Alarm },
         });
-        Section { columns: vec![("MODULE", 22), ("state", 12), ("pid", 9), ("", 0)], rows: rows.collect() }
+        Section {
+            columns: vec![("MODULE", 22), ("state", 12), ("pid", 9), ("uses", 18), ("", 0)],
+            rows: rows.collect(),
+        }
     }
 
     fn lanes(&self) -> Section {

@@ -49,8 +49,19 @@ fn text() -> String {
         },
     ];
     let config = Tally { changes: 3, refusals: 2, refused: "a.toml".to_owned(), waiting: vec!["log.dir".to_owned()] };
+    let metrics = Metrics {
+        cpu_percent: Some(12.5),
+        memory_bytes: Some(4096),
+        own: BTreeMap::from([("lines_sent".to_owned(), 15.0)]),
+        ..Metrics::default()
+    };
+    let reports = [
+        Report { grade: Grade::Degraded, metrics, ..Report::unknown("feed", true) },
+        Report { grade: Grade::Healthy, ..Report::unknown("lane:main", true) },
+        Report::unknown("plane", true),
+    ];
     let cnc = CncReader::open(&path).expect("readable");
-    render(Some(&cnc), &modules, &config, &Bus::new(), 1_767_225_602_500_000_000)
+    render(Some(&cnc), &modules, &reports, &config, &Bus::new(), 1_767_225_602_500_000_000)
 }
 
 /// A sample: name, labels, value.
@@ -168,6 +179,11 @@ fn everything_in_memory_is_there_by_the_rules() {
     assert_eq!(value("cutline_config_waiting_keys", &[]), 1.0);
     let refuses = |name| value("cutline_module_config_refused", &[("module", name)]);
     assert_eq!((refuses("plane"), refuses("feed")), (0.0, 1.0));
+    let of_feed = |what: &str| value(&format!("cutline_module_{what}"), &[("module", "feed")]);
+    assert_eq!((of_feed("cpu_ratio"), of_feed("memory_bytes"), of_feed("healthy")), (0.125, 4096.0, 0.0));
+    assert_eq!(value("cutline_module_healthy", &[("module", "lane:main")]), 1.0);
+    assert_eq!(value("cutline_module_own", &[("module", "feed"), ("name", "lines_sent")]), 15.0);
+    assert!(!samples.iter().any(|(name, ..)| name == "cutline_module_queue_depth"), "nobody has told one");
     for def in ALL {
         let name = format!("cutline_{}", def.name);
         assert!(samples.iter().any(|(other, ..)| other.starts_with(&name)), "{name} is not told");
@@ -176,7 +192,7 @@ fn everything_in_memory_is_there_by_the_rules() {
 
 #[test]
 fn without_a_data_plane_it_is_still_well_formed() {
-    let samples = checked(&render(None, &[], &Tally::default(), &Bus::new(), 0));
+    let samples = checked(&render(None, &[], &[], &Tally::default(), &Bus::new(), 0));
     assert!(samples.contains(&("cutline_bus_events_lost_total".to_owned(), BTreeMap::new(), 0.0)), "{samples:?}");
     assert!(samples.iter().all(|(.., value)| *value == 0.0), "{samples:?}");
 }
