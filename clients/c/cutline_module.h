@@ -47,6 +47,7 @@ typedef struct {
 typedef struct {
     int fd;
     char name[65];                          /* what it is called there */
+    char system[65];                        /* which start of Cutline has started it: another text for each */
     int reset;                              /* it begins without what it has kept */
     char config[CUTLINE_MODULE_LINE_MAX + 1]; /* [module.config] at its start, an object as JSON text */
     size_t len, line_len;
@@ -175,6 +176,16 @@ static inline void cutline_quote(const char *text, char *out, size_t out_max) {
     out[at] = 0;
 }
 
+/* A text without escapes, such as a name, without its quotes; what is none leaves `text` as it is. */
+static inline void cutline_json_plain(const char *object, const char *key, char text[65]) {
+    char value[67];
+    if (cutline_json_get(object, key, value, sizeof value) && value[0] == '"') {
+        size_t len = strlen(value) - 2;
+        memcpy(text, value + 1, len);
+        text[len] = 0;
+    }
+}
+
 /* Takes over the socket that this process has inherited and waits for the welcome. ENOTCONN: it was not started as a module. */
 static inline int cutline_module_open(cutline_module *module) {
     const char *number = getenv("CUTLINE_MODULE_FD");
@@ -188,10 +199,8 @@ static inline int cutline_module_open(cutline_module *module) {
     if (!cutline_json_get(module->bytes, "type", type, sizeof type) || strcmp(type, "\"welcome\"") != 0 ||
         !cutline_json_number(module->bytes, "protocol", &protocol) || protocol != 1)
         return cutline_fault(EPROTO);
-    if (cutline_json_get(module->bytes, "module", module->value, sizeof module->name + 2) && module->value[0] == '"') {
-        size_t len = strlen(module->value) - 2; /* names have nothing to escape */
-        memcpy(module->name, module->value + 1, len);
-    }
+    cutline_json_plain(module->bytes, "module", module->name);
+    cutline_json_plain(module->bytes, "system", module->system);
     module->reset = cutline_json_get(module->bytes, "reset", text, sizeof text) && strcmp(text, "true") == 0;
     if (!cutline_json_get(module->bytes, "config", module->config, sizeof module->config)) strcpy(module->config, "{}");
     return 0;

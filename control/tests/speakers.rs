@@ -13,6 +13,7 @@ use common::events::{line, received, trade};
 use common::live::Running;
 use common::modules::{events, of, python, python_prefix, system, up, wait_for};
 use common::{CUTLINE, Place, fails, succeed, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const QUICK: &str = "start_delay_ms = 0\nshutdown_timeout_ms = 5000\n[health]\ninterval_ms = 100\ninterval_min_ms = 50";
@@ -186,6 +187,27 @@ fn the_feed_handler_sends_each_line_once_over_restarts_and_all_again_when_it_is_
     running.stop();
     let twice: Vec<Value> = all.iter().chain(&all).cloned().collect();
     assert!(received(&fed.data) == twice, "and once more");
+}
+
+#[test]
+fn a_feed_handler_that_was_killed_goes_on_where_it_was_while_cutline_lives() {
+    let fed = Fed::new("growing", &["--follow"], "");
+    let (all, running) = (trades(0, 900), fed.up());
+    fed.write("growing", &all[..600]);
+    running.wait_for("inputs_receipts", 600);
+    let position = fed.place.path("kept/position");
+    let kept = || serde_json::from_slice::<Value>(&std::fs::read(&position).unwrap_or_default()).unwrap_or_default();
+    let length = std::fs::metadata(fed.place.path("captures/growing")).expect("there").len();
+    wait_until("it has kept that all of it is taken", || kept()["taken"][0] == length);
+    assert_eq!(kept()["bytes"], 0, "and not that it has arrived");
+    let pid = module(&fed.data, "feed")["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    kill_process(pid.expect("it runs"), Signal::KILL).expect("it is ours");
+    wait_for(&fed.data, "feed", "failed");
+    fed.write("growing", &all[600..]);
+    succeed(&["module", "start", &fed.data, "feed"]);
+    running.wait_for("inputs_receipts", 900);
+    running.stop();
+    assert!(received(&fed.data) == all, "each once and in order");
 }
 
 /// Reads lines up to this one; all of them if it never comes.

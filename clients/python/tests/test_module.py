@@ -8,7 +8,7 @@ import unittest
 
 from cutline.module import LINE_MAX_BYTES, ConfigUpdate, Health, Module, ProtocolError, Refused, Shutdown
 
-WELCOME = b'{"type":"welcome","protocol":1,"module":"feed","reset":true,"config":{"rate":5},"later":[1]}\n'
+WELCOME = b'{"type":"welcome","protocol":1,"module":"feed","system":"7-9","reset":true,"config":{"rate":5},"later":[1]}\n'
 PATIENCE_S = 30.0
 
 
@@ -29,7 +29,7 @@ class ModuleTest(unittest.TestCase):
 
     def test_it_knows_from_its_welcome_who_it_is(self):
         module = self.welcomed()
-        self.assertEqual((module.name, module.reset, module.config), ("feed", True, {"rate": 5}))
+        self.assertEqual((module.name, module.system, module.reset, module.config), ("feed", "7-9", True, {"rate": 5}))
 
     def test_what_is_no_welcome_is_told(self):
         for line in (b'{"type":"welcome","protocol":2}\n', b'{"type":"health","id":1}\n', b"GET / HTTP/1.1\r\n", b"[]\n"):

@@ -102,6 +102,7 @@ pub struct Module {
     stream: UnixStream,
     unread: Vec<u8>,
     name: String,
+    system: String,
     reset: bool,
     config: Value,
 }
@@ -132,13 +133,14 @@ impl Module {
     pub fn over(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(WRITE_WITHIN))?;
-        let mut module =
-            Self { stream, unread: Vec::new(), name: String::new(), reset: false, config: Value::Object(Map::new()) };
+        let (name, system, config) = (String::new(), String::new(), Value::Object(Map::new()));
+        let mut module = Self { stream, unread: Vec::new(), name, system, reset: false, config };
         let welcome = module.line(WELCOME_WITHIN)?.ok_or_else(|| invalid("no welcome came".to_owned()))?;
         if welcome["type"] != "welcome" || welcome["protocol"] != VERSION {
             return Err(invalid(format!("{welcome} is no welcome of version {VERSION} of the module protocol")));
         }
         module.name = welcome["module"].as_str().unwrap_or_default().to_owned();
+        module.system = welcome["system"].as_str().unwrap_or_default().to_owned();
         module.reset = welcome["reset"] == true;
         module.config = welcome["config"].clone();
         Ok(module)
@@ -148,6 +150,12 @@ impl Module {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Which start of Cutline it was started by: another text for each, empty if Cutline is older than that.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        &self.system
     }
 
     /// Whether it begins without what it has kept.

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use cutline_engine::module::{Asked, Health, LINE_MAX_BYTES, Module, Status};
 use serde_json::{Value, json};
 
-const WELCOME: &str =
-    "{\"type\":\"welcome\",\"protocol\":1,\"module\":\"feed\",\"reset\":true,\"config\":{\"rate\":5},\"later\":[1]}\n";
+const WELCOME: &str = "{\"type\":\"welcome\",\"protocol\":1,\"module\":\"feed\",\"system\":\"7-9\",\"reset\":true,\"config\":{\"rate\":5},\"later\":[1]}\n";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A welcomed module and the supervisor's end.
@@ -28,6 +27,7 @@ fn fault(line: &[u8]) -> String {
 #[test]
 fn it_knows_from_its_welcome_who_it_is() {
     let (module, _ours) = welcomed();
+    assert_eq!(module.system(), "7-9");
     assert_eq!((module.name(), module.reset(), module.config()), ("feed", true, &json!({"rate": 5})));
     assert!(fault(b"{\"type\":\"welcome\",\"protocol\":2,\"module\":\"feed\"}\n").contains("no welcome of version 1"));
     assert!(fault(b"{\"type\":\"health\",\"id\":1}\n").contains("no welcome"));

@@ -34,7 +34,8 @@ pub fn feed(args: &cli::Feed) -> Outcome {
     let source = Source::open(&settings).map_err(Failure::machine)?;
     let shared = Arc::new(Shared::new());
     let (target, kept, ends) = (args.to.clone(), args.position.clone(), module.is_none());
-    let sender = Sender { target, kept, ends, shared: Arc::clone(&shared) };
+    let system = module.as_ref().map_or_else(String::new, |module| module.system().to_owned());
+    let sender = Sender { target, kept, ends, system, shared: Arc::clone(&shared) };
     let reset = module.as_ref().is_some_and(Module::reset);
     let file = settings.file.clone();
     let run = move || sender.run(&settings, source, reset);

@@ -3,7 +3,7 @@
 //!
 //! Delivery is at least once, also when both ends die together: the last of what a socket took counts as not arrived. It is sent again after a
 //! lost connection, and by the next start, unless the one before ended in order: then the other end has closed too, which it does when it has
-//! read everything.
+//! read everything. Where the Cutline lives that has started both, nothing is: what a socket has taken it reads.
 //!
 //! | file | what |
 //! |---|---|

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pace::Schedule;
-use super::position::Position;
+use super::position::{Place, Position};
 use super::settings::Settings;
 use super::shared::Shared;
 use super::source::{Next, Source};
@@ -36,6 +36,8 @@ pub struct Sender {
     pub kept: Option<PathBuf>,
     /// It ends when everything was sent.
     pub ends: bool,
+    /// Which start of Cutline has started it; empty if none has.
+    pub system: String,
     /// Orders and progress.
     pub shared: Arc<Shared>,
 }
@@ -53,6 +55,8 @@ struct Work {
     batch: Vec<u8>,
     /// Bytes of the batch's first line that are taken.
     taken: usize,
+    /// Where it began in the source.
+    began: Place,
     /// Where the source is behind the batch.
     read_to: u64,
     /// The last lines that were taken, which may not have arrived.
@@ -73,6 +77,7 @@ impl Sender {
             next: None,
             batch: Vec::new(),
             taken: 0,
+            began: Place::default(),
             read_to: 0,
             sent: VecDeque::new(),
             kept_at: Instant::now(),
@@ -91,12 +96,17 @@ impl Work {
     fn find_position(&mut self, reset: bool) {
         let (file, inode) = (self.source.file(), self.source.inode());
         let kept = self.sender.kept.as_ref().filter(|_| !reset);
-        let bytes = kept.map_or(0, |kept| Position::load(kept, file, inode));
-        if let Err(fault) = self.source.skip(bytes, bytes) {
+        let system = &self.sender.system;
+        self.began = kept.map_or_else(Place::default, |kept| Position::load(kept, file, inode, system));
+        self.skip(self.began.sent);
+        self.sender.shared.tell(|progress| progress.position = self.source.bytes());
+    }
+
+    fn skip(&mut self, bytes: u64) {
+        if let Err(fault) = self.source.skip(bytes) {
             self.sender.shared.tell(|progress| progress.fault = Some(fault.to_string()));
         }
         self.read_to = self.source.bytes();
-        self.sender.shared.tell(|progress| progress.position = self.source.bytes());
     }
 
     /// What is in hand is finished first, unless there is no time any more, or nobody to take it.
@@ -134,17 +144,13 @@ impl Work {
     fn take_up(&mut self, settings: &Settings, source: Source) {
         self.schedule = Schedule::new(settings.pace);
         let is_same = source.file() == self.source.file() && source.inode() == self.source.inode();
-        let (before, delivered, next) = (self.source.bytes(), self.source.delivered(), self.next.take());
+        let (before, next) = (self.source.bytes(), self.next.take());
         self.keep();
         self.source = source;
         self.sender.shared.tell(|progress| (progress.at_end, progress.fault) = (false, None));
         if is_same {
             // The line that was not due is read again.
-            let bytes = before - next.map_or(0, |(line, _)| line.len() as u64);
-            if let Err(fault) = self.source.skip(bytes, delivered) {
-                self.sender.shared.tell(|progress| progress.fault = Some(fault.to_string()));
-            }
-            self.read_to = self.source.bytes();
+            self.skip(before - next.map_or(0, |(line, _)| line.len() as u64));
         } else {
             self.find_position(false);
         }
@@ -175,6 +181,8 @@ impl Work {
         self.connection = None;
         // The line that was taken in part goes whole.
         self.taken = 0;
+        // From here on nobody has what it took.
+        self.keep();
         let text = format!("{}: {why}", self.sender.target);
         self.sender.shared.tell(|progress| {
             (progress.connected, progress.refused, progress.blocked_since) = (false, text, None);
@@ -215,7 +223,7 @@ impl Work {
         let next = self.source.next(&mut line);
         if self.source.replaced() != replaced {
             // What is in hand is of a file that has no place to go on with any more.
-            self.read_to = 0;
+            (self.began, self.read_to) = (Place::default(), 0);
         }
         match next {
             Ok(Next::Line) => {
@@ -271,9 +279,7 @@ impl Work {
             let first = self.sent.iter().position(|byte| *byte == b'\n').map_or(self.sent.len(), |at| at + 1);
             self.sent.drain(..first);
         }
-        // What was sent again lies before what the file has left.
-        let left = self.batch.len() as u64;
-        let position = self.read_to.saturating_sub(left);
+        let position = self.position();
         self.sender.shared.tell(|progress| {
             progress.lines += lines;
             progress.bytes += whole as u64;
@@ -283,23 +289,32 @@ impl Work {
         });
     }
 
+    /// Where the last line ends that was taken: what is sent again lies before what the file has left.
+    fn position(&self) -> u64 {
+        self.read_to.saturating_sub(self.batch.len() as u64)
+    }
+
     /// Says that nothing more comes. Once the other end has read everything and says so, nothing has to be sent again.
     fn finish(mut self) {
         let within =
             self.sender.shared.end().map_or(FINISH_WITHIN, |end| end.saturating_duration_since(Instant::now()));
         if self.connection.take().is_some_and(|connection| connection.finish(within)) {
-            self.sent.clear();
+            self.began.arrived = self.position();
         }
         self.keep();
     }
 
-    /// Keeps how far the file was sent, without what may not have arrived.
+    /// Keeps how far the file was sent, and of that what has arrived for sure.
     fn keep(&mut self) {
         self.kept_at = Instant::now();
         let Some(path) = self.sender.kept.as_ref().filter(|_| self.source.inode() != 0) else { return };
-        let on_its_way = (self.batch.len() + self.sent.len()) as u64;
-        let bytes = self.read_to.saturating_sub(on_its_way).max(self.source.delivered());
-        let now = Position { file: self.source.file().to_owned(), inode: self.source.inode(), bytes };
+        let position = self.position();
+        // Nothing that was taken before the last lines is on its way any more, if there is any that this process has sent.
+        let before = position.saturating_sub(self.sent.len() as u64);
+        let bytes = if before > self.began.sent { before } else { self.began.arrived };
+        let is_local = self.connection.as_ref().is_some_and(Connection::is_local);
+        let taken = is_local.then(|| (position, self.sender.system.clone()));
+        let now = Position { file: self.source.file().to_owned(), inode: self.source.inode(), bytes, taken };
         if self.kept.as_ref() == Some(&now) {
             return;
         }

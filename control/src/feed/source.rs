@@ -30,8 +30,6 @@ pub struct Source {
     inode: u64,
     /// Bytes of the lines that were handed out.
     bytes: u64,
-    /// How many of them need not be sent again, whatever happens.
-    delivered: u64,
     /// How often another file had taken its name.
     replaced: u64,
     /// What there is of the next one.
@@ -52,16 +50,7 @@ impl Source {
         let opened = capture::open(file).map_err(|failure| failure.message)?;
         let inode = if file.as_os_str() == "-" { 0 } else { std::fs::metadata(file).map_or(0, |found| found.ino()) };
         let reader = BufReader::with_capacity(1 << 16, opened.reader);
-        Ok(Self {
-            file: file.clone(),
-            follow: *follow,
-            reader,
-            inode,
-            bytes: 0,
-            delivered: 0,
-            replaced: 0,
-            begun: Vec::new(),
-        })
+        Ok(Self { file: file.clone(), follow: *follow, reader, inode, bytes: 0, replaced: 0, begun: Vec::new() })
     }
 
     /// Its name.
@@ -79,20 +68,14 @@ impl Source {
         self.bytes
     }
 
-    /// Bytes from its beginning that need not be sent again, whatever happens.
-    pub fn delivered(&self) -> u64 {
-        self.delivered
-    }
-
     /// How often another file, or the same one made shorter, has begun in its place.
     pub fn replaced(&self) -> u64 {
         self.replaced
     }
 
-    /// Leaves out so many bytes, as far as it has them; of these so many need not be sent again.
-    pub fn skip(&mut self, bytes: u64, delivered: u64) -> io::Result<()> {
+    /// Leaves out so many bytes, as far as it has them.
+    pub fn skip(&mut self, bytes: u64) -> io::Result<()> {
         self.bytes += io::copy(&mut self.reader.by_ref().take(bytes), &mut io::sink())?;
-        self.delivered = delivered.min(self.bytes);
         Ok(())
     }
 
@@ -170,7 +153,7 @@ mod tests {
         assert_eq!(source.bytes(), 5);
         assert_eq!([next(&mut source), next(&mut source)], [line("three\n"), (Next::End, String::new())]);
         let mut source = open(&file, false);
-        source.skip(5, 5).unwrap();
+        source.skip(5).unwrap();
         assert_eq!((next(&mut source), source.bytes()), (line("three\n"), 11));
     }
 

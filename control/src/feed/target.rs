@@ -101,6 +101,14 @@ impl Connection {
         matches!(heard, Err(fault) if fault.kind() == ErrorKind::WouldBlock)
     }
 
+    /// Whether the other end is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+            Self::Unix(_) => true,
+        }
+    }
+
     /// Says that nothing more comes; what was written is still delivered. Whether the other end has closed within that time, which it does
     /// when it has read everything: who closes before that resets the connection.
     pub fn finish(self, within: Duration) -> bool {

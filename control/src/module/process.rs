@@ -93,7 +93,8 @@ impl Process {
         }
         // Who is dead by now is found dead.
         let config = serde_json::from_str(&self.module.config_json).unwrap_or_default();
-        let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, reset, config: &config }).await;
+        let system = &self.control.start;
+        let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, system, reset, config: &config }).await;
         let alive = Alive::new(name, child, wire, notify, self.output.clone())?;
         let told = Allowance::new(self.module.log_lines_per_s, Instant::now());
         let plan = Rc::new(plan);

@@ -20,6 +20,8 @@ pub enum ToModule<'a> {
         protocol: u32,
         /// Its name.
         module: &'a str,
+        /// Which start of Cutline this is: another text for each.
+        system: &'a str,
         /// It begins without what it has kept.
         reset: bool,
         /// Its configuration, an object of its own keys.
@@ -170,10 +172,11 @@ mod tests {
     fn what_a_module_is_told_is_as_it_is_drawn() {
         let text = |message: &ToModule<'_>| serde_json::to_value(message).unwrap();
         let config = json!({"a": 1});
-        let welcome = ToModule::Welcome { protocol: VERSION, module: "feed", reset: false, config: &config };
+        let welcome =
+            ToModule::Welcome { protocol: VERSION, module: "feed", system: "7-9", reset: false, config: &config };
         assert_eq!(
             text(&welcome),
-            json!({"type": "welcome", "protocol": 1, "module": "feed", "reset": false, "config": {"a": 1}})
+            json!({"type": "welcome", "protocol": 1, "module": "feed", "system": "7-9", "reset": false, "config": {"a": 1}})
         );
         let update = ToModule::ConfigUpdate { id: 2, config: &config };
         assert_eq!(text(&update), json!({"type": "config_update", "id": 2, "config": {"a": 1}}));

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ask::Ask;
 use super::registry::Registry;
-use crate::bus::Bus;
+use crate::bus::{Bus, now_ms};
 use crate::health::board::Board;
 use crate::reload::{Reloader, Sources};
 use crate::resources::cgroup::Cgroups;
@@ -22,6 +22,8 @@ use crate::resources::throttle::Throttle;
 /// See the module.
 #[derive(Clone)]
 pub struct Control {
+    /// Which start this is: another text for each on this machine.
+    pub start: Arc<str>,
     /// What happens.
     pub bus: Bus,
     /// The configuration in force: read it by `borrow`, follow it by `subscribe`, change it by `send_replace`.
@@ -53,6 +55,7 @@ impl Control {
     pub fn new(config: Config, registry: Registry, ask: Ask) -> Self {
         let config = Arc::new(watch::Sender::new(Arc::new(config)));
         Self {
+            start: format!("{}-{}", std::process::id(), now_ms()).into(),
             bus: Bus::new(),
             config,
             stop: Stop::default(),

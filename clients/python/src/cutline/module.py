@@ -40,14 +40,16 @@ class Refused(Exception):
 
 
 class Module:
-    """A module's end of its socket, welcomed: `name`, `reset` (it begins without what it has kept) and `config` (a dict) are known."""
+    """A module's end of its socket, welcomed: `name`, `system` (which start of Cutline this is),
+    `reset` (it begins without what it has kept) and `config` (a dict) are known."""
 
     def __init__(self, stream):
         self._stream, self._unread = stream, b""
         welcome = self._line(_WELCOME_WITHIN_S)
         if not isinstance(welcome, dict) or welcome.get("type") != "welcome" or welcome.get("protocol") != VERSION:
             raise ProtocolError(f"{welcome!r} is no welcome of version {VERSION}")
-        self.name, self.reset, self.config = welcome.get("module", ""), welcome.get("reset") is True, welcome.get("config", {})
+        self.name, self.system = welcome.get("module", ""), welcome.get("system", "")
+        self.reset, self.config = welcome.get("reset") is True, welcome.get("config", {})
 
     @classmethod
     def inherited(cls):
