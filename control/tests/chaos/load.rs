@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::setpriority_process;
 use serde_json::json;
 
 use crate::common::events;
@@ -20,6 +21,8 @@ pub const TAILED: &str = "tailed";
 const DIRECT_PACE: (u64, Duration) = (20, Duration::from_millis(4));
 const TAILED_PACE: (u64, Duration) = (10, Duration::from_millis(10));
 const SYMBOLS: u64 = 3;
+/// Priority, as nice(1) has it.
+const FIRST: i32 = -20;
 
 /// What was sent each way, in order, as checksums of lines.
 pub struct Sent {
@@ -56,6 +59,8 @@ impl Load {
 
 /// Writes numbered trades, and if it has them the snapshots of the boundary that is near, however long that is not taken.
 fn send(source: &str, mut to: impl Write, pace: (u64, Duration), has_snapshots: bool, over: &AtomicBool) -> Vec<u32> {
+    // The same load however busy the machine is; where that is not allowed it comes in bursts.
+    drop(setpriority_process(None, FIRST));
     let (mut sent, mut number, mut last) = (Vec::new(), 0, 0);
     while !over.load(Ordering::Relaxed) {
         let mut batch = Vec::new();

@@ -2,13 +2,14 @@
 //! kills, stops, starves and misconfigures it. No receipt is lost, the system comes back to healthy by itself, and a replay is the same.
 //!
 //! `CHAOS_SECONDS` and `CHAOS_SEED` say how long and by which seed. From [`LONG`] on it goes in rounds, each a quiet run and a chaotic one of
-//! the same load, and the time that the lanes took per item is compared; it prints what it has done and found. What the hand does is the
+//! the same load with a core for the lane, and the time that it took per item is compared; it prints what it has done and found. What the hand does is the
 //! seed's, what it meets is not: a failure need not come again.
 
 mod audit;
 #[path = "../common/mod.rs"]
 mod common;
 mod hand;
+mod isolation;
 mod load;
 mod plant;
 mod service;
@@ -33,8 +34,8 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 /// One run: started, under load for so long with or without the hand, well again, stopped, and proved.
-fn run(length: Duration, hand: Option<&mut Random>, tally: &mut Tally) -> Service {
-    let plant = Plant::start();
+fn run(length: Duration, is_apart: bool, hand: Option<&mut Random>, tally: &mut Tally) -> Service {
+    let plant = Plant::start(is_apart);
     let load = plant.load();
     match hand {
         None => std::thread::sleep(length),
@@ -56,13 +57,14 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     let (mut random, mut tally) = (Random::new(seed), Tally::default());
     if seconds < LONG {
-        run(Duration::from_secs(seconds), Some(&mut random), &mut tally);
+        run(Duration::from_secs(seconds), false, Some(&mut random), &mut tally);
     } else {
         let length = Duration::from_secs(seconds / ROUNDS);
+        let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         let (mut quiet, mut chaotic) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            quiet.push(run(length / 3, None, &mut Tally::default()));
-            chaotic.push(run(length, Some(&mut random), &mut tally));
+            quiet.push(run(length / 3, has_cores, None, &mut Tally::default()));
+            chaotic.push(run(length, has_cores, Some(&mut random), &mut tally));
             println!("{tally:?}");
         }
         service::compare(&quiet, &chaotic);

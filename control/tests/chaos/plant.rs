@@ -13,6 +13,7 @@ use crate::common::follower::Follower;
 use crate::common::live::Running;
 use crate::common::modules::{fed_bytes, module, polite, python, python_prefix, wait_for};
 use crate::common::{CUTLINE, Place, cutline, wait_until, wait_within};
+use crate::isolation;
 use crate::load::{DIRECT, Load, Sent};
 
 /// Between two ticks.
@@ -120,7 +121,9 @@ fn probed(place: &Place) -> String {
     module("probed", &["silent", &format!("listen={door}")], &ready)
 }
 
-fn text(place: &Place, engine: &Engine, address: &str) -> String {
+/// `is_apart`: the lane is pinned.
+fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String {
+    let core = if is_apart { format!("core = {}\n", isolation::CORE) } else { String::new() };
     let modules = [
         Some(feed(place, address)),
         in_c(place),
@@ -133,6 +136,7 @@ fn text(place: &Place, engine: &Engine, address: &str) -> String {
          output_max_bytes = 8192\nstate_max_bytes = 8192\nprocess.count = 2\nprocess.restart = {{min_delay_ms = 5, max_delay_ms = 50, deaths_max = 1000}}\n\
          retry = {{max_attempts = 1000, min_delay_ms = 5, max_delay_ms = 100}}\n[ingest]\nline_max_bytes = 32768\n\
          [log]\ndir = {:?}\nsegment_bytes = 1048576\n[[feed]]\nname = \"feed\"\nkind = \"tcp\"\nlisten = {address:?}\n[measure]\nstage_times = true\n\
+         [[lane]]\nname = \"main\"\nstages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\n{core}\
          [supervisor]\nparallel_startup = true\nshutdown_timeout_ms = 2000\n\
          [health]\ninterval_ms = 200\ninterval_min_ms = 50\ninterval_max_ms = 500\ntimeout_ms = 500\nunhealthy_threshold = 2\n\
          [resources]\ninterval_ms = 500\n\
@@ -145,18 +149,22 @@ fn text(place: &Place, engine: &Engine, address: &str) -> String {
 }
 
 impl Plant {
-    /// Starts it and waits until everything is up.
-    pub fn start() -> Self {
+    /// Starts it and waits until everything is up. `is_apart`: the lane has a core of its own.
+    pub fn start(is_apart: bool) -> Self {
         let (place, engine) = (Place::new(), engine());
         std::fs::create_dir(place.path("kept")).expect("a folder");
         std::fs::write(place.path("kept/capture"), "").expect("writable");
         let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = listener.expect("a port").to_string();
-        let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address)), place.path("data"));
+        let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address, is_apart)), place.path("data"));
         let mut command = Command::new(CUTLINE);
         command.args(["run", "--config", &config]).current_dir(&engine.directory);
+        isolation::none();
         let running = Running::start_command(&place, &data, command);
         wait_for(&data, "system", "up");
+        if is_apart {
+            isolation::of_lanes(&running);
+        }
         let follower = Follower::start(&data);
         Self { place, running, config, data, address, engine, follower }
     }

@@ -27,11 +27,8 @@ impl Service {
             let name = histogram["label"].as_str().unwrap_or_default().trim_start_matches("stage=").to_owned();
             (name, [quantile(histogram, "p50"), quantile(histogram, "p99")])
         });
-        let threads = stat["counters"].as_array().into_iter().flatten().filter(|counter| {
-            counter["name"] == "thread" && counter["label"].as_str().is_some_and(|label| label.starts_with("lane="))
-        });
-        let preemptions = threads.filter_map(|thread| {
-            let path = format!("/proc/{}/task/{}/status", running.pid(), thread["value"]);
+        let preemptions = running.lanes().into_iter().filter_map(|lane| {
+            let path = format!("/proc/{}/task/{lane}/status", running.pid());
             let status = std::fs::read_to_string(path).ok()?;
             let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
             line.trim().parse::<u64>().ok()
@@ -60,12 +57,14 @@ pub fn compare(quiet: &[Service], chaotic: &[Service]) {
                 all.get(all.len() / 2).copied()
             };
             let middle = median(&chaotic);
-            let is_within = least <= middle && middle <= most;
-            println!(
-                "{stage:<10} {name}  quiet {quiet:?}  chaotic {chaotic:?}  median {} {}",
-                middle.unwrap_or(0),
-                if is_within { "within the spread" } else { "outside of the spread" }
-            );
+            let how = if middle < least {
+                "less than any"
+            } else if middle <= most {
+                "within the spread"
+            } else {
+                "more than any"
+            };
+            println!("{stage:<10} {name}  quiet {quiet:?}  chaotic {chaotic:?}  median {} {how}", middle.unwrap_or(0));
         }
     }
     let per_s =

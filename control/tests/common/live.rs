@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use super::{CUTLINE, Place, cutline, signal, wait_until};
@@ -87,6 +87,15 @@ impl Running {
         let stat = self.stat();
         let counters = stat["counters"].as_array().into_iter().flatten().filter(|counter| counter["name"] == name);
         counters.filter_map(|counter| counter["value"].as_u64()).sum()
+    }
+
+    /// The threads that are lanes.
+    pub fn lanes(&self) -> Vec<Pid> {
+        let stat = self.stat();
+        let threads = stat["counters"].as_array().into_iter().flatten().filter(|counter| {
+            counter["name"] == "thread" && counter["label"].as_str().is_some_and(|label| label.starts_with("lane="))
+        });
+        threads.filter_map(|thread| Pid::from_raw(i32::try_from(thread["value"].as_i64()?).ok()?)).collect()
     }
 
     /// Waits until a counter has reached a value.
