@@ -94,8 +94,9 @@ fn who_is_not_listed_is_refused_and_of_a_dead_system_the_record_is_shown() {
     assert!(told.lines().any(|line| line.starts_with("feed") && line.contains("running")), "{told}");
     // The next start takes the name that was left.
     let running = Running::start(&place, &config, &data);
-    wait_for(&data, "system", "up");
-    assert_eq!(module(&data, "feed")["state"], "running");
+    // The record has that the one before it was up.
+    wait_until("it is up", || cutline(&["modules", &data, "--json"]).status.success());
+    wait_until("its module runs", || module(&data, "feed")["state"] == "running");
     running.stop();
 }
 

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 
 use common::events::{line, now_ms, snapshot, trade};
 use common::live::Running;
+use common::modules::up;
 use common::{CUTLINE, Place, connect, cutline, fails, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ impl Edited {
     fn start() -> Self {
         let place = Place::new();
         let (data, file) = (place.path("data"), place.file("edited.toml", &text(&place, FIRST)));
-        let running = Running::start(&place, &file, &data);
+        let running = up(&place, &file, &data);
         let mut stream = connect(&place.path("feed.sock"));
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);

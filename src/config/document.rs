@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::path;
 use super::problem::{Origin, Problem};
 
 /// A table: key to where the key was written and what it holds.
@@ -106,24 +107,23 @@ pub(super) fn parse_set(layer: usize, file: &str, nth: u32, text: &str, problems
         refuse(format!("{text:?} has no '='"));
         return empty;
     };
-    let keys: Vec<&str> = path.split('.').map(str::trim).collect();
-    if keys.len() > DEPTH_MAX || keys.iter().any(|key| key.is_empty()) {
+    let Some(keys) = path::names(path).filter(|keys| keys.len() <= DEPTH_MAX) else {
         refuse(format!("{path:?} is not a key"));
         return empty;
-    }
+    };
     let value = value.trim();
     let data = match DeValue::parse(value) {
         Ok(parsed) => {
             // All spans lie within one argument: each of its parts has the argument's place.
             let lines = Lines { starts: Vec::new(), origin: origin.clone(), has_errors: false };
-            let mut path = keys.iter().map(|key| (*key).to_string()).collect();
+            let mut path = keys.clone();
             lines.data(parsed.into_inner(), &origin, &mut path, problems)
         }
         Err(_) => Data::Text(value.to_string()),
     };
-    keys.iter().rev().fold(Node { origin: origin.clone(), data }, |node, key| {
+    keys.into_iter().rev().fold(Node { origin: origin.clone(), data }, |node, key| {
         let entry = Entry { key: origin.clone(), node };
-        Node { origin: origin.clone(), data: Data::Table(Table::from([((*key).to_string(), entry)])) }
+        Node { origin: origin.clone(), data: Data::Table(Table::from([(key, entry)])) }
     })
 }
 

@@ -15,6 +15,7 @@ mod document;
 mod engine;
 mod fit;
 mod output;
+mod path;
 mod problem;
 mod read;
 mod reader;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::document::{self, Data, Entry, Node, Table};
+use super::path;
 use super::problem::{Origin, Problem, Problems, Warning};
 use super::reference::{Around, Resolved};
 use super::{Config, default_layer, read, read_text};
@@ -102,8 +103,8 @@ impl Tree {
         let mut keys = BTreeMap::new();
         let told = |node: &Node| Shown { value: shown(node), origin: node.origin.clone() };
         leaves(&self.root, &mut String::new(), &mut |key, node| {
-            let path: Vec<&str> = key.split('.').collect();
-            match (entries(node), at(&other.root, &path).and_then(|entry| entries(&entry.node))) {
+            let beside = path::names(key).and_then(|names| at(&other.root, &names));
+            match (entries(node), beside.and_then(|entry| entries(&entry.node))) {
                 (Some(own), Some(others)) if has_same_names(&own, &others) => {
                     let all = own.iter().enumerate();
                     keys.extend(all.flat_map(|(index, table)| {
@@ -120,11 +121,10 @@ impl Tree {
     #[must_use]
     pub fn with_keys_of(&self, other: &Self, keys: &[&str]) -> Self {
         let mut root = self.root.clone();
-        for key in keys {
-            let path: Vec<&str> = key.split('.').collect();
-            match at(&other.root, &path) {
-                Some(entry) => put(&mut root, &path, entry.clone()),
-                None => remove(&mut root, &path),
+        for names in keys.iter().filter_map(|key| path::names(key)) {
+            match at(&other.root, &names) {
+                Some(entry) => put(&mut root, &names, entry.clone()),
+                None => remove(&mut root, &names),
             }
         }
         Self { root }
@@ -132,8 +132,8 @@ impl Tree {
 
     /// Whether a key is the same in both, as written.
     pub(super) fn has_same(&self, other: &Self, key: &str) -> bool {
-        let path: Vec<&str> = key.split('.').collect();
-        match (at(&self.root, &path), at(&other.root, &path)) {
+        let names = path::names(key).unwrap_or_default();
+        match (at(&self.root, &names), at(&other.root, &names)) {
             (Some(one), Some(other)) => is_same(&one.node, &other.node),
             (None, None) => true,
             _ => false,
@@ -146,21 +146,18 @@ fn leaves(node: &Node, path: &mut String, say: &mut impl FnMut(&str, &Node)) {
     let Data::Table(table) = &node.data else { return say(path, node) };
     for (name, entry) in table {
         let len = path.len();
-        if len > 0 {
-            path.push('.');
-        }
-        path.push_str(name);
+        path::push(path, name);
         leaves(&entry.node, path, say);
         path.truncate(len);
     }
 }
 
-fn at<'a>(root: &'a Node, path: &[&str]) -> Option<&'a Entry> {
-    let (last, tables) = path.split_last()?;
+fn at<'a>(root: &'a Node, names: &[String]) -> Option<&'a Entry> {
+    let (last, tables) = names.split_last()?;
     let mut node = root;
     for name in tables {
         let Data::Table(table) = &node.data else { return None };
-        node = match (table.get(*name), indexed(name)) {
+        node = match (table.get(name), indexed(name)) {
             (Some(entry), _) => &entry.node,
             (None, Some((array, index))) => match &table.get(array)?.node.data {
                 Data::Array(items) => items.get(index)?,
@@ -169,7 +166,7 @@ fn at<'a>(root: &'a Node, path: &[&str]) -> Option<&'a Entry> {
             (None, None) => return None,
         };
     }
-    if let Data::Table(table) = &node.data { table.get(*last) } else { None }
+    if let Data::Table(table) = &node.data { table.get(last) } else { None }
 }
 
 /// `module[3]` as its array and its index.
@@ -201,14 +198,14 @@ fn entry_of<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Node> {
     }
 }
 
-fn put(root: &mut Node, path: &[&str], entry: Entry) {
-    let Some((first, rest)) = path.split_first() else { return };
+fn put(root: &mut Node, names: &[String], entry: Entry) {
+    let Some((first, rest)) = names.split_first() else { return };
     if !matches!(root.data, Data::Table(_)) {
         root.data = Data::Table(Table::new());
     }
     let Data::Table(table) = &mut root.data else { return };
     if rest.is_empty() {
-        table.insert((*first).to_owned(), entry);
+        table.insert(first.clone(), entry);
         return;
     }
     if let Some(item) = entry_of(table, first) {
@@ -217,17 +214,17 @@ fn put(root: &mut Node, path: &[&str], entry: Entry) {
     let origin = entry.key.clone();
     let empty =
         || Entry { key: origin.clone(), node: Node { origin: origin.clone(), data: Data::Table(Table::new()) } };
-    let inner = table.entry((*first).to_owned()).or_insert_with(empty);
+    let inner = table.entry(first.clone()).or_insert_with(empty);
     put(&mut inner.node, rest, entry);
 }
 
-fn remove(root: &mut Node, path: &[&str]) {
-    let (Some((first, rest)), Data::Table(table)) = (path.split_first(), &mut root.data) else { return };
+fn remove(root: &mut Node, names: &[String]) {
+    let (Some((first, rest)), Data::Table(table)) = (names.split_first(), &mut root.data) else { return };
     if rest.is_empty() {
-        table.remove(*first);
+        table.remove(first);
     } else if let Some(item) = entry_of(table, first) {
         remove(item, rest);
-    } else if let Some(entry) = table.get_mut(*first) {
+    } else if let Some(entry) = table.get_mut(first) {
         remove(&mut entry.node, rest);
     }
 }

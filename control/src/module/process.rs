@@ -95,6 +95,7 @@ impl Process {
         let config = serde_json::from_str(&self.module.config_json).unwrap_or_default();
         let system = &self.control.start;
         let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, system, reset, config: &config }).await;
+        self.control.registry.change(name, |module| module.handed = self.module.config_json.clone());
         let alive = Alive::new(name, child, wire, notify, self.output.clone())?;
         let told = Allowance::new(self.module.log_lines_per_s, Instant::now());
         let plan = Rc::new(plan);

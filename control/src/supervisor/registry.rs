@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cutline::config::Quiet;
 use serde::Serialize;
 
 /// The state of a module.
@@ -86,6 +87,9 @@ pub struct Module {
     /// Why it goes on with another configuration than the one in force; empty if it does not.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub config_refused: String,
+    /// The configuration of its own that it was handed last, JSON, whether it took it or not.
+    #[serde(skip)]
+    pub handed: Quiet<String>,
     /// The state it is in.
     #[serde(flatten)]
     pub state: State,
@@ -101,6 +105,7 @@ impl Module {
             required,
             pid: None,
             config_refused: String::new(),
+            handed: Quiet(String::new()),
             state: State::NotStarted,
         }
     }
@@ -136,7 +141,7 @@ impl Registry {
     }
 
     /// Changes what is known of a module.
-    pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut Module)) {
+    pub fn change(&self, name: &str, change: impl FnOnce(&mut Module)) {
         if let Some(module) = self.modules().iter_mut().find(|module| module.name == name) {
             change(module);
         }

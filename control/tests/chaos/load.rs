@@ -60,7 +60,7 @@ impl Load {
 /// Writes numbered trades, and if it has them the snapshots of the boundary that is near, however long that is not taken.
 fn send(source: &str, mut to: impl Write, pace: (u64, Duration), has_snapshots: bool, over: &AtomicBool) -> Vec<u32> {
     // The same load however busy the machine is; where that is not allowed it comes in bursts.
-    drop(setpriority_process(None, FIRST));
+    let _ = setpriority_process(None, FIRST);
     let (mut sent, mut number, mut last) = (Vec::new(), 0, 0);
     while !over.load(Ordering::Relaxed) {
         let mut batch = Vec::new();

@@ -37,8 +37,9 @@ fn metrics(place: &Place) -> String {
 #[test]
 fn thresholds_of_health_recovery_resources_and_supervisor_are_in_force_at_once() {
     let place = Place::new();
-    let limits = "[module.limits]\nmemory_bytes = 0\n";
-    let (config, data) = write(&place, &[module("deaf", &["deaf"], ""), polite("b", limits)]);
+    // Optional, because with too little memory it will not start again.
+    let with = |bytes: u64| polite("b", &format!("required = false\n[module.limits]\nmemory_bytes = {bytes}\n"));
+    let (config, data) = write(&place, &[module("deaf", &["deaf"], ""), with(0)]);
     let running = up(&place, &config, &data);
     // Asked ten times a second from now on, and unhealthy after three times without an answer.
     set(&data, &["health.interval_ms=100"]);
@@ -54,7 +55,7 @@ fn thresholds_of_health_recovery_resources_and_supervisor_are_in_force_at_once()
     signal_to(b["pid"].as_i64().expect("it runs"), rustix::process::Signal::KILL);
     wait_for(&data, "b", "recovered");
     // More than it may use, which is looked at ten times a second from now on.
-    write(&place, &[module("deaf", &["deaf"], ""), polite("b", "[module.limits]\nmemory_bytes = 65536\n")]);
+    write(&place, &[module("deaf", &["deaf"], ""), with(65_536)]);
     wait_for(&data, "b", "limited");
     assert!(of(&events(&data), "b", "exceeded").is_empty(), "nobody has looked");
     set(&data, &["resources.interval_ms=100"]);

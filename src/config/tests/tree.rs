@@ -139,6 +139,20 @@ fn every_key_of_the_config_frame_changes_at_a_tick_or_is_named() {
 }
 
 #[test]
+fn a_name_with_a_dot_is_one_name_wherever_keys_are_told_compared_mixed_and_set() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let one = tree(&place, "a.toml", "[engine.hysteresis]\n\"a.b\" = 1\n[engine.hysteresis.a]\nb = 2\n");
+    let set = |text: &str| Tree::read(&[], &[text.to_owned()], &[]).expect("a key");
+    let other = set("engine.hysteresis.\"a.b\" = 3");
+    let found = differences(&one, &other);
+    let told: Vec<_> = found.iter().map(|found| (&*found.key, found.before.clone(), found.after.clone())).collect();
+    let key = "engine.hysteresis.\"a.b\"";
+    assert_eq!(told, [(key, 1.into(), 3.into()), ("engine.hysteresis.a.b", 2.into(), serde_json::Value::Null)]);
+    let mixed = one.with_keys_of(&other, &[key]);
+    assert_eq!((&mixed.keys()[key].value, &mixed.keys()["engine.hysteresis.a.b"].value), (&3.into(), &2.into()));
+}
+
+#[test]
 fn entries_of_the_same_names_differ_by_key_and_others_as_a_whole() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let module = |name: &str, more: &str| format!("[[module]]\nname = \"{name}\"\ncommand = [\"x\"]\n{more}\n");
