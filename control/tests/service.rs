@@ -43,6 +43,10 @@ fn the_service_manager_is_told_when_it_is_ready_lives_and_stops() {
     wait_for(&data, "slow", "ready");
     until(&socket, "WATCHDOG=1");
     until(&socket, "WATCHDOG=1");
+    running.signal(Signal::HUP);
+    let reloading = until(&socket, "RELOADING=1").pop().expect("it was said");
+    assert!(reloading.contains("MONOTONIC_USEC="), "as Type=notify-reload wants it: {reloading}");
+    until(&socket, "READY=1");
     running.signal(Signal::TERM);
     until(&socket, "STOPPING=1");
     assert!(running.wait().0.success());

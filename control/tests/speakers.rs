@@ -313,10 +313,18 @@ fn the_feed_handler_alone_sends_a_capture_and_ends_and_says_what_it_cannot_do() 
     for (args, code, why) in [
         (&["/no/such/capture", "--to", &to][..], 3, "/no/such/capture"),
         (&[&capture, "--to", "here"], 2, "unix:PATH"),
+        (&[&capture, "--to", "tcp:here:99999"], 2, "tcp:HOST:PORT"),
         (&[&capture, "--to", &to, "--speed", "0"], 2, "`speed`"),
         (&[&capture, "--to", &to, "--speed", "1", "--rate", "1"], 2, "cannot be used with"),
     ] {
         let said = fails(code, &[&["feed"][..], args].concat());
         assert!(said.contains(why), "{said}");
     }
+    // Nobody is there: it waits, and says for what.
+    let mut waits = Command::new(CUTLINE);
+    let mut waits = waits.args(["feed", &capture, "--to", &to]).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut said = String::new();
+    BufReader::new(waits.stderr.take().expect("a pipe")).read_line(&mut said).expect("it speaks");
+    waits.kill().and_then(|()| waits.wait()).expect("it was there");
+    assert!(said.contains(&to) && said.contains("refused") && said.contains("trying again"), "{said}");
 }

@@ -49,8 +49,22 @@ pub fn feed(args: &cli::Feed) -> Outcome {
     }
 }
 
-/// Without anybody who asks: until everything was sent.
+/// Without anybody who asks: until everything was sent. What keeps it from that is told once.
 fn alone(thread: JoinHandle<()>, shared: &Shared) -> Outcome {
+    let mut told = String::new();
+    while !thread.is_finished() {
+        let Progress { connected, refused, not_kept, .. } = shared.progress();
+        let trouble = match not_kept.filter(|_| connected) {
+            Some(fault) => format!("the position is not kept: {fault}"),
+            None if connected || refused.is_empty() => String::new(),
+            None => format!("{refused}: trying again"),
+        };
+        if trouble != told && !trouble.is_empty() {
+            note(&trouble);
+        }
+        told = trouble;
+        std::thread::sleep(LOOK);
+    }
     let ended = thread.join();
     let progress = shared.progress();
     note(format_args!("{} lines sent, {} connections lost", progress.lines, progress.losses));

@@ -34,8 +34,12 @@ impl Target {
     /// # Errors
     /// What would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let has_port = |address: &str| {
+            let (host, port) = address.rsplit_once(':').unwrap_or_default();
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        };
         match (text.strip_prefix("tcp:"), text.strip_prefix("unix:")) {
-            (Some(address), _) if address.contains(':') => Ok(Self::Tcp(address.to_owned())),
+            (Some(address), _) if has_port(address) => Ok(Self::Tcp(address.to_owned())),
             (_, Some(path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
             _ => Err("give tcp:HOST:PORT or unix:PATH, where a [[feed]] listens".to_owned()),
         }

@@ -28,6 +28,18 @@ pub struct Found {
     pub followed: u64,
 }
 
+impl Found {
+    /// Of one more run.
+    pub fn add(&mut self, more: &Self) {
+        self.receipts += more.receipts;
+        self.again += more.again;
+        self.cut_off += more.cut_off;
+        self.outcomes += more.outcomes;
+        self.completed += more.completed;
+        self.followed += more.followed;
+    }
+}
+
 fn each(data: &Path, log: &str, mut see: impl FnMut(&Frame<'_>)) {
     let mut tail = Tail::open(data, log, Start::Oldest).unwrap_or_else(|fault| panic!("{log}: {fault}"));
     let mut last_seq = 0;

@@ -36,25 +36,9 @@ pub struct Tally {
     pub without_descriptors: u64,
     pub without_memory: u64,
     pub without_processor: u64,
-    pub receipts: u64,
-    pub again: u64,
-    pub cut_off: u64,
-    pub outcomes: u64,
-    pub completed: u64,
-    pub followed: u64,
+    pub found: Found,
     /// How long it took from the hand's last deed until all was well.
     pub well_after: Vec<Duration>,
-}
-
-impl Tally {
-    pub fn add(&mut self, found: &Found) {
-        self.receipts += found.receipts;
-        self.again += found.again;
-        self.cut_off += found.cut_off;
-        self.outcomes += found.outcomes;
-        self.completed += found.completed;
-        self.followed += found.followed;
-    }
 }
 
 /// Something that is to be taken back.

@@ -47,7 +47,7 @@ fn run(length: Duration, is_apart: bool, hand: Option<&mut Random>, tally: &mut 
     let service = Service::of(&plant.running);
     let sent = load.stop();
     plant.wait_until_taken(&sent);
-    tally.add(&plant.prove(&sent));
+    tally.found.add(&plant.prove(&sent));
     service
 }
 
@@ -70,6 +70,9 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
         service::compare(&quiet, &chaotic);
     }
     println!("{tally:?}");
-    assert!(tally.cut_off <= tally.kills + tally.stops + tally.restarts, "lines are cut off without a kill: {tally:?}");
-    assert!(tally.kills > 0 && tally.receipts > 0 && tally.outcomes > 0, "nothing has happened: {tally:?}");
+    assert!(
+        tally.found.cut_off <= tally.kills + tally.stops + tally.restarts,
+        "lines are cut off without a kill: {tally:?}"
+    );
+    assert!(tally.kills > 0 && tally.found.receipts > 0 && tally.found.outcomes > 0, "nothing has happened: {tally:?}");
 }

@@ -14,13 +14,13 @@ use common::{CUTLINE, Place, succeed, wait_until};
 use proxy::{Behind, Mode, Proxy};
 use serde_json::Value;
 
-/// Two checks that are not answered within 300 ms are a failure, and what fails is started again until it works.
+/// Two checks that are not answered within 600 ms are a failure, and what fails is started again until it works.
 const SOON: &str = "parallel_startup = true\nshutdown_timeout_ms = 300\n\
-    [health]\ninterval_ms = 100\ninterval_min_ms = 50\ntimeout_ms = 300\nunhealthy_threshold = 2\n\
+    [health]\ninterval_ms = 100\ninterval_min_ms = 50\ntimeout_ms = 600\nunhealthy_threshold = 2\n\
     [recovery]\nattempts_max = 1000\nbackoff_ms = 50\nbackoff_max_ms = 100\njitter_percent = 0\nvalidate_ms = 5000\nbreaker_open_ms = 300\n\
     concurrent_max = 16\nfailing_modules_max = 0";
 /// Much longer than a check may take.
-const LONG: Duration = Duration::from_millis(1_000);
+const LONG: Duration = Duration::from_millis(2_000);
 
 /// What health said of a module, one after the other.
 fn said_of(data: &str, name: &str) -> Vec<Value> {
