@@ -1,4 +1,13 @@
 //! `cutline`: the command line. Everything cold; the data plane is the crate `cutline`.
+//!
+//! | | |
+//! |---|---|
+//! | what can be typed | [`cli`], [`commands`] (one file each), [`utc`] |
+//! | `cutline run`: what starts, runs and stops | [`supervisor`], [`module`] (child processes), [`engines`], [`bus`] (what happens), [`rolled`] (where that is recorded) |
+//! | how it is, and what is done about it | [`care`] starts [`health`], [`resources`] and [`recovery`] |
+//! | its configuration while it runs | [`reload`], [`sealed`] |
+//! | its doors | [`socket`] (commands), [`http`] (health and metrics), [`doors`], [`people`] (who may) |
+//! | what has no system | [`bench`], [`feed`], [`generate`], [`offline`] |
 
 #![forbid(unsafe_code)]
 
