@@ -10,8 +10,7 @@ use cutline::model::run_id::EngineMode;
 use cutline::plane::settings::limits_of;
 use cutline_host::blocking::Blocking;
 use cutline_host::library::Library;
-use cutline_host::process::{Event, Launcher, Listener, ProcessHost, ProcessSettings, Program};
-use sha2::{Digest, Sha256};
+use cutline_host::process::{Event, Identity, Launcher, Listener, ProcessHost, ProcessSettings, Program};
 
 use crate::commands::note;
 
@@ -128,12 +127,12 @@ pub fn in_processes(
 ) -> Result<ProcessHost, String> {
     let name = config.spec.to_string();
     let fault = |what: String| format!("engine {name}: {what}");
-    let (program, digest) = program(config, place).map_err(fault)?;
+    let (program, identity) = program(config, place).map_err(fault)?;
     let settings = ProcessSettings {
         name: name.clone(),
         program,
         launcher: Launcher { path: this_program(), arguments: words(&["engine", "launch"]) },
-        digest,
+        identity,
         mode: match config.mode {
             config::EngineMode::Truth => EngineMode::Truth,
             config::EngineMode::Hysteresis => EngineMode::Hysteresis,
@@ -147,8 +146,8 @@ pub fn in_processes(
     ProcessHost::start(&settings, listener).map_err(|why| fault(why.to_string()))
 }
 
-/// What is started for an engine, and its identity where it is not the engine itself that says it.
-fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Option<[u8; 32]>), String> {
+/// What is started for an engine, and what tells which one it is.
+fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Identity), String> {
     let served = |spec: &EngineSpec, read| Program {
         path: this_program(),
         arguments: words(&["engine", "serve", &spec.to_string()]),
@@ -156,29 +155,21 @@ fn program(config: &config::Engine, place: &EngineHost) -> Result<(Program, Opti
         read,
     };
     match &config.spec {
-        EngineSpec::BuiltIn(_) => Ok((served(&config.spec, Vec::new()), None)),
+        EngineSpec::BuiltIn(_) => Ok((served(&config.spec, Vec::new()), Identity::Said)),
         EngineSpec::Library(path) => {
             let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok((served(&EngineSpec::Library(path.clone()), vec![path]), None))
+            Ok((served(&EngineSpec::Library(path.clone()), vec![path]), Identity::Said))
         }
         EngineSpec::Python(module) => {
             let here = std::env::current_dir().map_err(|error| format!("the folder this was started in: {error}"))?;
-            Ok((cutline_host::python::program(module, place.process.venv.as_deref(), &here)?, None))
+            Ok((cutline_host::python::program(module, place.process.venv.as_deref(), &here)?, Identity::Said))
         }
         EngineSpec::Program(command) => {
             let (path, arguments) = command.split_first().ok_or("no program is named")?;
             // By the path given: an interpreter finds its virtual environment by it. What it leads to is what has the identity.
             let path = cutline_host::sandbox::find_program(Path::new(path))?;
-            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let mut digest = Sha256::new();
-            digest.update(b"cutline-engine/command\n");
-            digest.update(Sha256::digest(bytes));
-            for part in arguments.iter().chain([&config.hysteresis_json]) {
-                digest.update((part.len() as u64).to_le_bytes());
-                digest.update(part);
-            }
             let program = Program { path, arguments: arguments.to_vec(), env: Vec::new(), read: Vec::new() };
-            Ok((program, Some(digest.finalize().into())))
+            Ok((program, Identity::Content))
         }
     }
 }

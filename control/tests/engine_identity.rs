@@ -9,6 +9,7 @@ use std::process::Stdio;
 use common::events::{line, now_ms, snapshot, trade};
 use common::frames::frames;
 use common::live::Running;
+use common::scripted::{serve_if_asked, this_engine_with};
 use common::{Place, capture, config, connect, cutline, fails, succeed};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -19,11 +20,25 @@ const OTHER: [&str; 2] = ["--set", "engine.hysteresis.decay_factor=0.5"];
 const RESET: [&str; 2] = ["--set", "engine.state_of_other_engine=\"reset\""];
 const KEEP: [&str; 2] = ["--set", "engine.state_of_other_engine=\"keep\""];
 
+/// Not a test but an engine, wherever a process was started as one: the scripted engine.
+#[test]
+fn engine_program() {
+    serve_if_asked(|_| ());
+}
+
 fn backfill(place: &Place, more: &[&str]) -> String {
     let (data, input) = (place.path("data"), capture(place, 4000, 0));
     let config = config(place, "backfill", "");
     succeed(&[&["backfill", "--config", &config, "--input", &input, "--data", &data], more].concat());
     data
+}
+
+/// The usual configuration of this engine instead.
+fn config_of(place: &Place, engine: &str, more: &str) -> String {
+    let path = config(place, "command", more);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("use = \"scripted\"", engine)).unwrap();
+    path
 }
 
 fn said(args: &[&str]) -> String {
@@ -72,6 +87,24 @@ fn another_engine_than_the_recorded_one_is_told_and_refused_where_it_must_match(
     fails(LOGS, &["repair", &data, "--write", "--engine", &spec, "--engine-must-match"]);
     assert!(!std::path::Path::new(&format!("{data}/outputs")).exists());
     succeed(&["repair", &data, "--write", "--engine-must-match"]);
+    succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+}
+
+/// A script, or a model, whose path stays while another version is put there.
+#[test]
+fn a_command_with_another_file_behind_an_argument_is_another_engine() {
+    let place = Place::new();
+    let model = place.file("model", "first");
+    let (data, input) = (place.path("data"), capture(&place, 4000, 0));
+    let config = config_of(&place, &this_engine_with(&[&model]), "");
+    succeed(&["backfill", "--config", &config, "--input", &input, "--data", &data]);
+    succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+    place.file("model", "second");
+    let recorded = &digests(&data, "runs")[0];
+    let refused = fails(LOGS, &["verify", &data, "--engine-must-match"]);
+    assert!(refused.contains(recorded), "{refused}");
+    assert!(said(&["verify", &data]).contains("warning: "));
+    place.file("model", "first");
     succeed(&["verify", &data, "--strict", "--engine-must-match"]);
 }
 

@@ -15,7 +15,7 @@ use cutline::invoke::engine::{Engine, EngineFault, EngineFaultKind};
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
 use cutline_host::blocking::Blocking;
-use cutline_host::process::{Launcher, ProcessHost, ProcessSettings};
+use cutline_host::process::{Identity, Launcher, ProcessHost, ProcessSettings};
 use cutline_host::python;
 use cutline_ring::Idle;
 
@@ -98,7 +98,7 @@ fn start_at(
         name: "cutline-test-python".to_owned(),
         program: python::program(spec, place.process.venv.as_deref(), here)?,
         launcher: Launcher { path: std::env::current_exe().unwrap(), arguments: launcher },
-        digest: None,
+        identity: Identity::Said,
         mode,
         config_json: config_json.to_owned(),
         limits: LIMITS,

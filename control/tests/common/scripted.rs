@@ -12,8 +12,14 @@ const NAME: &str = "engine_program";
 
 /// This program as the engine of a configuration.
 pub fn this_engine() -> String {
+    this_engine_with(&[])
+}
+
+/// The same with further arguments, which the harness takes for names of tests that there are not.
+pub fn this_engine_with(arguments: &[&str]) -> String {
     let this = std::env::current_exe().unwrap();
-    format!("command = [{this:?}, \"--exact\", {NAME:?}, \"--nocapture\", \"--test-threads=1\"]")
+    let arguments: String = arguments.iter().map(|argument| format!(", {argument:?}")).collect();
+    format!("command = [{this:?}, \"--exact\", {NAME:?}, \"--nocapture\", \"--test-threads=1\"{arguments}]")
 }
 
 /// Serves the engine and ends the process, if it was started for that; `before` is called with the symbol of each call.

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `settings` | what it is made from |
 //! | `dispatch`, `seat`, `breaker` | the lane's side: which process, how a call ended, when to start again |
+//! | `identity` | which engine a command is |
 //! | `orders` | what passes between lane and warden |
 //! | `warden`, `hello` | the cold thread that does with the kernel what a lane must not, by `crate::child` |
 
 pub mod breaker;
 mod dispatch;
 mod hello;
+mod identity;
 mod orders;
 mod seat;
 mod settings;
@@ -35,13 +37,15 @@ use cutline::model::run_id::EngineMode;
 use cutline_shm::exchange::{DESCRIPTOR_ENV, IDLE_ENV, LaneEnd, Shape};
 
 pub use crate::child::log::{Event, Listener, Stream};
-pub use settings::{Launcher, ProcessSettings, Program, StartFault};
+pub use identity::CONTENT_MAX_BYTES;
+pub use settings::{Identity, Launcher, ProcessSettings, Program, StartFault};
 
 use crate::child::BASIC_ENV;
 use crate::child::launch::Launch;
 use crate::sandbox::{Sandbox, find_program};
 use breaker::Restart;
 use dispatch::{Dispatch, Terms};
+use identity::CommandLine;
 use warden::{Plan, Warden};
 
 /// Longest name of memory, bytes: a little less than the kernel takes.
@@ -114,6 +118,10 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         return Err(StartFault::Unguarded(unguarded));
     }
     make_directory(directory)?;
+    let digest = match settings.identity {
+        Identity::Said => None,
+        Identity::Content => Some(identity_of(settings, &path).map_err(StartFault::Spawn)?),
+    };
     let launch = Launch {
         who: "the engine".to_owned(),
         program: path,
@@ -138,11 +146,21 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         config_json: settings.config_json.clone(),
         command: Box::new(command),
         unguarded,
-        digest: settings.digest,
+        digest,
         said: None,
         start_timeout: Duration::from_millis(place.process.start_timeout_ms),
         lines_per_s: place.process.log_lines_per_s,
     })
+}
+
+/// The identity of a command whose program is this one.
+fn identity_of(settings: &ProcessSettings, program: &Path) -> Result<[u8; 32], String> {
+    let command = CommandLine {
+        program: program.to_owned(),
+        arguments: settings.program.arguments.clone(),
+        directory: settings.directory.clone(),
+    };
+    Ok(command.digest(&command.content()?, &settings.config_json))
 }
 
 /// A directory that nobody but us writes to. What lies in it already an engine finds there.

@@ -32,6 +32,15 @@ pub struct Launcher {
     pub arguments: Vec<String>,
 }
 
+/// What tells which engine it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// What its first process says.
+    Said,
+    /// What lies in its program and in the files that its arguments name, its arguments and its configuration.
+    Content,
+}
+
 /// An engine in processes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSettings {
@@ -41,8 +50,8 @@ pub struct ProcessSettings {
     pub program: Program,
     /// What starts it.
     pub launcher: Launcher,
-    /// The identity of the engine; `None`: what its first process says. Later ones have to say again what that one said, either way.
-    pub digest: Option<[u8; 32]>,
+    /// What tells which engine it is. Later processes have to say again what the first one said, either way.
+    pub identity: Identity,
     /// Which of its functions is called, until a run of the other mode comes.
     pub mode: EngineMode,
     /// `[engine.hysteresis]` as JSON.

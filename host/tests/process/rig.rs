@@ -11,7 +11,7 @@ use cutline::invoke::engine::{EngineFault, EngineFaultKind};
 use cutline::invoke::host::{Ask, Begun, Ended, Host, HostHealth};
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
-use cutline_host::process::{Event, Launcher, ProcessHost, ProcessSettings, Program, StartFault};
+use cutline_host::process::{Event, Identity, Launcher, ProcessHost, ProcessSettings, Program, StartFault};
 use cutline_ring::Idle;
 
 use crate::engine::MANNER;
@@ -63,7 +63,7 @@ impl Wish {
                 read: Vec::new(),
             },
             launcher: Launcher { path: this, arguments: role("launcher_process") },
-            digest: None,
+            identity: Identity::Said,
             mode: self.mode,
             config_json: String::new(),
             limits: LIMITS,
