@@ -9,8 +9,10 @@ mod fault;
 use core::ffi::{CStr, c_char, c_void};
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use cutline::invoke::call::AnswerLimits;
 use cutline::invoke::engine::{DETAIL_MAX_BYTES, Engine, EngineFault, EngineFaultKind};
@@ -27,6 +29,10 @@ const REASON_MAX_BYTES: usize = 1024;
 const ERROR_MAX_BYTES: usize = DETAIL_MAX_BYTES + 4;
 /// Longest name and version, bytes.
 const NAME_MAX_BYTES: usize = 63;
+
+/// The files that this process has loaded, by their canonical paths: the SHA-256 of what was in them, `None` if they were just being
+/// replaced.
+static LOADED: Mutex<BTreeMap<PathBuf, Option<[u8; 32]>>> = Mutex::new(BTreeMap::new());
 
 /// An instance of the engine in a library.
 pub struct Library {
@@ -56,16 +62,18 @@ impl Library {
     /// Loads a library and makes an instance with `config_json`, the section `[engine.hysteresis]` as a JSON object.
     ///
     /// The library stays loaded until the process ends, because it may have started what outlives its instances. A new version of it
-    /// has to be a new file put in the place of the old one, not written into it.
+    /// has to be a new file put in the place of the old one, not written into it, and this process can load it by another path alone.
     ///
     /// # Errors
-    /// [`LoadFault`]: there is no such file, it cannot be loaded, it is no engine, or the engine refuses the configuration.
+    /// [`LoadFault`]: there is no such file, it cannot be loaded, it is another one than this process has loaded by this path, it is no
+    /// engine, or the engine refuses the configuration.
     pub fn load(path: &Path, config_json: &str, limits: AnswerLimits) -> Result<Self, LoadFault> {
         let fault = |why| LoadFault { path: path.to_owned(), why };
         // A name without a slash would be looked for wherever the system has its libraries.
         let place = fs::canonicalize(path).map_err(|source| fault(Why::File(source)))?;
         let bytes = fs::read(&place).map_err(|source| fault(Why::File(source)))?;
-        let table = table(&place).map_err(fault)?;
+        let file: [u8; 32] = Sha256::digest(&bytes).into();
+        let table = table(&place, file).map_err(fault)?;
         let functions = functions(table).map_err(fault)?;
         let name = self::name(table.name, "name").map_err(fault)?;
         let version = self::name(table.version, "version").map_err(fault)?;
@@ -74,7 +82,7 @@ impl Library {
             functions,
             instance,
             limits,
-            digest: digest(&bytes, config_json),
+            digest: digest(file, config_json),
             name,
             version,
             error: [MaybeUninit::uninit(); ERROR_MAX_BYTES],
@@ -145,13 +153,24 @@ impl Drop for Library {
     }
 }
 
-/// Loads the file and asks it for its table.
-fn table(place: &Path) -> Result<&'static abi::Table, Why> {
+/// Loads the file with this SHA-256, unless this process has it, and asks it for its table.
+fn table(place: &Path, file: [u8; 32]) -> Result<&'static abi::Table, Why> {
+    let mut loaded_files = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    // The system gives what was loaded by this path before, whatever lies there now.
+    if loaded_files.get(place).is_some_and(|loaded| *loaded != Some(file)) {
+        return Err(Why::Replaced);
+    }
     // SAFETY: loading runs the library's initialisers, which is what whoever names a library as the engine asks for. All of its symbols
     // are bound now, so that what it lacks is told here and not in a call.
     let loaded = unsafe { Loaded::open(Some(place), RTLD_NOW | RTLD_LOCAL) }.map_err(Why::Load)?;
     // Never unloaded, see `Library::load`; so what it exports lives as long as the process.
     let loaded = ManuallyDrop::new(loaded);
+    // Read again: what was loaded may have come there after what was read.
+    let is_same = fs::read(place).is_ok_and(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)) == file);
+    if *loaded_files.entry(place.to_owned()).or_insert(is_same.then_some(file)) != Some(file) {
+        return Err(Why::Replaced);
+    }
+    drop(loaded_files);
     // SAFETY: the header gives the function of this name this type.
     let entry = unsafe { loaded.get::<abi::Entry>(abi::ENTRY) }.map_err(|_| Why::NoEntry)?;
     // SAFETY: as above.
@@ -238,11 +257,11 @@ fn text(room: &[MaybeUninit<u8>], offered: usize) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The engine's identity: what is in the file, and the configuration.
-fn digest(file: &[u8], config_json: &str) -> [u8; 32] {
+/// The engine's identity: the SHA-256 of the file, and the configuration.
+fn digest(file: [u8; 32], config_json: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"library|");
-    hash.update(Sha256::digest(file));
+    hash.update(file);
     hash.update(b"|");
     hash.update(config_json.as_bytes());
     hash.finalize().into()

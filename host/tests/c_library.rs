@@ -128,6 +128,26 @@ fn a_library_that_is_no_engine_is_refused_with_what_is_wrong_and_what_to_do() {
     }
 }
 
+/// The system gives a process what it has loaded from a path before, whatever lies there now: that must not get the new file's identity.
+#[test]
+fn a_library_that_was_replaced_is_loaded_by_another_path_or_not_at_all() {
+    let built = Built::example();
+    let first = built.load().unwrap().digest();
+    let (old, new) = (built.library.with_extension("old"), built.library.with_extension("new"));
+    std::fs::copy(&built.library, &old).unwrap();
+    let mut bytes = std::fs::read(&built.library).unwrap();
+    bytes.extend(b"another version");
+    std::fs::write(&new, &bytes).unwrap();
+    std::fs::rename(&new, &built.library).unwrap();
+    let refused = built.load().err().expect("not what lies there now").to_string();
+    assert!(refused.contains("was replaced") && refused.contains("a path of its own"), "{refused}");
+    std::fs::copy(&built.library, &new).unwrap();
+    let other = Library::load(&new, "{}", conformance::LIMITS).unwrap();
+    assert_ne!(other.digest(), first);
+    std::fs::rename(&old, &built.library).unwrap();
+    assert_eq!(built.load().unwrap().digest(), first, "put back");
+}
+
 #[test]
 fn a_file_that_is_no_library_is_refused() {
     let place = tempfile::tempdir().unwrap();

@@ -23,6 +23,8 @@ pub enum Why {
     File(io::Error),
     /// The system refuses to load it.
     Load(libloading::Error),
+    /// Another file lies there than the one that this process has loaded from there, or is loading.
+    Replaced,
     /// It does not export [`abi::ENTRY`].
     NoEntry,
     /// It says that it does not speak this version.
@@ -58,6 +60,10 @@ impl fmt::Display for Why {
                     "cannot be loaded: {said}: is it a shared library for this machine, and is all there that it needs (`ldd` tells)?"
                 )
             }
+            Self::Replaced => f.write_str(
+                "was replaced since this process loaded it, which keeps what it has loaded: give the new version a path of its own, put the \
+                 old one back, or restart",
+            ),
             Self::NoEntry => write!(
                 f,
                 "exports no function `{}`: in C include cutline_engine.h and define it, in Rust use cutline_engine::export! in a \
