@@ -216,6 +216,7 @@ fn listener(name: String) -> Listener {
             Event::Dropped(lines) => note(format_args!(
                 "{who}, process {pid}: printed {lines} lines more than engine.process.log_lines_per_s"
             )),
+            Event::NotStarted(reason) => note(format_args!("{who}: {reason}")),
             Event::Ended(reason) => note(format_args!("{who}, process {pid}: {reason}")),
         }
     })

@@ -3,15 +3,17 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use common::events::{line, now_ms, snapshot, trade};
 use common::frames::frames;
 use common::live::Running;
 use common::scripted::{serve_if_asked, this_engine_with};
-use common::{Place, capture, config, connect, cutline, fails, succeed};
-use rustix::process::Signal;
+use common::{Place, capture, children, config, connect, cutline, fails, succeed, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const LOGS: i32 = 1;
@@ -37,7 +39,8 @@ fn backfill(place: &Place, more: &[&str]) -> String {
 fn config_of(place: &Place, engine: &str, more: &str) -> String {
     let path = config(place, "command", more);
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("use = \"scripted\"", engine)).unwrap();
+    let quick = text.replace("interval_ms = 500\ndelay_ms = 100", "interval_ms = 100\ndelay_ms = 30");
+    std::fs::write(&path, quick.replace("use = \"scripted\"", engine)).unwrap();
     path
 }
 
@@ -106,6 +109,100 @@ fn a_command_with_another_file_behind_an_argument_is_another_engine() {
     assert!(said(&["verify", &data]).contains("warning: "));
     place.file("model", "first");
     succeed(&["verify", &data, "--strict", "--engine-must-match"]);
+}
+
+#[test]
+fn a_file_of_a_command_that_is_replaced_while_it_runs_is_not_called_by_the_old_identity() {
+    let place = Place::new();
+    let (model, data, socket) = (place.file("model", "first"), place.path("data"), place.path("feed.sock"));
+    let engine = format!("{}\ntimeout_ms = 200", this_engine_with(&[&model]));
+    let more = format!(
+        "dir = \"{data}\"\n[[feed]]\nkind = \"unix\"\nlisten = \"{socket}\"\n\
+         [engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 20\ndeaths_max = 100000\n"
+    );
+    let config = config_of(&place, &engine, &more);
+    let mut live = Live::start(&place, &config, &data, &socket);
+    live.feed_until("runs complete", |ends| count(ends, "completed") >= 2);
+    place.file("model", "second");
+    let process = children(live.running.pid());
+    assert_eq!(process.len(), 1);
+    kill_process(Pid::from_raw(process[0]).unwrap(), Signal::KILL).unwrap();
+    let refused = |ends: &[String]| {
+        count(ends, "engine process is another engine than the first one was: put the file back, or restart")
+    };
+    live.feed_until("runs fail, and say why", |ends| refused(ends) >= 3);
+    let from_the_first = live.ends().into_iter().skip_while(|end| refused(std::slice::from_ref(end)) == 0);
+    assert!(
+        from_the_first.clone().all(|end| end.starts_with("engine_unavailable")),
+        "{:?}",
+        from_the_first.collect::<Vec<_>>()
+    );
+    assert!(live.running.said().contains(&format!("{model} was changed")), "{}", live.running.said());
+    place.file("model", "first");
+    let completed = count(&live.ends(), "completed");
+    live.feed_until("runs complete again", |ends| count(ends, "completed") >= completed + 2);
+    let first = digests(&data, "runs");
+    assert!(first.len() == 1 && digests(&data, "outputs").iter().all(|digest| *digest == first[0]));
+    // The two ways to go over to another version: under a path of its own while it runs, and by a restart.
+    let other = place.file("model-2", "second");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(&model, &other)).unwrap();
+    let called = |number: usize| {
+        let engines = digests(&data, "runs");
+        engines.len() == number && digests(&data, "outputs").last() == engines.last()
+    };
+    live.feed_until("the other one is called", |_| called(2));
+    live.running.stop();
+    succeed(&["verify", &data, "--engine-must-match"]);
+    place.file("model-2", "third");
+    let mut live = Live::start(&place, &config, &data, &socket);
+    live.feed_until("the third one is called", |_| called(3));
+    live.running.stop();
+    let all: BTreeSet<_> = digests(&data, "runs").into_iter().collect();
+    assert_eq!(all.len(), 3);
+}
+
+/// A pipeline that runs, and its feed.
+struct Live<'a> {
+    running: Running,
+    feed: UnixStream,
+    data: &'a str,
+}
+
+impl<'a> Live<'a> {
+    fn start(place: &Place, config: &str, data: &'a str, socket: &str) -> Self {
+        let running = Running::start(place, config, data);
+        Self { running, feed: connect(socket), data }
+    }
+
+    /// How each run ended so far: `completed`, or its failure's kind and detail.
+    fn ends(&self) -> Vec<String> {
+        let dump = succeed(&["dump", self.data, "runs"]);
+        let runs = dump.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ended = runs.filter(|run| run["status"] != "started");
+        ended
+            .map(|run| match run["error_detail"].as_str() {
+                Some(detail) => format!("{}: {detail}", run["error_kind"].as_str().unwrap_or_default()),
+                None => run["status"].as_str().unwrap_or_default().to_owned(),
+            })
+            .collect()
+    }
+
+    /// Sends a symbol's snapshots until its runs have ended like this.
+    fn feed_until(&mut self, what: &str, holds: impl Fn(&[String]) -> bool) {
+        let script = json!({"regime": "up", "confidence": 0.9, "drivers": [], "invalidations": []});
+        wait_until(what, || {
+            for boundary in now_ms() / 100..now_ms() / 100 + 3 {
+                self.feed.write_all(&line(&snapshot("A", boundary * 100, &script))).unwrap();
+            }
+            holds(&self.ends())
+        });
+    }
+}
+
+/// How many of them say this.
+fn count(ends: &[String], what: &str) -> usize {
+    ends.iter().filter(|end| end.contains(what)).count()
 }
 
 /// The built-in engines as a library, of which the regime example is what it is without configuration.

@@ -51,6 +51,18 @@ pub type EngineFactory = dyn Fn(&crate::config::Engine) -> Result<Box<dyn Engine
 /// Makes the engine host of one invoke stage.
 pub type HostFactory<'a> = dyn Fn(&Config) -> Result<Box<dyn Host>, String> + 'a;
 
+/// The identity of the engine that all of these have, one for each invoke stage.
+///
+/// # Errors
+/// They have not the same one: somebody has put another in its place between two of them.
+pub(super) fn identity_of(hosts: &[Box<dyn Host>]) -> Result<[u8; 32], String> {
+    let digest = hosts.first().map_or([0; 32], |host| host.digest());
+    if hosts.iter().any(|host| host.digest() != digest) {
+        return Err("the engine's files were changed while it was started, so that invoke stages would have different ones: start again".to_owned());
+    }
+    Ok(digest)
+}
+
 /// Hosts on the lane, of the engines that `engines` makes.
 pub fn on_the_lane<F>(engines: F) -> impl Fn(&Config) -> Result<Box<dyn Host>, String>
 where
@@ -138,8 +150,9 @@ impl Assembly {
         let now_ns = around.clock.now_ns();
         let hosts = (0..topology.invokes()).map(|_| (around.hosts)(config).map_err(PlaneFault::Engine));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let engine = identity_of(&hosts).map_err(PlaneFault::Engine)?;
         let place = LogPlace { config, disk: around.disk };
-        let mut resumed = resume(&place, around.log_ids, around.time, now_ns, &hosts[0].digest())?;
+        let mut resumed = resume(&place, around.log_ids, around.time, now_ns, &engine)?;
         let (recovery, checkpoint) = (resumed.report, resumed.checkpoint.take());
 
         let gate = PublishGate::new(ms_to_ns(config.publish.blocked_max_ms));
@@ -152,7 +165,7 @@ impl Assembly {
         let queues = Queues::new(progress, &topology);
         let slow = [runs, receipts].map(|slowest| Slow::new(slowest, queues.clone(), now_ns));
         let joint = Joint { config, time: around.time, cnc: &cnc, gate, clock: clock.clone() };
-        let (changes, ends) = Changes::new(config, hosts[0].digest(), hosts.len());
+        let (changes, ends) = Changes::new(config, engine, hosts.len());
         let (stages, mut keeper, feeds) = joint.stages(around.feeds, hosts, ends, resumed, notifiers, slow)?;
         let checkpointer = checkpointer(&place, checkpoint.as_deref(), &mut keeper)?;
         Ok(Self {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use cutline_journal::{Appender, Descriptor};
 
-use super::assembly::HostFactory;
+use super::assembly::{HostFactory, identity_of};
 use super::handover::{self, Receiver, Sender};
 use super::settings::{cadence_of, config_frame, limits_of, retry_of, run_kind_of, symbols_of};
 use crate::config::{Config, EnginePlace, OtherState};
@@ -189,7 +189,7 @@ impl Base {
         if needs_other_engine(now, wanted) {
             let hosts = (0..self.invokes).map(|_| hosts(wanted)).collect::<Result<Vec<_>, _>>();
             let hosts = hosts.map_err(ChangeFault::Engine)?;
-            engine = hosts.first().map_or(engine, |host| host.digest());
+            engine = identity_of(&hosts).map_err(ChangeFault::Engine)?;
             if engine != self.engine && now.output.engine.state_of_other_engine == OtherState::Reset {
                 let keys = vec!["engine (where engine.state_of_other_engine = \"reset\")"];
                 return Err(ChangeFault::NeedsRestart { keys });
@@ -250,6 +250,8 @@ fn needs_other_engine(now: &Config, wanted: &Config) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::plane::assembly::on_the_lane;
     use crate::sim::engine::{Around, digest_of};
@@ -279,6 +281,21 @@ mod tests {
         let (changes, _ends) = Changes::new(&config(reset), digest_of(0), 1);
         let other = format!("{reset}\n[engine.hysteresis]\nsalt = 1");
         assert!(matches!(prepare(&changes.base(), &other), Err(ChangeFault::NeedsRestart { .. })));
+    }
+
+    #[test]
+    fn invoke_stages_have_one_engine_or_there_is_no_change() {
+        let (changes, _ends) = Changes::new(&config(""), digest_of(0), 2);
+        let (made, make) = (Cell::new(0), on_the_lane(engines(Around::default())));
+        let each_another = |wanted: &Config| {
+            made.set(made.get() + 1);
+            let mut wanted = wanted.clone();
+            wanted.output.engine.hysteresis_json = format!("{{\"salt\":{}}}", made.get());
+            make(&wanted)
+        };
+        let refused = changes.base().prepare(&config("[engine]\ntimeout_ms = 77"), &each_another).err();
+        assert!(matches!(&refused, Some(ChangeFault::Engine(why)) if why.contains("start again")), "{refused:?}");
+        assert_eq!(made.get(), 2);
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn hand_on(output: &Output, name: &str, id: u32, last_lines: &mut VecDeque<Strin
             let text = format!("printed {lines} lines more than log_lines_per_s");
             output.line(name, id, None, &text, false);
         }
-        Event::Started | Event::Unguarded(_) | Event::Ready(_) | Event::Ended(_) => {}
+        Event::Started | Event::Unguarded(_) | Event::Ready(_) | Event::NotStarted(_) | Event::Ended(_) => {}
     }
 }
 

@@ -41,11 +41,13 @@ pub enum Event<'a> {
     },
     /// It printed so many lines more than are taken over in a second.
     Dropped(u64),
+    /// There is none, for this reason.
+    NotStarted(&'a str),
     /// It is gone, for this reason.
     Ended(&'a str),
 }
 
-/// Told of each event of an engine process, with the number of the process from 0 and its process id, on the warden's thread. It must not
+/// Told of each event of an engine process, with the number of the process from 0 and its process id (0: none), on the warden's thread. It must not
 /// wait for long.
 pub type Listener = Box<dyn FnMut(usize, u32, Event<'_>) + Send>;
 

@@ -1,6 +1,7 @@
 //! What an engine command is: what lies in its program and in the files that its arguments name, its arguments, and its configuration.
 //!
-//! Whoever makes a host looks at it. Never a lane: files are read whole.
+//! Whoever makes a host looks at it, and its warden at each start of a process: one that would be another engine under the name of the
+//! first is refused. Never a lane: files are read whole.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Most bytes of a command's program and of the files that its arguments name, all together: a start waits until all were read.
+/// Most bytes of a command's program and of the files that its arguments name, all together: each start of a process reads them, twice.
 pub const CONTENT_MAX_BYTES: u64 = 1 << 30;
 /// Bytes of one read.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -29,6 +30,54 @@ pub(super) struct Content {
     program: [u8; 32],
     /// Which argument, from 1, names it; where it is; the SHA-256 of its bytes.
     files: Vec<(usize, PathBuf, [u8; 32])>,
+}
+
+/// A command as it was when its host was made.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    command: CommandLine,
+    content: Content,
+    /// The identity.
+    pub digest: [u8; 32],
+}
+
+impl Known {
+    /// A command as it is now.
+    ///
+    /// # Errors
+    /// As of [`Known::check`], for files that cannot be read or are too much.
+    pub(super) fn new(command: CommandLine, config_json: &str) -> Result<Self, String> {
+        let content = command.content()?;
+        let digest = command.digest(&content, config_json);
+        Ok(Self { command, content, digest })
+    }
+
+    /// Looks whether it is still that.
+    ///
+    /// # Errors
+    /// Which file is not what it was, or cannot be read, and what to do. What to do comes first: it stands in the outcomes of runs, and a
+    /// path may be long.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let now = self.command.content().map_err(|why| {
+            format!("engine process cannot be told from another engine than the first one: put the file back, or restart: {why}")
+        })?;
+        let Some(changed) = self.changed(&now) else { return Ok(()) };
+        Err(format!(
+            "engine process is another engine than the first one was: put the file back, or restart to use it: {} was changed",
+            changed.display()
+        ))
+    }
+
+    /// A file that is not what it was.
+    fn changed<'a>(&'a self, now: &'a Content) -> Option<&'a Path> {
+        if now.program != self.content.program {
+            return Some(&self.command.program);
+        }
+        let (then, now) = (&self.content.files, &now.files);
+        let mut differing =
+            now.iter().filter(|file| !then.contains(file)).chain(then.iter().filter(|file| !now.contains(file)));
+        differing.next().map(|(_, path, _)| path.as_path())
+    }
 }
 
 impl CommandLine {
@@ -155,6 +204,35 @@ mod tests {
         fs::write(place.path().join("folder/file"), "one").unwrap();
         assert_eq!(digest(&command), before);
         assert!(command.content().unwrap().files.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_what_it_was_is_named_until_it_is_put_back() {
+        let (place, command) = command(&["file", "none"]);
+        let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
+        write("file", "one");
+        let known = Known::new(command, "{}").unwrap();
+        assert_eq!(known.check(), Ok(()));
+        let refused = |name: &str| {
+            let fault = known.check().unwrap_err();
+            let path = place.path().join(name);
+            assert!(fault.contains("restart") && fault.contains(path.to_str().unwrap()), "{name}: {fault}");
+        };
+        write("file", "two");
+        refused("file");
+        fs::remove_file(place.path().join("file")).unwrap();
+        refused("file");
+        write("file", "one");
+        assert_eq!(known.check(), Ok(()));
+        write("none", "");
+        refused("none");
+        fs::remove_file(place.path().join("none")).unwrap();
+        write("program", "#!/bin/false\n");
+        refused("program");
+        fs::remove_file(place.path().join("program")).unwrap();
+        refused("program");
+        write("program", "#!/bin/true\n");
+        assert_eq!(known.check(), Ok(()));
     }
 
     #[test]

@@ -45,7 +45,7 @@ use crate::child::launch::Launch;
 use crate::sandbox::{Sandbox, find_program};
 use breaker::Restart;
 use dispatch::{Dispatch, Terms};
-use identity::CommandLine;
+use identity::{CommandLine, Known};
 use warden::{Plan, Warden};
 
 /// Longest name of memory, bytes: a little less than the kernel takes.
@@ -118,9 +118,9 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         return Err(StartFault::Unguarded(unguarded));
     }
     make_directory(directory)?;
-    let digest = match settings.identity {
+    let known = match settings.identity {
         Identity::Said => None,
-        Identity::Content => Some(identity_of(settings, &path).map_err(StartFault::Spawn)?),
+        Identity::Content => Some(known(settings, &path).map_err(StartFault::Spawn)?),
     };
     let launch = Launch {
         who: "the engine".to_owned(),
@@ -146,21 +146,21 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         config_json: settings.config_json.clone(),
         command: Box::new(command),
         unguarded,
-        digest,
+        known,
         said: None,
         start_timeout: Duration::from_millis(place.process.start_timeout_ms),
         lines_per_s: place.process.log_lines_per_s,
     })
 }
 
-/// The identity of a command whose program is this one.
-fn identity_of(settings: &ProcessSettings, program: &Path) -> Result<[u8; 32], String> {
+/// The command whose program is this one, as it is now.
+fn known(settings: &ProcessSettings, program: &Path) -> Result<Known, String> {
     let command = CommandLine {
         program: program.to_owned(),
         arguments: settings.program.arguments.clone(),
         directory: settings.directory.clone(),
     };
-    Ok(command.digest(&command.content()?, &settings.config_json))
+    Known::new(command, &settings.config_json)
 }
 
 /// A directory that nobody but us writes to. What lies in it already an engine finds there.

@@ -13,6 +13,7 @@ use cutline_shm::region::Region;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::hello::{Hello, read_hello};
+use super::identity::Known;
 use super::orders::{Order, Report};
 use crate::child::log::{Event, Listener};
 use crate::child::{Child, text_of};
@@ -40,8 +41,8 @@ pub(super) struct Plan {
     pub command: Box<dyn Fn() -> Command + Send>,
     /// Guards that the processes run without.
     pub unguarded: Vec<String>,
-    /// The identity of the engine, where it is not its own to say.
-    pub digest: Option<[u8; 32]>,
+    /// What the engine is, where that is not its own to say.
+    pub known: Option<Known>,
     /// What the first process said that it is, whatever is given.
     pub said: Option<[u8; 32]>,
     pub start_timeout: Duration,
@@ -96,7 +97,7 @@ impl Warden {
 
     /// What the processes are.
     pub(super) fn digest(&self) -> Option<[u8; 32]> {
-        self.plan.digest.or(self.plan.said)
+        self.plan.known.as_ref().map(|known| known.digest).or(self.plan.said)
     }
 
     /// Obeys until the lane's side is gone, then ends the processes.
@@ -121,7 +122,10 @@ impl Warden {
     fn obey(&mut self, order: Order) -> Option<Report> {
         match order {
             Order::Start(place, mode) => {
-                let reason = self.start(place, mode).err()?;
+                // Of the first ones it is known, and looked at again once they are ready.
+                let known = self.plan.known.as_ref().map_or(Ok(()), Known::check);
+                let reason = known.and_then(|()| self.start(place, mode)).err()?;
+                (self.listener)(place, 0, Event::NotStarted(&reason));
                 Some(Report::Down(place, reason))
             }
             Order::Kill(place) => {
@@ -274,12 +278,14 @@ impl Warden {
 }
 
 impl Plan {
-    /// Takes the first process's word for what the engine is, and every other's only for the same.
+    /// Takes the first process's word for what the engine is, and every other's only for the same. What is known of it is looked at once
+    /// more: the process may have been made from what came there after the first look.
     fn accept(&mut self, hello: Hello) -> Result<String, String> {
+        self.known.as_ref().map_or(Ok(()), Known::check)?;
         match *self.said.get_or_insert(hello.digest) {
             said if said == hello.digest => Ok(hello.text),
             _ => Err(
-                "engine process is another engine than the first one was: its files were changed; restart to use it"
+                "engine process is another engine than the first one was: its files were changed; put them back, or restart to use it"
                     .to_owned(),
             ),
         }

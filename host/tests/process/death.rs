@@ -1,8 +1,11 @@
 //! Processes that die, hang and lie: each call ends exactly once, and nobody else's run is taken along.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use cutline::invoke::engine::EngineFaultKind::{EngineFailure, EngineOutputInvalid, EngineTimeout, EngineUnavailable};
+use cutline::invoke::host::Host;
+use cutline_host::process::Identity;
 use rustix::process::{Signal, kill_process};
 
 use crate::rig::{Rig, Wish, await_death, in_process, lives};
@@ -145,4 +148,46 @@ fn an_engine_that_becomes_another_one_is_not_used() {
     let (kind, detail) = rig.fault("a");
     assert_eq!(kind, EngineUnavailable);
     assert!(detail.contains("another engine than the first one"), "{detail}");
+}
+
+/// The bytes behind its end do not keep the new program from being started: that it is another one does.
+#[test]
+fn a_command_that_is_replaced_on_disk_is_not_started_until_it_is_put_back() {
+    let place = tempfile::tempdir().unwrap();
+    let [program, old, new] = ["engine", "old", "new"].map(|name| place.path().join(name));
+    let mut wish = Wish::new("");
+    wish.place.timeout_ms = 600;
+    let mut settings = wish.settings();
+    std::fs::copy(&settings.program.path, &program).unwrap();
+    settings.program.path.clone_from(&program);
+    settings.identity = Identity::Content;
+    let mut rig = Rig::start_with(&settings).unwrap();
+    let digest = rig.host.digest();
+    std::fs::rename(&program, &old).unwrap();
+    std::fs::copy(&old, &new).unwrap();
+    std::fs::OpenOptions::new().append(true).open(&new).unwrap().write_all(b"another version").unwrap();
+    std::fs::rename(&new, &program).unwrap();
+    assert_eq!(rig.call("a"), in_process("a", 0), "what runs goes on");
+    assert_eq!(rig.fault("exit").0, EngineUnavailable);
+    let (kind, detail) = rig.fault("a");
+    assert_eq!(kind, EngineUnavailable);
+    assert!(detail.contains("put the file back, or restart") && detail.contains(program.to_str().unwrap()), "{detail}");
+    assert!(rig.await_told("not started").contains("another engine than the first one"));
+    assert_eq!(rig.started().len(), 1, "nothing of it has run");
+    std::fs::rename(&old, &program).unwrap();
+    while rig.health().ready == 0 {
+        let now_ns = rig.now_ns();
+        assert!(rig.host_ended(now_ns).is_none());
+    }
+    assert_eq!(rig.call("a"), in_process("a", 0));
+    assert_eq!(rig.host.digest(), digest);
+    drop(rig);
+    std::fs::copy(&program, &new).unwrap();
+    std::fs::OpenOptions::new().append(true).open(&new).unwrap().write_all(b"another version").unwrap();
+    std::fs::rename(&new, &program).unwrap();
+    assert_ne!(
+        Rig::start_with(&settings).unwrap().host.digest(),
+        digest,
+        "a new start has the new one under its own name"
+    );
 }

@@ -92,6 +92,10 @@ pub type Outcome = Result<Vec<u8>, EngineFault>;
 
 impl Rig {
     pub fn start(wish: &Wish) -> Result<Self, StartFault> {
+        Self::start_with(&wish.settings())
+    }
+
+    pub fn start_with(settings: &ProcessSettings) -> Result<Self, StartFault> {
         let told = Told::default();
         let to = Arc::clone(&told);
         let listener = Box::new(move |_: usize, id: u32, event: Event<'_>| {
@@ -101,11 +105,12 @@ impl Rig {
                 Event::Ready(hello) => format!("ready {hello}"),
                 Event::Printed { text, cut, .. } => format!("printed {text} {cut}"),
                 Event::Dropped(lines) => format!("dropped {lines}"),
+                Event::NotStarted(reason) => format!("not started {reason}"),
                 Event::Ended(reason) => format!("ended {reason}"),
             };
             to.lock().unwrap().push(text);
         });
-        let host = ProcessHost::start(&wish.settings(), listener)?;
+        let host = ProcessHost::start(settings, listener)?;
         Ok(Self { host, told, since: Instant::now() })
     }
 

@@ -218,6 +218,6 @@ fn listener(name: String, told: Arc<Told>) -> Listener {
         Event::Dropped(lines) => {
             told.lines.fetch_add(lines, Ordering::Relaxed);
         }
-        Event::Started | Event::Ended(_) => {}
+        Event::Started | Event::NotStarted(_) | Event::Ended(_) => {}
     })
 }
