@@ -29,10 +29,11 @@ pub fn default_place(spec: &EngineSpec) -> EngineHost {
 /// # Errors
 /// Why there is none.
 pub fn replayed(config: &config::Engine) -> Result<Box<dyn Engine>, String> {
-    replayed_by(config, None, None)
+    replayed_by(config, None, None, &[])
 }
 
-/// The same, by another engine than the one that the logs name, or with the Python environment `venv`.
+/// The same, by another engine than the one that the logs name, with the Python environment `venv`, or with these files to `read` besides its
+/// own.
 ///
 /// # Errors
 /// Why there is none.
@@ -40,11 +41,13 @@ pub fn replayed_by(
     config: &config::Engine,
     spec: Option<&EngineSpec>,
     venv: Option<&Path>,
+    read: &[PathBuf],
 ) -> Result<Box<dyn Engine>, String> {
     let mut config = config.clone();
     config.spec = spec.cloned().unwrap_or(config.spec);
     let mut place = default_place(&config.spec);
     place.process.venv = venv.map(Path::to_owned);
+    place.process.read = read.to_vec();
     engine_at(&config, &place, request_max_bytes(&Config::embedded_default()))
 }
 

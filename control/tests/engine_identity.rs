@@ -22,10 +22,16 @@ const OTHER: [&str; 2] = ["--set", "engine.hysteresis.decay_factor=0.5"];
 const RESET: [&str; 2] = ["--set", "engine.state_of_other_engine=\"reset\""];
 const KEEP: [&str; 2] = ["--set", "engine.state_of_other_engine=\"keep\""];
 
-/// Not a test but an engine, wherever a process was started as one: the scripted engine.
+/// Not a test but an engine, wherever a process was started as one: the scripted engine, which reads the file of its last argument for one
+/// symbol.
 #[test]
 fn engine_program() {
-    serve_if_asked(|_| ());
+    serve_if_asked(|symbol| {
+        if symbol == "READS" {
+            let model = std::env::args().next_back().unwrap();
+            assert_eq!(std::fs::read_to_string(model).expect("its file"), "first");
+        }
+    });
 }
 
 fn backfill(place: &Place, more: &[&str]) -> String {
@@ -162,6 +168,29 @@ fn a_file_of_a_command_that_is_replaced_while_it_runs_is_not_called_by_the_old_i
     assert_eq!(all.len(), 3);
 }
 
+/// What an engine may read besides its own is not in the logs: who replays says it.
+#[test]
+fn an_engine_that_reads_a_file_is_replayed_with_what_it_may_read() {
+    let place = Place::new();
+    let (model, data) = (place.file("model", "first"), place.path("data"));
+    let read = format!("[engine.process]\nread = [{model:?}]\n");
+    let config = config_of(&place, &this_engine_with(&[&model]), &read);
+    let input = scripted_capture(&place, 0, &["READS"], &["up", "down", "up"]);
+    succeed(&["backfill", "--config", &config, "--input", &input, "--data", &data]);
+    assert_eq!(stable(&data, "READS").len(), 3);
+    let differs = cutline(&["verify", &data, "--strict"]);
+    let told = String::from_utf8_lossy(&differs.stderr);
+    assert!(differs.status.code() == Some(LOGS) && told.contains("its file: Os { code: 13"), "{told}");
+    succeed(&["verify", &data, "--strict", "--engine-must-match", "--read", &model]);
+    let failed = |more: &[&str]| {
+        let told = succeed(&[&["whatif", &data, "--delay", "60", "--engine", "--json"], more].concat());
+        serde_json::from_str::<Value>(&told).unwrap()["after"]["engine_failed"].as_u64().unwrap()
+    };
+    assert_eq!((failed(&["--read", &model]), failed(&[])), (0, 3));
+    let none = fails(LOGS, &["verify", &data, "--engine", "command=/no/such/engine"]);
+    assert!(none.contains("--read PATH"), "{none}");
+}
+
 /// A pipeline that runs, and its feed.
 struct Live<'a> {
     running: Running,
@@ -211,8 +240,8 @@ fn library() -> String {
     test.with_file_name("libcutline_engines_library.so").to_str().unwrap().to_owned()
 }
 
-/// A capture with snapshots for the scripted engine at each half second from `second` on, and its backfill.
-fn scripted(place: &Place, data: &str, second: i64, symbols: &[&str], regimes: &[&str], more: &[&str]) {
+/// A capture with snapshots for the scripted engine at each half second from `second` on.
+fn scripted_capture(place: &Place, second: i64, symbols: &[&str], regimes: &[&str]) -> String {
     let mut lines = Vec::new();
     let mut send = |mut event: Value, at_ms: i64| {
         event["recv_ts_ms"] = at_ms.into();
@@ -227,7 +256,12 @@ fn scripted(place: &Place, data: &str, second: i64, symbols: &[&str], regimes: &
     }
     let input = place.path("scripted.ndjson");
     std::fs::write(&input, lines).unwrap();
-    let config = config(place, "backfill", "");
+    input
+}
+
+/// The same and its backfill.
+fn scripted(place: &Place, data: &str, second: i64, symbols: &[&str], regimes: &[&str], more: &[&str]) {
+    let (input, config) = (scripted_capture(place, second, symbols, regimes), config(place, "backfill", ""));
     succeed(&[&["backfill", "--config", &config, "--input", &input, "--data", data, "--append"], more].concat());
 }
 

@@ -15,6 +15,10 @@ pub struct Replayed {
     /// The virtual environment of a Python engine; the python3 of PATH if it is left out.
     #[arg(long, value_name = "DIR")]
     pub venv: Option<PathBuf>,
+    /// A file or directory that an engine in a process may read besides its own, as engine.process.read, which the logs do not have;
+    /// may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub read: Vec<PathBuf>,
     /// Refuse another engine than the one whose digest was recorded, with exit code 1, before anything is compared with it.
     #[arg(long)]
     pub engine_must_match: bool,
@@ -80,6 +84,10 @@ pub struct WhatIf {
     /// The virtual environment of a Python engine; the python3 of PATH if it is left out.
     #[arg(long, value_name = "DIR", requires = "engine")]
     pub venv: Option<PathBuf>,
+    /// A file or directory that an engine in a process may read besides its own, as engine.process.read, which the logs do not have;
+    /// may be given several times.
+    #[arg(long, value_name = "PATH", requires = "engine")]
+    pub read: Vec<PathBuf>,
     /// Most runs that are told one by one.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub limit: usize,

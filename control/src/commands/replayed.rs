@@ -13,8 +13,12 @@ use crate::engines::replayed_by;
 impl cli::Replayed {
     /// Makes the engine of a configuration.
     pub fn engines(&self) -> impl Fn(&config::Engine) -> Result<Box<dyn Engine>, String> + use<> {
-        let Self { engine, venv, .. } = self.clone();
-        move |config| replayed_by(config, engine.as_ref(), venv.as_deref())
+        let Self { engine, venv, read, .. } = self.clone();
+        move |config| {
+            let made = replayed_by(config, engine.as_ref(), venv.as_deref(), &read);
+            let needs_process = engine.as_ref().unwrap_or(&config.spec).needs_process();
+            made.map_err(|why| if needs_process { format!("{why}\n  {REACH}") } else { why })
+        }
     }
 }
 
@@ -32,6 +36,9 @@ impl OtherEngines {
         }
     }
 }
+
+/// What an engine of a replay that cannot be started may lack.
+const REACH: &str = "a replay's engine reads its own files and those of --venv DIR and --read PATH: engine.process.read is not in the logs";
 
 /// What to do about another engine.
 pub const NEXT: &str = "what is computed with it proves nothing of the one that ran. Next: call that one (--engine SPEC if it was moved, --venv \

@@ -30,8 +30,8 @@ pub fn whatif(args: &cli::WhatIf) -> Outcome {
     });
     let change = Change { mode, interval_ms: args.interval, delay_ms: args.delay };
     let engines = args.engine.clone().map(|engine| {
-        let replayed = cli::Replayed { engine, venv: args.venv.clone(), engine_must_match: false };
-        replayed.engines()
+        let (venv, read) = (args.venv.clone(), args.read.clone());
+        cli::Replayed { engine, venv, read, engine_must_match: false }.engines()
     });
     let engines = engines.as_ref().map(|engines| engines as &EngineFactory);
     let result = compare(&args.data, change, engines, args.limit).map_err(|fault| match fault {
