@@ -4,8 +4,9 @@
 mod cause;
 mod join;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::path::Path;
 
 use cutline::model::frames::Failure as RunFailure;
 use cutline_shm::errors::ErrorView;
@@ -14,7 +15,6 @@ use cutline_shm::flight::{FlightReader, SlowView};
 use serde_json::{Value, json};
 
 use self::cause::{Cause, Span};
-use self::join::Names;
 use super::flight::millis;
 use super::{Outcome, canonical, flight, print, stat};
 use crate::cli;
@@ -24,14 +24,13 @@ pub fn why_slow(args: &cli::WhySlow) -> Outcome {
     let flight = flight::open(&args.data)?;
     // Without the counters there are no errors to be told; all else is in the flight file.
     let errors = stat::open(&args.data).map(|cnc| cnc.errors().collect()).unwrap_or_default();
-    let seen =
-        Seen { lanes: flight.lanes().into_iter().map(|lane| lane.name).collect(), errors, start_ns: flight.start_ns() };
-    let names = Names::new(&args.data);
+    let lanes = flight.lanes().into_iter().map(|lane| lane.name).collect();
+    let seen = Seen { data: &args.data, lanes, errors, start_ns: flight.start_ns() };
     let limit = args.limit.min(SLOWEST);
     let value = json!({
         "pid": flight.pid(),
-        "runs": seen.kind(&slow(&flight, true), limit, true, &names),
-        "receipts": seen.kind(&slow(&flight, false), limit, false, &names),
+        "runs": seen.kind(&slow(&flight, true), limit, true),
+        "receipts": seen.kind(&slow(&flight, false), limit, false),
     });
     if args.json { print(canonical(&value)) } else { print(text(&value)) }
 }
@@ -41,15 +40,16 @@ fn slow(flight: &FlightReader, runs: bool) -> Vec<SlowView> {
 }
 
 /// What is known besides the slow ones themselves.
-struct Seen {
+struct Seen<'a> {
+    data: &'a Path,
     lanes: Vec<String>,
     errors: Vec<ErrorView>,
     start_ns: i64,
 }
 
-impl Seen {
+impl Seen<'_> {
     /// All that is told of runs, or of receipts.
-    fn kind(&self, slow: &[SlowView], limit: usize, runs: bool, names: &Names) -> Value {
+    fn kind(&self, slow: &[SlowView], limit: usize, runs: bool) -> Value {
         let spans = |view: &SlowView| {
             if runs {
                 cause::run_spans(&view.record, self.start_ns).to_vec()
@@ -70,11 +70,20 @@ impl Seen {
             let record = &view.record;
             (std::cmp::Reverse(record.latency_ns), record.begun_ns.saturating_sub(record.ended_ns), record.seq)
         });
-        let told = ranked.into_iter().take(limit).map(|view| self.one(view, &spans(view), runs, slow, names));
+        ranked.truncate(limit);
+        let seqs: BTreeSet<u64> = ranked.iter().map(|view| view.record.seq).collect();
+        let names = if runs { join::runs(self.data, &seqs) } else { join::receipts(self.data, &seqs) };
+        let told = ranked.into_iter().map(|view| {
+            let mut told = self.one(view, &spans(view), runs, slow);
+            if let Some(told) = told.as_object_mut() {
+                told.extend(names.get(&view.record.seq).cloned().unwrap_or_default());
+            }
+            told
+        });
         json!({"kept": slow.len(), "causes": causes.collect::<Vec<_>>(), "slowest": told.collect::<Vec<_>>()})
     }
 
-    fn one(&self, view: &SlowView, spans: &[Span], runs: bool, all: &[SlowView], names: &Names) -> Value {
+    fn one(&self, view: &SlowView, spans: &[Span], runs: bool, all: &[SlowView]) -> Value {
         let (record, moment) = (&view.record, &view.moment);
         let from_ns = record.until_ns.saturating_sub(record.latency_ns);
         let errors = self.errors.iter().filter(|error| {
@@ -104,11 +113,9 @@ impl Seen {
                 (other.begun_ns, other.ended_ns) == (record.begun_ns, record.ended_ns) && other.seq != record.seq
             };
             told["same_cycle"] = all.iter().filter(same).count().into();
-            names.run(record.seq, &mut told);
         } else {
             told["stamps"] =
                 json!({"recv_ns": record.from_ns, "read_ns": record.begun_ns, "ingest_ns": record.until_ns});
-            names.receipt(record.seq, &mut told);
         }
         told
     }
