@@ -43,6 +43,9 @@ class Refusals(support.HostTest):
         with self.assertRaisesRegex(ChildProcessError, "ended with 3 without hello"):
             lane.hello()
 
+    def test_files_that_are_changed_while_it_is_loaded(self):
+        self.refused("open(__file__, 'a').write('#')\ndef run(snapshot): pass", "its files were changed while it was loaded")
+
     def test_a_wrong_signature(self):
         self.refused("def run(): pass", "run() cannot be called as run(snapshot)")
         self.refused("def run(a, b): pass", "run(a, b) cannot be called as run(snapshot)")

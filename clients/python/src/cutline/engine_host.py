@@ -63,6 +63,9 @@ def start(exchange, spec):
     package = module.partition(".")[0]
     identity = digest(spec, package, config)
     call = load(spec, exchange.mode, json.loads(config) if config else None)
+    if digest(spec, package, config) != identity:
+        # What was imported may have come there after what was read.
+        raise Refused("its files were changed while it was loaded: it is another engine")
     version = getattr(sys.modules.get(package), "__version__", "")
     hello = {"digest": identity, "name": spec, "version": version if isinstance(version, str) else ""}
     gc.disable()
