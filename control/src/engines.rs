@@ -10,7 +10,7 @@ use cutline::model::run_id::EngineMode;
 use cutline::plane::settings::limits_of;
 use cutline_host::blocking::Blocking;
 use cutline_host::library::Library;
-use cutline_host::process::{Event, Identity, Launcher, Listener, ProcessHost, ProcessSettings, Program};
+use cutline_host::process::{Event, Identity, Launcher, Listener, ProcessHost, ProcessSettings, Program, Sockets};
 
 use crate::commands::note;
 
@@ -72,7 +72,7 @@ pub fn engine_at(
         EnginePlace::Lane => on_lane(config),
         EnginePlace::Process => {
             let told = listener(config.spec.to_string());
-            Ok(Box::new(Blocking::new(Box::new(in_processes(config, place, request_max_bytes, told)?))))
+            Ok(Box::new(Blocking::new(Box::new(in_processes(config, place, request_max_bytes, told, None)?))))
         }
     }
 }
@@ -87,7 +87,7 @@ pub fn host(config: &Config) -> Result<Box<dyn Host>, String> {
         EnginePlace::Lane => Ok(Box::new(InProcess::new(on_lane(engine)?))),
         EnginePlace::Process => {
             let told = listener(engine.spec.to_string());
-            Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config), told)?))
+            Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config), told, None)?))
         }
     }
 }
@@ -118,7 +118,7 @@ pub fn on_lane(config: &config::Engine) -> Result<Box<dyn Engine>, String> {
     }
 }
 
-/// An engine in processes of its own, whose doings are told to `listener`.
+/// An engine in processes of its own, whose doings are told to `listener`; `sockets` is given what they are spoken to over, if anybody does.
 ///
 /// # Errors
 /// Why there is none.
@@ -127,6 +127,7 @@ pub fn in_processes(
     place: &EngineHost,
     request_max_bytes: usize,
     listener: Listener,
+    sockets: Option<Sockets>,
 ) -> Result<ProcessHost, String> {
     let name = config.spec.to_string();
     let fault = |what: String| format!("engine {name}: {what}");
@@ -146,7 +147,7 @@ pub fn in_processes(
         directory: empty_directory().map_err(fault)?,
         place: place.clone(),
     };
-    ProcessHost::start(&settings, listener).map_err(|why| fault(why.to_string()))
+    ProcessHost::start(&settings, listener, sockets).map_err(|why| fault(why.to_string()))
 }
 
 /// What is started for an engine, and what tells which one it is.

@@ -106,7 +106,7 @@ fn start_at(
         directory: std::env::temp_dir().join("cutline-test-python-directory"),
         place,
     };
-    let host = ProcessHost::start(&settings, Box::new(|_, _, _| {})).map_err(|fault| fault.to_string())?;
+    let host = ProcessHost::start(&settings, Box::new(|_, _, _| {}), None).map_err(|fault| fault.to_string())?;
     Ok(Box::new(Blocking::new(Box::new(host))))
 }
 

@@ -72,6 +72,7 @@ impl Plan {
             directory: self.directory.clone(),
             cgroup: self.cgroup.clone(),
             descriptor_env: DESCRIPTOR_ENV.to_owned(),
+            passed_env: None,
             parent: std::process::id(),
             sandbox,
         };

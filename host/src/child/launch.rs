@@ -2,13 +2,13 @@
 //! to the child is done by a process that has one thread and nothing to lose, and not between fork and exec.
 //!
 //! It gets what the child is spoken to over (an engine's exchange, a module's socket) as standard input and a [`Launch`] as its last
-//! argument, arranges both as the program expects them, gives up what it has no use for, and becomes the program. Nothing of it runs in the
-//! pipeline's own process.
+//! argument, arranges both as the program expects them, gives up what it has no use for, and becomes the program. A child that is given two
+//! descriptors finds the second in the socket that is the first ([`pass`](super::pass)). Nothing of it runs in the pipeline's own process.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,9 +18,10 @@ use rustix::io::FdFlags;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::pass::take;
 use crate::sandbox::Sandbox;
 
-/// The descriptor that the child is spoken to over, unless somebody has it already.
+/// The first descriptor that the child is given, unless somebody has it already.
 const DESCRIPTOR: i32 = 3;
 
 /// What becomes of the process.
@@ -38,6 +39,8 @@ pub struct Launch {
     pub cgroup: Option<PathBuf>,
     /// The environment variable that tells the program the number of the descriptor.
     pub descriptor_env: String,
+    /// The same for the one that was passed over that descriptor; `None`: there is none.
+    pub passed_env: Option<String>,
     /// The process that started the launcher: with it the child dies.
     pub parent: u32,
     /// What it may do.
@@ -78,7 +81,9 @@ pub fn launch(launch: &str) -> Result<Infallible, LaunchFault> {
 }
 
 fn become_it(launch: &Launch) -> Result<Infallible, LaunchFault> {
-    let number = arrange_descriptors().map_err(|fault| LaunchFault::new("hand its descriptor over", fault))?;
+    let mut command = Command::new(&launch.program);
+    command.args(&launch.arguments);
+    arrange_descriptors(launch, &mut command).map_err(|fault| LaunchFault::new("hand its descriptors over", fault))?;
     std::env::set_current_dir(&launch.directory)
         .map_err(|fault| LaunchFault::new(format!("work in {}", launch.directory.display()), fault))?;
     if let Some(entrance) = &launch.cgroup {
@@ -91,21 +96,26 @@ fn become_it(launch: &Launch) -> Result<Infallible, LaunchFault> {
     launch.sandbox.give_up_user()?;
     die_with(launch.parent)?;
     launch.sandbox.enter()?;
-    let mut command = Command::new(&launch.program);
-    command.args(&launch.arguments).env(&launch.descriptor_env, number.to_string());
     let fault = command.exec();
     Err(LaunchFault::new(format!("execute {}", launch.program.display()), fault))
 }
 
-/// What came as standard input becomes a descriptor of its own, and nothing else is handed over.
-fn arrange_descriptors() -> io::Result<i32> {
+/// What came as standard input, and what was passed over it, become descriptors of their own, and nothing else is handed over.
+fn arrange_descriptors(launch: &Launch, command: &mut Command) -> io::Result<()> {
     descriptors::close_on_exec_from(DESCRIPTOR)?;
     let stdin = std::io::stdin();
-    let spoken_to = rustix::io::fcntl_dupfd_cloexec(&stdin, DESCRIPTOR)?;
-    rustix::io::fcntl_setfd(&spoken_to, FdFlags::empty())?;
+    let mut hand_over = |variable: &str, descriptor: OwnedFd| -> io::Result<()> {
+        rustix::io::fcntl_setfd(&descriptor, FdFlags::empty())?;
+        command.env(variable, descriptor.into_raw_fd().to_string());
+        Ok(())
+    };
+    if let Some(variable) = &launch.passed_env {
+        hand_over(variable, take(&stdin)?)?;
+    }
+    hand_over(&launch.descriptor_env, rustix::io::fcntl_dupfd_cloexec(&stdin, DESCRIPTOR)?)?;
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
-    Ok(spoken_to.into_raw_fd())
+    Ok(())
 }
 
 /// The child dies when the thread that started it does, and does not begin if that has happened already.

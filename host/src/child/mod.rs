@@ -7,9 +7,11 @@
 //! |---|---|
 //! | [`launch`] | the step between fork and the program |
 //! | [`log`] | what it prints, as lines |
+//! | [`pass`](mod@pass) | a second descriptor for it |
 
 pub mod launch;
 pub mod log;
+pub mod pass;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -34,11 +34,12 @@ use cutline::config::EngineProcess;
 use cutline::invoke::call::Answer;
 use cutline::invoke::host::{Ask, Begun, Ended, Host, HostHealth};
 use cutline::model::run_id::EngineMode;
+use cutline_engine::module::DESCRIPTOR_ENV as MODULE_ENV;
 use cutline_shm::exchange::{DESCRIPTOR_ENV, IDLE_ENV, LaneEnd, Shape};
 
 pub use crate::child::log::{Event, Listener, Stream};
 pub use identity::CONTENT_MAX_BYTES;
-pub use settings::{Identity, Launcher, ProcessSettings, Program, StartFault};
+pub use settings::{Identity, Launcher, ProcessSettings, Program, Sockets, StartFault};
 
 use crate::child::BASIC_ENV;
 use crate::child::launch::Launch;
@@ -61,23 +62,24 @@ pub struct ProcessHost {
 }
 
 impl ProcessHost {
-    /// Starts the processes and waits until they are ready. `listener` is told what happens to them and what they print.
+    /// Starts the processes and waits until they are ready. `listener` is told what happens to them and what they print; `sockets` is given
+    /// our end of the socket over which each may be spoken to by the module protocol. Without, they have none.
     ///
     /// # Errors
     /// [`StartFault`]; nothing is left running.
-    pub fn start(settings: &ProcessSettings, listener: Listener) -> Result<Self, StartFault> {
+    pub fn start(settings: &ProcessSettings, listener: Listener, sockets: Option<Sockets>) -> Result<Self, StartFault> {
         let place = &settings.place.process;
         let request_max = settings.request_max_bytes.saturating_add(settings.limits.state_max_bytes);
         let (output_max, state_max) = (settings.limits.output_max_bytes, settings.limits.state_max_bytes);
         let calls_max = place.in_flight as usize;
         let shape = Shape::new(calls_max, request_max, 0, output_max, state_max).map_err(StartFault::Exchange)?;
-        let (plan, count) = (plan(settings, shape)?, place.count as usize);
+        let (plan, count) = (plan(settings, shape, sockets.is_some())?, place.count as usize);
 
         let (order, orders) = rtrb::RingBuffer::new(count * orders::OUTSTANDING_MAX);
         let (report, reports) = rtrb::RingBuffer::new(count * orders::OUTSTANDING_MAX);
         let (started, starting) = mpsc::channel();
         let warden = std::thread::Builder::new().name("engine-warden".to_owned()).spawn(move || {
-            let mut warden = Warden::new(plan, count, listener);
+            let mut warden = Warden::new(plan, count, listener, sockets);
             let up = warden.start_all();
             if up.is_err() {
                 warden.end_all();
@@ -110,7 +112,7 @@ impl ProcessHost {
 }
 
 /// What the warden needs: guards looked up, directory made, the launcher's command line written.
-fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
+fn plan(settings: &ProcessSettings, shape: Shape, are_spoken_to: bool) -> Result<Plan, StartFault> {
     let ProcessSettings { program, launcher, directory, place, .. } = settings;
     let path = find_program(&program.path).map_err(StartFault::Spawn)?;
     let (sandbox, unguarded) = Sandbox::of(&place.process, program, &path).map_err(StartFault::Spawn)?;
@@ -122,13 +124,16 @@ fn plan(settings: &ProcessSettings, shape: Shape) -> Result<Plan, StartFault> {
         Identity::Said => None,
         Identity::Content => Some(known(settings, &path).map_err(StartFault::Spawn)?),
     };
+    let (descriptor_env, passed_env) =
+        if are_spoken_to { (MODULE_ENV, Some(DESCRIPTOR_ENV.to_owned())) } else { (DESCRIPTOR_ENV, None) };
     let launch = Launch {
         who: "the engine".to_owned(),
         program: path,
         arguments: program.arguments.clone(),
         directory: directory.clone(),
         cgroup: None,
-        descriptor_env: DESCRIPTOR_ENV.to_owned(),
+        descriptor_env: descriptor_env.to_owned(),
+        passed_env,
         parent: std::process::id(),
         sandbox,
     };

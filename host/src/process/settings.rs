@@ -1,6 +1,7 @@
 //! What an engine in processes is made from, and why it could not be. Values only.
 
 use std::fmt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use cutline::config::EngineHost;
@@ -65,6 +66,10 @@ pub struct ProcessSettings {
     /// Timeouts, numbers and limits, as configured.
     pub place: EngineHost,
 }
+
+/// Given our end of an engine process's socket, with the number of the process from 0 and its process id, before the listener is told that it
+/// was started; on the warden's thread. It must not wait.
+pub type Sockets = Box<dyn FnMut(usize, u32, UnixStream) + Send>;
 
 /// Why there is no engine in processes.
 #[derive(Debug)]

@@ -4,6 +4,9 @@
 //! It obeys orders and reports; the lane decides. When the lane's side is dropped it gives the processes a moment to end, then kills.
 
 use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,7 +18,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::hello::{Hello, read_hello};
 use super::identity::Known;
 use super::orders::{Order, Report};
+use super::settings::Sockets;
 use crate::child::log::{Event, Listener};
+use crate::child::pass::pass;
 use crate::child::{Child, text_of};
 
 /// How long the warden sleeps while nothing happens: how late an order may be obeyed.
@@ -62,6 +67,8 @@ struct Running {
 pub(super) struct Warden {
     plan: Plan,
     listener: Listener,
+    /// Who speaks with the processes, if anybody does.
+    sockets: Option<Sockets>,
     processes: Vec<Option<Running>>,
     /// What the processes printed last.
     last_lines: VecDeque<String>,
@@ -70,9 +77,9 @@ pub(super) struct Warden {
 }
 
 impl Warden {
-    pub(super) fn new(plan: Plan, count: usize, listener: Listener) -> Self {
+    pub(super) fn new(plan: Plan, count: usize, listener: Listener, sockets: Option<Sockets>) -> Self {
         let processes = std::iter::repeat_with(|| None).take(count).collect();
-        Self { plan, listener, processes, last_lines: VecDeque::new(), is_ending: false }
+        Self { plan, listener, sockets, processes, last_lines: VecDeque::new(), is_ending: false }
     }
 
     /// Starts all processes and waits until each is ready.
@@ -152,9 +159,13 @@ impl Warden {
             let end = LaneEnd::new(region, shape, plan.config_json.as_bytes()).map_err(|fault| fault.to_string())?;
             (end, memory)
         };
-        let child = Child::start((self.plan.command)(), memory, self.plan.lines_per_s)
-            .map_err(|fault| format!("engine process could not be started: {fault}"))?;
+        let fault = |fault: io::Error| format!("engine process could not be started: {fault}");
+        let (input, ours) = if self.sockets.is_some() { with_socket(&memory).map_err(fault)? } else { (memory, None) };
+        let child = Child::start((self.plan.command)(), input, self.plan.lines_per_s).map_err(fault)?;
         let id = child.id();
+        if let (Some(sockets), Some(ours)) = (&mut self.sockets, ours) {
+            sockets(place, id, ours);
+        }
         (self.listener)(place, id, Event::Started);
         for guard in &self.plan.unguarded {
             (self.listener)(place, id, Event::Unguarded(guard));
@@ -322,6 +333,13 @@ fn hand_on<'a>(
 fn tell(reports: &mut rtrb::Producer<Report>, report: Report) {
     let told = reports.push(report);
     assert!(told.is_ok() || reports.is_abandoned(), "a report that nothing asked for is outstanding");
+}
+
+/// A socket for the process, in which its memory lies, and our end of it.
+fn with_socket(memory: &OwnedFd) -> io::Result<(OwnedFd, Option<UnixStream>)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    pass(&ours, memory)?;
+    Ok((theirs.into(), Some(ours)))
 }
 
 /// Touches the first pages of every slot.

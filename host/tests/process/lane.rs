@@ -39,7 +39,7 @@ fn call(host: &mut ProcessHost, snapshot: &Snapshot<'_>, answer: &mut Answer, no
 
 #[test]
 fn a_call_allocates_nothing_and_touches_no_new_page() {
-    let mut host = ProcessHost::start(&Wish::new("").settings(), Box::new(|_, _, _| ())).unwrap();
+    let mut host = ProcessHost::start(&Wish::new("").settings(), Box::new(|_, _, _| ()), None).unwrap();
     let (event, mut answer) = (event_of(30), Answer::new(LIMITS));
     let snapshot = Snapshot::from_normalized("BTCUSDT", 60_000, event.as_bytes()).unwrap();
     let thread = gettid().as_raw_nonzero().get();

@@ -12,6 +12,7 @@ mod isolation;
 mod lane;
 mod output;
 mod rig;
+mod spoken;
 mod start;
 
 #[global_allocator]

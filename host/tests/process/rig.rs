@@ -11,7 +11,7 @@ use cutline::invoke::engine::{EngineFault, EngineFaultKind};
 use cutline::invoke::host::{Ask, Begun, Ended, Host, HostHealth};
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
-use cutline_host::process::{Event, Identity, Launcher, ProcessHost, ProcessSettings, Program, StartFault};
+use cutline_host::process::{Event, Identity, Launcher, ProcessHost, ProcessSettings, Program, Sockets, StartFault};
 use cutline_ring::Idle;
 
 use crate::engine::MANNER;
@@ -96,6 +96,11 @@ impl Rig {
     }
 
     pub fn start_with(settings: &ProcessSettings) -> Result<Self, StartFault> {
+        Self::start_spoken(settings, None)
+    }
+
+    /// The same with somebody who speaks with the processes.
+    pub fn start_spoken(settings: &ProcessSettings, sockets: Option<Sockets>) -> Result<Self, StartFault> {
         let told = Told::default();
         let to = Arc::clone(&told);
         let listener = Box::new(move |_: usize, id: u32, event: Event<'_>| {
@@ -110,7 +115,7 @@ impl Rig {
             };
             to.lock().unwrap().push(text);
         });
-        let host = ProcessHost::start(settings, listener)?;
+        let host = ProcessHost::start(settings, listener, sockets)?;
         Ok(Self { host, told, since: Instant::now() })
     }
 

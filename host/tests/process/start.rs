@@ -34,7 +34,7 @@ fn answers_are_those_of_the_engine_in_process() {
 fn hysteresis_passes_state_by_value_and_whoever_may_wait_has_an_engine() {
     let mut wish = Wish::new("");
     wish.mode = EngineMode::Hysteresis;
-    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ())).unwrap();
+    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ()), None).unwrap();
     let mut there = Blocking::new(Box::new(host));
     let mut here = cutline_engines::build("scripted", "").unwrap();
     assert_eq!(there.digest(), here.digest());
@@ -57,7 +57,7 @@ fn hysteresis_passes_state_by_value_and_whoever_may_wait_has_an_engine() {
 fn a_call_of_the_other_mode_is_answered_by_processes_of_that_mode() {
     let mut wish = Wish::new("");
     wish.place.process.count = 2;
-    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ())).unwrap();
+    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ()), None).unwrap();
     let mut there = Blocking::new(Box::new(host));
     let mut here = cutline_engines::build("scripted", "").unwrap();
     let event = event_of(3);
@@ -84,7 +84,7 @@ fn an_engine_without_the_other_mode_fails_its_calls_and_no_others() {
     let mut wish = Wish::new("truth-only");
     wish.place.process.restart.deaths_max = 2;
     wish.place.process.restart.open_ms = 3_600_000;
-    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ())).unwrap();
+    let host = ProcessHost::start(&wish.settings(), Box::new(|_, _, _| ()), None).unwrap();
     let mut there = Blocking::new(Box::new(host));
     let event = event_of(3);
     let snapshot = Snapshot::from_normalized("BTCUSDT", 180_000, event.as_bytes()).unwrap();
@@ -116,17 +116,17 @@ fn an_engine_that_does_not_come_up_is_a_start_fault_that_says_why() {
 fn a_program_that_is_not_there_is_a_start_fault() {
     let mut settings = Wish::new("").settings();
     settings.program.path = "/no/such/engine".into();
-    let fault = ProcessHost::start(&settings, Box::new(|_, _, _| ())).err().expect("no program");
+    let fault = ProcessHost::start(&settings, Box::new(|_, _, _| ()), None).err().expect("no program");
     assert!(fault.to_string().contains("/no/such/engine"), "{fault}");
     let mut settings = Wish::new("").settings();
     settings.launcher.path = "/no/such/launcher".into();
-    assert!(ProcessHost::start(&settings, Box::new(|_, _, _| ())).is_err());
+    assert!(ProcessHost::start(&settings, Box::new(|_, _, _| ()), None).is_err());
     let mut settings = Wish::new("").settings();
     settings.name = "\u{20ac}".repeat(1_000);
-    assert!(ProcessHost::start(&settings, Box::new(|_, _, _| ())).is_ok(), "however long its name is");
+    assert!(ProcessHost::start(&settings, Box::new(|_, _, _| ()), None).is_ok(), "however long its name is");
     let mut settings = Wish::new("").settings();
     settings.limits = cutline::invoke::call::AnswerLimits { output_max_bytes: usize::MAX, ..LIMITS };
-    assert!(matches!(ProcessHost::start(&settings, Box::new(|_, _, _| ())), Err(StartFault::Exchange(_))));
+    assert!(matches!(ProcessHost::start(&settings, Box::new(|_, _, _| ()), None), Err(StartFault::Exchange(_))));
 }
 
 #[test]
@@ -148,12 +148,7 @@ fn processes_end_with_their_host_also_those_that_hang() {
 fn the_environment_is_scrubbed() {
     let rig = Rig::of("");
     let id = rig.started()[0];
-    let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap();
-    let names: Vec<_> = environment
-        .split(|byte| *byte == 0)
-        .filter(|variable| !variable.is_empty())
-        .map(|variable| String::from_utf8_lossy(variable).split('=').next().unwrap_or_default().to_owned())
-        .collect();
+    let names = variables(id);
     let known = [
         "PATH",
         "LANG",
@@ -167,10 +162,24 @@ fn the_environment_is_scrubbed() {
     assert!(names.iter().all(|name| known.contains(&name.as_str())), "{names:?}");
     let directory = std::fs::read_link(format!("/proc/{id}/cwd")).unwrap();
     assert!(directory.ends_with("cutline-test-engine-directory"), "{directory:?}");
-    let mut open: Vec<_> =
-        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().map(|fd| fd.unwrap().file_name()).collect();
+    assert_eq!(descriptors(id), ["0", "1", "2", "3"], "nothing of ours");
+}
+
+/// The names in the environment that a process was started with.
+pub fn variables(id: u32) -> Vec<String> {
+    let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap();
+    let variables = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+    variables
+        .map(|variable| String::from_utf8_lossy(variable).split('=').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// The descriptors that a process has open.
+pub fn descriptors(id: u32) -> Vec<String> {
+    let open = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
+    let mut open: Vec<_> = open.map(|fd| fd.unwrap().file_name().into_string().unwrap()).collect();
     open.sort();
-    assert_eq!(open, ["0", "1", "2", "3"], "nothing of ours");
+    open
 }
 
 pub fn pid(id: u32) -> rustix::process::Pid {

@@ -82,7 +82,7 @@ impl Session {
                     EngineRestart { min_delay_ms: 1, max_delay_ms: 100, deaths_max: u32::MAX, open_ms: 1 };
                 let listener = listener(engine.spec.to_string(), Arc::clone(&told));
                 let bytes_max = engines::request_max_bytes(config);
-                let host = engines::in_processes(&engine, &place, bytes_max, listener)?;
+                let host = engines::in_processes(&engine, &place, bytes_max, listener, None)?;
                 Place::Process(Box::new(Blocking::new(Box::new(host))))
             }
         };
