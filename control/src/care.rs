@@ -10,6 +10,7 @@ use crate::{health, recovery, resources};
 pub fn start(control: &Control) {
     spawn_local(health::plane::watch(control.clone()));
     spawn_local(health::modules::watch(control.clone()));
+    spawn_local(health::talk::watch(control.clone()));
     spawn_local(resources::monitor::watch(control.clone()));
     spawn_local(resources::guard::watch(control.clone()));
     spawn_local(recovery::driver::run(control.clone(), control.bus.listen()));

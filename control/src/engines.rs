@@ -1,6 +1,8 @@
 //! The engines that this program can start, and where they work: built in or from a library, on the lane or in processes of their own.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cutline::config::{self, Config, EngineHost, EnginePlace, EngineSpec};
@@ -8,11 +10,13 @@ use cutline::invoke::engine::Engine;
 use cutline::invoke::host::{Host, InProcess};
 use cutline::model::run_id::EngineMode;
 use cutline::plane::settings::limits_of;
+use cutline::plane::topology::StageId;
 use cutline_host::blocking::Blocking;
 use cutline_host::library::Library;
 use cutline_host::process::{Event, Identity, Launcher, Listener, ProcessHost, ProcessSettings, Program, Sockets};
 
 use crate::commands::note;
+use crate::health::engines::{Desk, Engines};
 
 /// Where engines work when nobody has said otherwise.
 #[must_use]
@@ -77,17 +81,41 @@ pub fn engine_at(
     }
 }
 
-/// The engine host of an invoke stage.
+/// The engine host of an invoke stage, to whose processes nobody speaks.
 ///
 /// # Errors
 /// Why there is none.
 pub fn host(config: &Config) -> Result<Box<dyn Host>, String> {
+    host_with(config, None)
+}
+
+/// The engine hosts of a system's invoke stages, one after the other from the first; their processes are known there and spoken to.
+pub fn hosts(engines: &Engines) -> impl Fn(&Config) -> Result<Box<dyn Host>, String> {
+    let stage = Cell::new(0);
+    move |config| {
+        let number = stage.replace(stage.get() + 1);
+        host_with(config, Some(engines.desk(StageId::Invoke(number).as_str())))
+    }
+}
+
+fn host_with(config: &Config, desk: Option<Desk>) -> Result<Box<dyn Host>, String> {
     let engine = &config.output.engine;
     match config.engine_host.host {
         EnginePlace::Lane => Ok(Box::new(InProcess::new(on_lane(engine)?))),
         EnginePlace::Process => {
-            let told = listener(engine.spec.to_string());
-            Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config), told, None)?))
+            let mut told = listener(engine.spec.to_string());
+            let (listener, sockets): (Listener, Option<Sockets>) = match desk.map(Arc::new) {
+                None => (told, None),
+                Some(desk) => {
+                    let other = Arc::clone(&desk);
+                    let heard = move |index, pid, event: Event<'_>| {
+                        desk.heard(index, event);
+                        told(index, pid, event);
+                    };
+                    (Box::new(heard), Some(Box::new(move |index, pid, socket| other.started(index, pid, socket))))
+                }
+            };
+            Ok(Box::new(in_processes(engine, &config.engine_host, request_max_bytes(config), listener, sockets)?))
         }
     }
 }

@@ -83,7 +83,7 @@ async fn health(State(control): State<Control>) -> impl IntoResponse {
     (
         code,
         Json(
-            json!({"system": system, "plane": plane, "modules": control.registry.all(), "reports": control.board.all()}),
+            json!({"system": system, "plane": plane, "modules": control.modules(), "reports": control.board.all()}),
         ),
     )
 }
@@ -99,7 +99,7 @@ async fn readiness(State(control): State<Control>) -> impl IntoResponse {
 async fn metrics(State(control): State<Control>) -> impl IntoResponse {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-    let (modules, reports) = (control.registry.all(), control.board.all());
+    let (modules, reports) = (control.modules(), control.board.all());
     let text = metrics::render(control.cnc(), &modules, &reports, &control.reload.tally(), &control.bus, now_ns);
     ([(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text)
 }

@@ -29,6 +29,7 @@ use crate::bus::access::{Access, Person};
 use crate::bus::event::SYSTEM;
 use crate::commands::Failure;
 use crate::doors::Door;
+use crate::health::engines::Engines;
 use crate::people::People;
 use crate::reload;
 use crate::supervisor::ask::Order;
@@ -230,6 +231,10 @@ impl Asker {
         if module == NAME && order != Order::Start {
             return Answer::Failed("this is the door that you came through: stop or restart the process".to_owned());
         }
+        if Engines::is_name(module) {
+            let text = "its lane starts engine processes, and starts them again when they end: to have this one started again kill its process";
+            return Answer::Failed(format!("{module}: {text}"));
+        }
         let who = self.person.to_string();
         self.recorded(module, request, control, control.ask.ask(module, order, &who)).await
     }
@@ -268,10 +273,11 @@ fn modules(control: &Control) -> Value {
     let with_metrics = |module: Module| {
         let report = control.board.get(&module.name);
         let mut told = json!(module);
+        told["kind"] = if Engines::is_name(&module.name) { "engine" } else { "module" }.into();
         told["metrics"] = json!(report.map(|report| report.metrics).unwrap_or_default());
         told
     };
-    control.registry.all().into_iter().map(with_metrics).collect()
+    control.modules().into_iter().map(with_metrics).collect()
 }
 
 #[cfg(test)]

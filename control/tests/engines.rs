@@ -110,12 +110,7 @@ fn the_golden_hysteresis_case_comes_out_of_a_command() {
 fn the_golden_hysteresis_case_comes_out_of_python() {
     let Some((case, scheduler, keys)) = golden() else { return };
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python/tests");
-    let made = Command::new("python3").arg(package.join("install.py")).output().expect("python3");
-    if made.status.code() == Some(77) {
-        println!("skipped: {}", String::from_utf8_lossy(&made.stderr));
-        return;
-    }
-    let python = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
+    let Some(python) = common::modules::python_with_package() else { return };
     let path = std::env::join_paths([python.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
     // The module is found where the command was started, and its virtual environment by PATH, as after `activate`.
     let run = |args: &[&str]| {

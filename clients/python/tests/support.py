@@ -55,12 +55,12 @@ class HostTest(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
 
-    def start(self, spec, mode=TRUTH, config=b"", path=None, env=(), **sizes):
+    def start(self, spec, mode=TRUTH, config=b"", path=None, env=(), module=None, **sizes):
         """A lane with a host that was started, whatever became of it. Its log is at `self.log`."""
         lane = Lane(mode, config, **sizes)
         self.addCleanup(lane.close)
         with open(self.log, "ab") as log:
-            lane.serve_with(spec, cwd=path or self.folder, env=env, stderr=log)
+            lane.serve_with(spec, cwd=path or self.folder, env=env, stderr=log, module=module)
         return lane
 
     def ready(self, *arguments, **named):

@@ -70,6 +70,9 @@ class ModuleTest(unittest.TestCase):
         began = time.monotonic()
         self.assertIsNone(module.next(0.02))
         self.assertTrue(0.02 <= time.monotonic() - began < PATIENCE_S)
+        self.assertIsNone(module.next(0), "at once")
+        self.ours.sendall(b'{"type":"health","id":9}\n')
+        self.assertEqual(module.next(0), Health(9))
         self.ours.close()
         self.assertEqual(module.next(PATIENCE_S), Shutdown(0.0), "it is alone")
 

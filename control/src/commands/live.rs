@@ -8,7 +8,7 @@ use cutline::config::{Config, Endpoint, FeedFormat};
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::plane::clock::Clock;
 use cutline::plane::fault::PlaneFault;
-use cutline::plane::pipeline::{Pipeline, Surroundings};
+use cutline::plane::pipeline::{HostFactory, Pipeline, Surroundings};
 use cutline::sequence::stage::TimeSource;
 use cutline_journal::disk::os_disk;
 use cutline_shm::cnc::CncWriter;
@@ -31,15 +31,25 @@ pub fn run(args: &ConfigArgs) -> Outcome {
     supervisor::run(config, sources)
 }
 
-/// Opens a pipeline.
+/// Opens a pipeline to whose engine processes nobody speaks.
 pub fn open(config: &Config, feeds: Vec<FeedSettings>, time: TimeSource) -> Result<Pipeline, Failure> {
+    open_with(config, feeds, time, &crate::engines::host)
+}
+
+/// Opens a pipeline with these engine hosts.
+pub fn open_with(
+    config: &Config,
+    feeds: Vec<FeedSettings>,
+    time: TimeSource,
+    hosts: &HostFactory<'_>,
+) -> Result<Pipeline, Failure> {
     room::check(config).map_err(Failure::machine)?;
     let around = Surroundings {
         feeds,
         time,
         clock: Clock::start(),
         log_ids: log_ids(),
-        hosts: &crate::engines::host,
+        hosts,
         cnc: &CncWriter::create,
         disk: os_disk(),
     };

@@ -107,7 +107,11 @@ fn of_registry(module: &Value) -> Seen {
         text(health, "reason"),
         text(module, "reason"),
         text(module, "error"),
-        if module["required"] == false { "optional".to_owned() } else { String::new() },
+        match (&module["kind"], &module["required"]) {
+            (Value::String(kind), _) if kind == "engine" => "engine process".to_owned(),
+            (_, Value::Bool(false)) => "optional".to_owned(),
+            _ => String::new(),
+        },
     ];
     let detail = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
     let is_well = state != "failed" && !["degraded", "unhealthy"].contains(&status.as_str());

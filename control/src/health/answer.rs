@@ -1,13 +1,15 @@
 //! What a module's answer to "how are you?" says, as the module protocol has it: an object with `status` (`healthy`, `degraded` or
 //! `unhealthy`) and, as it likes, `reason`, `issues` and `metrics` (`queue_depth`, `error_rate`, `response_time_ms`, and numbers
-//! by names of its own). Anything else that it answers counts as healthy: it has answered. Pure.
+//! by names of its own). Anything else that it answers counts as healthy: it has answered.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::report::{Issue, IssueKind};
-use super::streak::Checked;
+use super::report::{Issue, IssueKind, Metrics, Report};
+use super::streak::{Checked, Streak};
+use crate::bus::now_ms;
 
 /// Names of numbers that mean the same in every module.
 const KNOWN: [&str; 3] = ["queue_depth", "error_rate", "response_time_ms"];
@@ -63,6 +65,21 @@ impl Answer {
         let issues = vec![Issue::new(IssueKind::NoAnswer, why)];
         let (checked, own) = (Checked::Failed, BTreeMap::new());
         Self { checked, issues, queue_depth: None, error_rate_per_s: None, response_ms: None, own }
+    }
+
+    /// What is known by it of this module, whose checks have ended so far as `streak` says; this one took so long.
+    pub fn report(self, module: &str, required: bool, streak: Streak, took: Duration) -> Report {
+        let metrics = Metrics {
+            queue_depth: self.queue_depth,
+            response_ms: self.response_ms.or(Some(took.as_secs_f64() * 1e3)),
+            error_rate_per_s: self.error_rate_per_s,
+            own: self.own,
+            ..Metrics::default()
+        };
+        let (grade, failures) = (streak.grade(), streak.failures());
+        let checked_at_ms = Some(now_ms());
+        let issues = self.issues;
+        Report { grade, failures, checked_at_ms, metrics, issues, ..Report::unknown(module, required) }
     }
 
     /// Whether there was one.

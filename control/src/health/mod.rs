@@ -12,9 +12,11 @@
 //! | [`answer`] | what a module says of itself |
 //! | [`board`] | the last report of everything, for whoever wants to know |
 //! | [`plane`], [`modules`] | the two tasks |
+//! | [`engines`], [`talk`] | the engine processes that there are, and the task that speaks with them |
 
 pub mod answer;
 pub mod board;
+pub mod engines;
 pub mod interval;
 pub mod judge;
 pub mod look;
@@ -23,3 +25,4 @@ pub mod plane;
 pub mod report;
 pub mod streak;
 pub mod system;
+pub mod talk;

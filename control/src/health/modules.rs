@@ -15,7 +15,6 @@ use super::interval::Interval;
 use super::plane::{PLANE, in_registry};
 use super::report::{Grade, Issue, IssueKind, Report};
 use super::streak::Streak;
-use crate::bus::now_ms;
 use crate::supervisor::ask::Order;
 use crate::supervisor::body::BUSY;
 use crate::supervisor::context::Control;
@@ -189,17 +188,7 @@ fn note(control: &Control, watched: &mut BTreeMap<String, Watched>, ended: Ended
     module.streak.note(answer.checked);
     let wait_ms = module.interval.after(answer.checked, control.throttle.is_on());
     module.due = Instant::now() + Duration::from_millis(wait_ms);
-    let mut report = Report {
-        grade: module.streak.grade(),
-        checked_at_ms: Some(now_ms()),
-        failures: module.streak.failures(),
-        issues: answer.issues,
-        ..Report::unknown(&name, module.required)
-    };
-    report.metrics.queue_depth = answer.queue_depth;
-    report.metrics.response_ms = answer.response_ms.or(Some(took.as_secs_f64() * 1e3));
-    report.metrics.error_rate_per_s = answer.error_rate_per_s;
-    report.metrics.own = answer.own;
+    let report = answer.report(&name, module.required, module.streak, took);
     control.registry.set_health(&name, in_registry(&report));
     control.board.put(report, &control.bus);
 }

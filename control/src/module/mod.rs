@@ -15,8 +15,8 @@ mod alive;
 pub mod output;
 mod probe;
 mod process;
-mod protocol;
+pub mod protocol;
 mod spawn;
-mod wire;
+pub mod wire;
 
 pub use process::Process;

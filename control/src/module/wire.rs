@@ -31,8 +31,16 @@ impl Wire {
     /// There is no socket.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        Ok((Self::over(ours)?, theirs.into()))
+    }
+
+    /// Over our end of a socket that is there already.
+    ///
+    /// # Errors
+    /// The runtime cannot wait for it.
+    pub fn over(ours: std::os::unix::net::UnixStream) -> io::Result<Self> {
         ours.set_nonblocking(true)?;
-        Ok((Self { stream: UnixStream::from_std(ours)?, unread: Vec::new(), searched: 0 }, theirs.into()))
+        Ok(Self { stream: UnixStream::from_std(ours)?, unread: Vec::new(), searched: 0 })
     }
 
     /// The next line, waiting for it; `None` once the module has closed its end. May be dropped while it waits, and asked again.

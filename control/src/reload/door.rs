@@ -11,6 +11,8 @@ use cutline::plane::pipeline::Pipeline;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::health::engines::Engines;
+
 /// Planned time of the first tick that a change applies to, Unix ms, once it is in force.
 pub type InForce = oneshot::Receiver<i64>;
 /// What was sent to the lanes; `None` if nothing of it is theirs.
@@ -61,8 +63,8 @@ pub fn door() -> (Door, Doorway) {
 }
 
 impl Doorway {
-    /// Goes on with what there is to do. Called whenever the pipeline is tended; blocks for nothing.
-    pub fn look(&mut self, pipeline: &mut Pipeline) {
+    /// Goes on with what there is to do; new engine processes are known there. Called whenever the pipeline is tended; blocks for nothing.
+    pub fn look(&mut self, pipeline: &mut Pipeline, engines: &Engines) {
         if let Some(changed) = pipeline.changed() {
             if let Some(waits) = self.waits.take() {
                 // That nobody waits for it any more is no fault.
@@ -78,10 +80,10 @@ impl Doorway {
             At::Waiting(config, sent) if self.waits.is_some() => At::Waiting(config, sent),
             At::Waiting(config, sent) => {
                 let (prepared, is_prepared) = oneshot::channel();
-                let base = pipeline.base();
+                let (base, engines) = (pipeline.base(), engines.clone());
                 drop(spawn_blocking(move || {
                     // The pipeline may have ended meanwhile.
-                    let _ = prepared.send(base.prepare(&config, &crate::engines::host));
+                    let _ = prepared.send(base.prepare(&config, &crate::engines::hosts(&engines)));
                 }));
                 At::Preparing(is_prepared, sent)
             }

@@ -16,6 +16,7 @@ use super::usage::{Meter, Snapshot, Usage};
 use super::{Watched, pace};
 use crate::bus::event::SYSTEM;
 use crate::bus::resource::Resource;
+use crate::health::engines::Place;
 use crate::health::look;
 use crate::supervisor::context::Control;
 
@@ -50,6 +51,7 @@ struct Before {
 pub async fn watch(control: Control) {
     let (began, mut measured, mut before) = (Instant::now(), BTreeMap::new(), Before::default());
     let (mut heard, mut configs) = (control.bus.listen(), control.config.subscribe());
+    let mut engines = BTreeMap::new();
     before.look(&control);
     loop {
         let due = control.pause(|config| config.care.resources.interval_ms);
@@ -66,6 +68,7 @@ pub async fn watch(control: Control) {
         }
         let config = control.config();
         follow(&control, &mut measured);
+        follow_engines(&control, &mut engines);
         let (all, now_ns) = (Snapshot::take(), u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
         for module in &config.modules {
             let Some(known) = measured.get_mut(&module.name) else { continue };
@@ -73,7 +76,21 @@ pub async fn watch(control: Control) {
                 known.tell(&control, module, &usage);
             }
         }
+        for (place, meter) in &mut engines {
+            if let Some(usage) = meter.measure(&all, now_ns).filter(|_| control.engines.counts(place)) {
+                control.board.set_usage(&place.name, Watched { usage, over: Vec::new() }, &control.bus);
+            }
+        }
         before.look(&control);
+    }
+}
+
+/// Measures the engine processes that there are; what they may use, their own limits say.
+fn follow_engines(control: &Control, engines: &mut BTreeMap<Place, Meter>) {
+    let processes = control.engines.processes();
+    engines.retain(|place, meter| processes.get(place) == Some(&meter.root()));
+    for (place, pid) in processes {
+        engines.entry(place).or_insert_with(|| Meter::new(pid, None));
     }
 }
 

@@ -12,9 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::Ask;
-use super::registry::Registry;
+use super::registry::{Module, Registry};
 use crate::bus::{Bus, now_ms};
 use crate::health::board::Board;
+use crate::health::engines::Engines;
 use crate::reload::{Reloader, Sources};
 use crate::resources::cgroup::Cgroups;
 use crate::resources::throttle::Throttle;
@@ -34,6 +35,8 @@ pub struct Control {
     pub registry: Registry,
     /// What may be asked of the supervisor.
     pub ask: Ask,
+    /// The engine processes that there are.
+    pub engines: Engines,
     /// How every module is.
     pub board: Board,
     /// Whether our own cold parts do less.
@@ -60,6 +63,7 @@ impl Control {
             config,
             stop: Stop::default(),
             ask,
+            engines: Engines::default(),
             board: Board::new(registry.clone()),
             registry,
             throttle: Throttle::default(),
@@ -69,6 +73,13 @@ impl Control {
             levers: Arc::default(),
             reload: Reloader::new(Sources::default()),
         }
+    }
+
+    /// Every module, and every engine process: whatever there is to be shown.
+    pub fn modules(&self) -> Vec<Module> {
+        let mut all = self.registry.all();
+        all.extend(self.engines.all());
+        all
     }
 
     /// The configuration in force now.

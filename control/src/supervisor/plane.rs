@@ -45,7 +45,10 @@ impl Plane {
         let config = self.control.config();
         if matches!(self.stage, Stage::Down) {
             let config = self.control.config();
-            let open = move || live::open(&config, live::feeds(&config)?, TimeSource::Clock);
+            let engines = self.control.engines.clone();
+            let open = move || {
+                live::open_with(&config, live::feeds(&config)?, TimeSource::Clock, &crate::engines::hosts(&engines))
+            };
             self.stage = Stage::Opening(spawn_blocking(open));
         }
         let Stage::Opening(opening) = &mut self.stage else { return Ok(()) };
@@ -71,7 +74,7 @@ impl Plane {
                 tended.follow(&self.control.config());
                 tended.look();
                 if let Some(doorway) = &mut self.doorway {
-                    doorway.look(tended.pipeline());
+                    doorway.look(tended.pipeline(), &self.control.engines);
                 }
             }
         }

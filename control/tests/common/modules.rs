@@ -1,5 +1,6 @@
 //! Systems with modules of scripted manners (`control/tests/modules/manners.py`), watched through the record of events.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -26,6 +27,17 @@ pub fn python() -> String {
 /// Where its own files lie.
 pub fn python_prefix() -> String {
     interpreter()[1].clone()
+}
+
+/// An interpreter that has the package of clients/python; `None`, having said why, where this machine cannot have one.
+pub fn python_with_package() -> Option<PathBuf> {
+    let install = concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/python/tests/install.py");
+    let made = Command::new("python3").arg(install).output().expect("python3");
+    if made.status.code() == Some(77) {
+        println!("skipped: {}", String::from_utf8_lossy(&made.stderr));
+        return None;
+    }
+    Some(PathBuf::from(String::from_utf8(made.stdout).expect("UTF-8").trim_end()))
 }
 
 /// A `[[module]]` of these manners; `more` are further keys.

@@ -358,6 +358,11 @@ static PyObject *get_stopped(PyObject *object, void *unused) {
     return PyBool_FromLong(is_stopped((Exchange *)object));
 }
 
+static PyObject *get_calls(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((const Exchange *)object)->call);
+}
+
 static PyObject *get_config(PyObject *object, void *unused) {
     const Exchange *self = (Exchange *)object;
     (void)unused;
@@ -380,6 +385,7 @@ static PyMethodDef exchange_methods[] = {
 
 static PyGetSetDef exchange_attributes[] = {
     {"stopped", get_stopped, NULL, "Whether the lane has asked for the end.", NULL},
+    {"calls", get_calls, NULL, "Requests that this has begun with.", NULL},
     {"config", get_config, NULL, "The engine's configuration, JSON as bytes; may be empty.", NULL},
     {"mode", get_word, NULL, "0 truth, 1 hysteresis.", (void *)(uintptr_t)AT_MODE},
     {"output_max_bytes", get_word, NULL, "Longest output or decision.", (void *)(uintptr_t)AT_OUTPUT_MAX},

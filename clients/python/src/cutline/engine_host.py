@@ -1,7 +1,8 @@
 """`python -m cutline.engine_host SPEC`: serves a Python engine to the lane that started this process.
 
 SPEC is `package.module` with `run` and `run_with_hysteresis` over its own dataclasses, or `module:function` over dicts. The exchange is the
-memory behind the file descriptor in CUTLINE_ENGINE_FD; how to wait for a request says CUTLINE_ENGINE_IDLE: spin, yield or backoff.
+memory behind the file descriptor in CUTLINE_ENGINE_FD; how to wait for a request says CUTLINE_ENGINE_IDLE: spin, yield or backoff. If there is
+a socket in CUTLINE_MODULE_FD, whoever is at its other end is told between two calls how the engine does (supervised.py).
 
 An engine runs as it would elsewhere, but for these: strings hash by PYTHONHASHSEED 0; standard output goes to standard error, which is the
 engine's log, and standard input is empty; no bytecode is written; Ctrl-C is the parent's. The garbage collector runs between calls, not
@@ -21,6 +22,7 @@ from cutline.digest import digest
 from cutline.engines import load
 from cutline.faults import OUTPUT_INVALID, Fault, Refused
 from cutline.output import canonical
+from cutline.supervised import VARIABLE, Supervised
 
 READY, REFUSED = 1, 2
 #: Characters of a refusal that fit a hello, however many bytes each of them takes in JSON.
@@ -72,22 +74,26 @@ def start(exchange, spec):
     gc.collect()
     gc.freeze()
     exchange.hello(READY, canonical(hello))
-    return lambda: serve(exchange, call)
+    return lambda: serve(exchange, call, hello["version"])
 
 
-def serve(exchange, call):
-    """Answers requests in their order until the lane asks for the end."""
-    step = stepper(exchange, call)
+def serve(exchange, call, version=""):
+    """Answers requests in their order until the lane asks for the end, or a supervisor does."""
+    supervised = Supervised(version, exchange)
+    step = stepper(exchange, call, supervised.failed)
     while True:
         if not step(False):
             _collect(GARBAGE_SOME)
             if not step(True) and (exchange.stopped or os.getppid() != PARENT):
                 return
+        if supervised.look():
+            return
         _collect(GARBAGE_MAX)
 
 
-def stepper(exchange, call):
-    """A function that answers the next request, if there is one, and tells whether there was; `wait` as in Exchange.next."""
+def stepper(exchange, call, failed=lambda: None):
+    """A function that answers the next request, if there is one, and tells whether there was; `wait` as in Exchange.next.
+    `failed` is called for each that failed."""
     following, answer = exchange.next, exchange.answer
     output_max, state_max = exchange.output_max_bytes, exchange.state_max_bytes
 
@@ -101,6 +107,7 @@ def stepper(exchange, call):
                 raise _too_long(output, output_max, state, state_max)
         except Fault as fault:
             answer(fault.status, fault.detail(), b"")
+            failed()
         else:
             answer(0, output, state)
         return True
@@ -125,7 +132,9 @@ def _with_fixed_hashes(fd):
             raise ValueError("this Python ignores PYTHONHASHSEED: start it without -E and -I")
         return
     os.environ["PYTHONHASHSEED"] = "0"
-    os.set_inheritable(fd, True)
+    for number in (fd, os.environ.get(VARIABLE)):
+        if number is not None:
+            os.set_inheritable(int(number), True)
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "cutline.engine_host", *sys.argv[1:]])
 

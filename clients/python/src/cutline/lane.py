@@ -4,6 +4,7 @@ Cutline's own lane does this in Rust, with deadlines and restarts; here a proces
 """
 
 import collections
+import fcntl
 import json
 import os
 import struct
@@ -36,9 +37,13 @@ class Lane:
         self._idle_sleep_s = idle_sleep_s
         self.process = None
 
-    def serve_with(self, spec, python=sys.executable, cwd=None, env=(), stderr=None):
-        """Starts `python -m cutline.engine_host SPEC` as Cutline would: memory as descriptor 3, the environment its own."""
+    def serve_with(self, spec, python=sys.executable, cwd=None, env=(), stderr=None, module=None):
+        """Starts `python -m cutline.engine_host SPEC` as Cutline would: memory as descriptor 3, the environment its own; `module` is the socket
+        that it is spoken to over."""
         environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "CUTLINE_ENGINE_FD": "3", **dict(env)}
+        # Inherited, and out of the way of the memory.
+        kept = [] if module is None else [fcntl.fcntl(module, fcntl.F_DUPFD, 10)]
+        environment.update(("CUTLINE_MODULE_FD", str(number)) for number in kept)
 
         def give_memory():
             if self.fd == 3:
@@ -56,6 +61,8 @@ class Lane:
             close_fds=False,
             preexec_fn=give_memory,
         )
+        for number in kept:
+            os.close(number)
         return self
 
     def hello(self, within_s=30.0):

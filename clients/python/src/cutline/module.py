@@ -78,7 +78,7 @@ class Module:
         self._say(type="event", name=name, data=data)
 
     def next(self, within_s):
-        """What it is asked next; None if nothing was within this time. Lines of a type that is not known are passed over."""
+        """What it is asked next; None if nothing was within this time, 0 for at once. Lines of a type that is not known are passed over."""
         until = time.monotonic() + within_s
         while True:
             try:
@@ -137,11 +137,10 @@ class Module:
         while b"\n" not in self._unread:
             if len(self._unread) > LINE_MAX_BYTES:
                 raise ProtocolError(f"a line of more than {LINE_MAX_BYTES} bytes")
-            # A timeout of 0 would mean something else.
-            self._stream.settimeout(max(until - time.monotonic(), 0.001))
+            self._stream.settimeout(max(until - time.monotonic(), 0.0))
             try:
                 chunk = self._stream.recv(4096)
-            except socket.timeout:  # an alias of TimeoutError only since Python 3.10
+            except (BlockingIOError, socket.timeout):  # the latter an alias of TimeoutError only since Python 3.10
                 if time.monotonic() < until:
                     continue
                 return None

@@ -1,0 +1,188 @@
+//! Engine processes among the modules of a running system: they are listed with how they do, by the module protocol where they speak it,
+//! and what becomes of them stays their lane's affair.
+
+mod common;
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+
+use common::events::{line, now_ms, snapshot};
+use common::live::Running;
+use common::modules::{python, python_prefix, python_with_package};
+use common::{CUTLINE, Place, connect, cutline, fails, get, signal_to, succeed, wait_until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// The name of the only process of the only invoke stage.
+const NAME: &str = "engine:invoke/0";
+/// An engine in Python; it cannot judge what is called FAIL.
+const JUDGE: &str = r#"
+def judge(snapshot):
+    if snapshot["symbol"] == "FAIL":
+        raise ValueError("no")
+    return {"symbol": snapshot["symbol"], "timestamp": snapshot["timestamp"], "regime": "R", "confidence": 0.5,
+            "drivers": [], "invalidations": [], "permissions": []}
+"#;
+
+struct System {
+    place: Place,
+    running: Running,
+    data: String,
+    feed: UnixStream,
+}
+
+impl System {
+    /// This `[engine]`, asked often how it does, and with all the time in the world for its calls.
+    fn start(place: Place, engine: &str) -> Self {
+        let [data, live, socket, http] = ["data", "live", "feed.sock", "http.sock"].map(|name| place.path(name));
+        let text = format!(
+            "[scheduler]\nmode = \"boundary\"\ninterval_ms = 50\ndelay_ms = 10\n[log]\ndir = {data:?}\nlive_dir = {live:?}\n\
+             segment_bytes = 1048576\n[http]\nlisten = \"unix:{http}\"\n[health]\ninterval_ms = 100\ninterval_min_ms = 50\n\
+             timeout_ms = 400\nunhealthy_threshold = 1\n[resources]\ninterval_ms = 100\n\
+             [[feed]]\nkind = \"unix\"\nlisten = {socket:?}\nformat = \"ndjson\"\n\
+             [engine]\nhost = \"process\"\ntimeout_ms = 600_000\n{engine}\n[engine.process.restart]\nmin_delay_ms = 1\n"
+        );
+        let config = place.file("system.toml", &text);
+        let mut command = Command::new(CUTLINE);
+        command.args(["run", "--config", &config]).current_dir(place.dir.path());
+        let running = Running::start_command(&place, &data, command);
+        let feed = connect(&socket);
+        Self { place, running, data, feed }
+    }
+
+    /// The engine process as it is listed; null if it is not.
+    fn engine(&self) -> Value {
+        let told = cutline(&["modules", &self.data, "--json"]).stdout;
+        let all: Vec<Value> = serde_json::from_slice(&told).unwrap_or_default();
+        all.into_iter().find(|module| module["name"] == NAME).unwrap_or_default()
+    }
+
+    fn wait_for(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let mut engine = Value::Null;
+        wait_until(&format!("{NAME} {what}: {}", self.running.said()), || {
+            engine = self.engine();
+            holds(&engine)
+        });
+        engine
+    }
+
+    fn feed(&mut self, symbol: &str) {
+        let script = json!({"regime": "CALM", "confidence": 0.5, "drivers": [], "invalidations": []});
+        let boundary_ms = (now_ms().div_euclid(50) + 1) * 50;
+        self.feed.write_all(&line(&snapshot(symbol, boundary_ms, &script))).expect("it reads");
+    }
+
+    fn health(&self) -> Value {
+        let answer = get(&self.place.path("http.sock"), "/health");
+        serde_json::from_str(answer.rsplit_once("\r\n\r\n").expect("a body").1).expect("JSON")
+    }
+
+    fn metrics(&self) -> String {
+        get(&self.place.path("http.sock"), "/metrics")
+    }
+
+    /// It dies by kill -9, and is listed as another one.
+    fn is_listed_again_after_its_death(&self) {
+        let first = self.engine()["pid"].as_i64().expect("a process");
+        signal_to(first, Signal::KILL);
+        let other = self.wait_for("is there again", |engine| is_well(engine) && engine["pid"] != first);
+        assert_eq!((&other["version"], &other["kind"]), (&json!("1"), &json!("engine")));
+    }
+}
+
+fn is_well(engine: &Value) -> bool {
+    engine["state"] == "running" && engine["health"]["status"] == "healthy"
+}
+
+fn own(engine: &Value, name: &str) -> f64 {
+    engine["metrics"]["own"][name].as_f64().unwrap_or(-1.0)
+}
+
+/// A system with the engine in Python, if this machine can have the package.
+fn in_python() -> Option<System> {
+    let python = python_with_package()?;
+    let place = Place::new();
+    place.file("mine.py", &format!("__version__ = \"1\"\n{JUDGE}"));
+    let venv = python.parent().and_then(Path::parent).expect("bin/python").to_owned();
+    Some(System::start(place, &format!("python = \"mine:judge\"\n[engine.process]\nvenv = {venv:?}")))
+}
+
+#[test]
+fn an_engine_in_python_is_listed_with_its_calls_and_what_it_uses() {
+    let Some(mut system) = in_python() else { return };
+    system.wait_for("is well", |engine| is_well(engine) && own(engine, "calls") == 0.0);
+    system.feed("S");
+    system.feed("FAIL");
+    let engine = system.wait_for("tells its calls", |engine| {
+        own(engine, "calls") == 2.0 && own(engine, "faults") == 1.0 && engine["metrics"]["cpu_percent"].is_f64()
+    });
+    assert!(engine["metrics"]["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{engine}");
+    assert_eq!(
+        (&engine["kind"], &engine["required"], &engine["version"]),
+        (&json!("engine"), &json!(false), &json!("1"))
+    );
+    let listed = succeed(&["modules", &system.data]);
+    assert!(listed.lines().any(|line| line.starts_with(NAME) && line.contains("engine process")), "{listed}");
+    let metrics = system.metrics();
+    for line in [
+        format!("cutline_module_state{{module=\"{NAME}\",state=\"running\"}} 1"),
+        format!("cutline_module_healthy{{module=\"{NAME}\"}} 1"),
+        format!("cutline_module_own{{module=\"{NAME}\",name=\"calls\"}} 2"),
+    ] {
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+    let health = system.health();
+    let is_there =
+        |list: &str, key: &str| health[list].as_array().is_some_and(|all| all.iter().any(|one| one[key] == NAME));
+    assert!(is_there("modules", "name") && is_there("reports", "module"), "{health}");
+    for what in ["restart", "stop", "start"] {
+        let said = fails(3, &["module", what, &system.data, NAME]);
+        assert!(said.contains("its lane starts engine processes"), "{said}");
+    }
+    system.is_listed_again_after_its_death();
+    system.running.stop();
+}
+
+#[test]
+fn one_that_stands_still_degrades_the_system_and_no_more_and_is_well_again_once_it_goes_on() {
+    let Some(system) = in_python() else { return };
+    let first = system.wait_for("is well", |engine| is_well(engine) && own(engine, "calls") == 0.0);
+    let pid = first["pid"].as_i64().expect("a process");
+    signal_to(pid, Signal::STOP);
+    let silent = system.wait_for("is silent", |engine| engine["health"]["status"] == "degraded");
+    let reason = silent["health"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("has not answered for") && reason.contains("engine.timeout_ms"), "{reason}");
+    wait_until("it is seen to be so for long", || {
+        system.health()["reports"].as_array().is_some_and(|all| {
+            all.iter().any(|report| report["module"] == NAME && report["failures"].as_u64() >= Some(2))
+        })
+    });
+    assert_eq!(system.health()["system"]["status"], "degraded", "and neither critical nor unhealthy");
+    signal_to(pid, Signal::CONT);
+    let again = system.wait_for("is well again", is_well);
+    assert_eq!(again["pid"], pid, "nobody has ended it");
+    system.running.stop();
+}
+
+/// The program knows nothing of the protocol, and its socket is never looked at.
+#[test]
+fn one_that_does_not_speak_is_listed_and_well_as_long_as_it_runs() {
+    let place = Place::new();
+    let program = place.file("program.py", include_str!("common/engine.py"));
+    let engine = format!(
+        "command = [{:?}, {program:?}]\n[engine.process]\nread = [{program:?}, {:?}]",
+        python(),
+        python_prefix()
+    );
+    let mut system = System::start(place, &engine);
+    let engine = system.wait_for("is well", is_well);
+    assert_eq!(engine["metrics"]["own"], json!({}));
+    let ended = system.running.counter("runs_by_outcome");
+    system.feed("S");
+    system.running.wait_for("runs_by_outcome", ended + 1);
+    system.is_listed_again_after_its_death();
+    let said = system.running.stop();
+    assert!(said.contains("signal 9"), "{said}");
+}
