@@ -82,9 +82,7 @@ async fn health(State(control): State<Control>) -> impl IntoResponse {
         .map(|status| json!({"state": status.state.name(), "reason": status.reason}));
     (
         code,
-        Json(
-            json!({"system": system, "plane": plane, "modules": control.modules(), "reports": control.board.all()}),
-        ),
+        Json(json!({"system": system, "plane": plane, "modules": control.modules(), "reports": control.board.all()})),
     )
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use common::events::{line, now_ms, snapshot};
 use common::live::Running;
-use common::modules::{python, python_prefix, python_with_package};
+use common::modules::{lives, python, python_prefix, python_with_package};
 use common::{CUTLINE, Place, connect, cutline, fails, get, signal_to, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ impl System {
         let [data, live, socket, http] = ["data", "live", "feed.sock", "http.sock"].map(|name| place.path(name));
         let text = format!(
             "[scheduler]\nmode = \"boundary\"\ninterval_ms = 50\ndelay_ms = 10\n[log]\ndir = {data:?}\nlive_dir = {live:?}\n\
-             segment_bytes = 1048576\n[http]\nlisten = \"unix:{http}\"\n[health]\ninterval_ms = 100\ninterval_min_ms = 50\n\
+             segment_bytes = 1048576\n[http]\nlisten = \"unix:{http}\"\n[health]\ninterval_ms = 100\ninterval_min_ms = 50\ninterval_max_ms = 200\n\
              timeout_ms = 400\nunhealthy_threshold = 1\n[resources]\ninterval_ms = 100\n\
              [[feed]]\nkind = \"unix\"\nlisten = {socket:?}\nformat = \"ndjson\"\n\
              [engine]\nhost = \"process\"\ntimeout_ms = 600_000\n{engine}\n[engine.process.restart]\nmin_delay_ms = 1\n"
@@ -163,6 +163,22 @@ fn one_that_stands_still_degrades_the_system_and_no_more_and_is_well_again_once_
     signal_to(pid, Signal::CONT);
     let again = system.wait_for("is well again", is_well);
     assert_eq!(again["pid"], pid, "nobody has ended it");
+    system.running.stop();
+}
+
+/// An engine that another one takes the place of while the system runs has its name from then on.
+#[test]
+fn what_comes_with_cutline_tells_its_calls_too_and_so_does_what_replaces_it() {
+    let mut system = System::start(Place::new(), "use = \"regime-example\"");
+    let first = system.wait_for("is well", |engine| is_well(engine) && own(engine, "calls") == 0.0);
+    succeed(&["config", "set", &system.data, "engine.use=\"scripted\""]);
+    system.wait_for("is another one", |engine| {
+        is_well(engine) && engine["pid"] != first["pid"] && own(engine, "calls") == 0.0
+    });
+    wait_until("the first one has ended", || !lives(first["pid"].as_i64().expect("a process")));
+    assert!(is_well(&system.engine()), "that changes nothing");
+    system.feed("S");
+    system.wait_for("tells its call", |engine| own(engine, "calls") == 1.0 && own(engine, "faults") == 0.0);
     system.running.stop();
 }
 

@@ -3,9 +3,12 @@
 //! The main thread of an engine process calls [`serve`], which returns when the lane asks for the end. Nothing of it runs in the
 //! pipeline's own process. Exchange and hello are drawn in docs/formats.md.
 
+mod supervised;
+
 use std::any::Any;
 use std::fmt;
 use std::fmt::Write as _;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cutline::invoke::call::{Answer, AnswerLimits};
@@ -17,6 +20,8 @@ use cutline::model::snapshot::Snapshot;
 use cutline_ring::{Idle, Idler};
 use cutline_shm::exchange::{DESCRIPTOR_ENV, EngineEnd, ExchangeFault, IDLE_ENV, REQUESTS_AT, Received};
 use cutline_shm::region::{Region, RegionFault};
+
+use supervised::{Supervised, inherited};
 
 /// Most bytes of the reason why there is no engine: six times as many, escaped, have room in hello.
 const REASON_MAX_BYTES: usize = 600;
@@ -88,7 +93,7 @@ pub fn serve(build: impl FnOnce(&Start) -> Result<Served, String>) -> Result<(),
     };
     let region = Region::inherited(number, REQUESTS_AT).map_err(ServeFault::Region)?;
     let end = EngineEnd::new(region).map_err(ServeFault::Exchange)?;
-    serve_over(end, idle, build)
+    serve_supervised(end, idle, inherited(), build)
 }
 
 fn environment(name: &str, fault: &dyn fmt::Display) -> ServeFault {
@@ -100,8 +105,18 @@ fn environment(name: &str, fault: &dyn fmt::Display) -> ServeFault {
 /// # Errors
 /// There is no engine, or the lane's end writes what is no request.
 pub fn serve_over(
+    end: EngineEnd,
+    idle: Idle,
+    build: impl FnOnce(&Start) -> Result<Served, String>,
+) -> Result<(), ServeFault> {
+    serve_supervised(end, idle, None, build)
+}
+
+/// The same; over this socket it is asked how the engine does.
+fn serve_supervised(
     mut end: EngineEnd,
     idle: Idle,
+    socket: Option<UnixStream>,
     build: impl FnOnce(&Start) -> Result<Served, String>,
 ) -> Result<(), ServeFault> {
     let start = start(&end);
@@ -115,12 +130,14 @@ pub fn serve_over(
     end.ready(&hello(engine.digest(), &name, &version));
     let Ok(Start { mode, limits, .. }) = start else { return Ok(()) };
     let (mut received, mut answer, mut idler) = (end.room(), Answer::new(limits), Idler::parking(idle, PARK_MAX_NS));
-    while !end.is_stopped() {
+    let mut supervised = Supervised::new(socket, version);
+    while !end.is_stopped() && !supervised.look() {
         let called = end.next(&mut received).map_err(ServeFault::Exchange)?;
         if called {
             answer.clear();
             let made = call(&mut *engine, mode, &received, &mut answer);
             let made = made.and_then(|()| within(&answer, mode, limits));
+            supervised.called(made.is_err());
             reply(&mut end, mode, &answer, made);
         }
         idler.idle(called);

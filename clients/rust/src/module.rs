@@ -114,16 +114,7 @@ impl Module {
     /// # Errors
     /// The environment names no open socket, or what comes over it is no welcome.
     pub fn inherited() -> io::Result<Option<Self>> {
-        let Some(number) = std::env::var_os(DESCRIPTOR_ENV) else { return Ok(None) };
-        let wrong = || invalid(format!("{DESCRIPTOR_ENV} = {}: is no descriptor", number.display()));
-        let number: RawFd = number.to_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
-        if number < 0 {
-            return Err(wrong());
-        }
-        // SAFETY: it is used for one call that duplicates it, which returns before anything else happens, and is never closed here; if it
-        // is not open, that is an error of the call.
-        let inherited = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
-        Self::over(inherited.into()).map(Some)
+        socket()?.map(Self::over).transpose()
     }
 
     /// Over a socket that is there already; waits for the welcome.
@@ -217,7 +208,7 @@ impl Module {
         self.say(&json!({"type": "event", "name": name, "data": data}))
     }
 
-    /// What it is asked next; `None` if nothing was `within` this time. Lines of a type that is not known are passed over.
+    /// What it is asked next; `None` if nothing was `within` this time, zero for at once. Lines of a type that is not known are passed over.
     ///
     /// # Errors
     /// What comes is no line of the protocol.
@@ -254,6 +245,19 @@ impl Module {
         self.stream.write_all(line.as_bytes())
     }
 
+    /// Reads what is there, or comes so soon.
+    fn read(&mut self, chunk: &mut [u8], within: Duration) -> io::Result<usize> {
+        // The system takes no wait of nothing.
+        if within.is_zero() {
+            self.stream.set_nonblocking(true)?;
+            let read = self.stream.read(chunk);
+            self.stream.set_nonblocking(false)?;
+            return read;
+        }
+        self.stream.set_read_timeout(Some(within))?;
+        self.stream.read(chunk)
+    }
+
     /// The next line, `None` if it is not there in time.
     fn line(&mut self, within: Duration) -> io::Result<Option<Value>> {
         let until = Instant::now() + within;
@@ -266,11 +270,8 @@ impl Module {
             if self.unread.len() > LINE_MAX_BYTES {
                 return Err(invalid(format!("a line of more than {LINE_MAX_BYTES} bytes")));
             }
-            // The system takes no wait of nothing.
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(left))?;
             let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk) {
+            match self.read(&mut chunk, until.saturating_duration_since(Instant::now())) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(len) => self.unread.extend_from_slice(&chunk[..len]),
                 Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
@@ -285,6 +286,24 @@ impl Module {
             }
         }
     }
+}
+
+/// The socket that this process has inherited, for who does not want to wait for its welcome yet; `None` if it was not started as a module.
+/// Each call gives another name to the same socket.
+///
+/// # Errors
+/// The environment names no open descriptor.
+pub fn socket() -> io::Result<Option<UnixStream>> {
+    let Some(number) = std::env::var_os(DESCRIPTOR_ENV) else { return Ok(None) };
+    let wrong = || invalid(format!("{DESCRIPTOR_ENV} = {}: is no descriptor", number.display()));
+    let number: RawFd = number.to_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
+    if number < 0 {
+        return Err(wrong());
+    }
+    // SAFETY: it is used for one call that duplicates it, which returns before anything else happens, and is never closed here; if it is not
+    // open, that is an error of the call.
+    let inherited = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
+    Ok(Some(inherited.into()))
 }
 
 fn invalid(what: String) -> io::Error {

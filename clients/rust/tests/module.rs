@@ -72,7 +72,11 @@ fn what_it_is_asked_comes_whole_however_it_was_cut_and_no_later_than_it_waits_fo
     assert_eq!(module.next(PATIENCE).unwrap(), Some(Asked::Health { id: 7 }));
     assert_eq!(module.next(PATIENCE).unwrap(), Some(Asked::ConfigUpdate { id: 8, config: json!({"a": 1}) }));
     assert_eq!(module.next(PATIENCE).unwrap(), Some(Asked::Shutdown { within: Duration::from_millis(250) }));
-    let ours = writer.join().unwrap();
+    let mut ours = writer.join().unwrap();
+    assert_eq!(module.next(Duration::ZERO).unwrap(), None, "at once");
+    ours.write_all(b"{\"type\":\"health\",\"id\":9}\n").unwrap();
+    assert_eq!(module.next(Duration::ZERO).unwrap(), Some(Asked::Health { id: 9 }));
+    module.ready().unwrap();
     let began = Instant::now();
     assert_eq!(module.next(Duration::from_millis(20)).unwrap(), None);
     assert!((Duration::from_millis(20)..PATIENCE).contains(&began.elapsed()));

@@ -211,7 +211,7 @@ mod tests {
         assert!(engines.untold().is_empty());
         assert!(!engines.set_health(&place, Health::Healthy), "it takes no calls yet");
         desk.heard(0, Event::Ready("no JSON"));
-        assert_eq!(engines.untold(), [place.clone()]);
+        assert_eq!(engines.untold(), std::slice::from_ref(&place));
         assert!(engines.set_health(&place, Health::Healthy) && engines.untold().is_empty());
         assert_eq!(told(&engines), [(name, Some(9), State::Running { since_ms: 0, health: Health::Healthy })]);
         drop(desk);

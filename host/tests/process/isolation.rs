@@ -5,7 +5,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use cutline::invoke::engine::EngineFaultKind::{EngineFailure, EngineUnavailable};
-use cutline_engine::module::Module;
 use cutline_host::process::StartFault;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
@@ -36,7 +35,6 @@ pub fn attempt(what: &str) -> String {
         "try-files" => open_until_refused(),
         "try-allocate" => Vec::<u8>::new().try_reserve_exact(4 << 30).map_err(|_| io::Error::from_raw_os_error(12)),
         "try-allocate-all" => fill_memory(),
-        "try-module" => Module::inherited().and_then(|module| module.expect("a socket").hello("7")),
         "try-spin" => loop {
             std::hint::spin_loop();
         },
