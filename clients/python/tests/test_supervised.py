@@ -31,7 +31,12 @@ def judge(snapshot):
 )
 
 
-class Supervised(support.HostTest):
+class Spoken(support.HostTest):
+    """A host that is ready, and the other end of its socket."""
+
+    #: Of the host's process.
+    ENVIRONMENT = {}
+
     def setUp(self):
         super().setUp()
         self.write("mine.py", ENGINE)
@@ -39,12 +44,9 @@ class Supervised(support.HostTest):
         self.addCleanup(self.ours.close)
         self.ours.settimeout(PATIENCE_S)
         self.said = self.ours.makefile("rb")
-        self.lane = self.start("mine:judge", module=theirs, env=self.environment())
+        self.lane = self.start("mine:judge", module=theirs, env=self.ENVIRONMENT)
         theirs.close()
         self.assertEqual(self.lane.hello()[0], support.READY, "before anybody has welcomed it")
-
-    def environment(self):
-        return {}
 
     def line(self):
         return json.loads(self.said.readline())
@@ -60,6 +62,8 @@ class Supervised(support.HostTest):
     def call(self, symbol="S"):
         return self.lane.call(1, symbol, "{}").status
 
+
+class Supervised(Spoken):
     def test_it_tells_its_calls_and_faults(self):
         self.welcomed()
         self.assertEqual([self.call(symbol) for symbol in ("A", "FAIL", "B")], [ANSWERED, ENGINE_FAILURE, ANSWERED])
@@ -115,11 +119,16 @@ class Supervised(support.HostTest):
         self.assertEqual(self.lane.call(1, "SEE", "{}").output, b"False")
 
 
-class SupervisedAnew(Supervised):
-    """The same where the process has to start itself anew, for its strings' hashes."""
+class StartedAnew(Spoken):
+    """Its process starts itself once more, for its strings' hashes."""
 
-    def environment(self):
-        return {"PYTHONHASHSEED": "random"}
+    ENVIRONMENT = {"PYTHONHASHSEED": "random"}
+
+    def test_it_has_its_memory_and_its_socket_then_too(self):
+        self.welcomed()
+        self.assertEqual(self.call(), ANSWERED)
+        self.ask(1)
+        self.assertEqual(self.line()["metrics"]["calls"], 1)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ class Supervised:
 
     def look(self):
         """Answers what it was asked, at most once within _LOOK_S; whether it is to end."""
+        if self._stream is None:
+            return False
         now = time.monotonic()
-        if now < self._due or self._stream is None:
+        if now < self._due:
             return False
         self._due = now + _LOOK_S
         try:
