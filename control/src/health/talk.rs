@@ -197,3 +197,6 @@ impl Talk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
