@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 /// Kind of the event that a run was started, in the outputs log.
 const STARTED: u8 = 1;
 /// Longest time of a call, where one is to run out.
-const TIMEOUT_MS: u64 = 400;
+const TIMEOUT_MS: u64 = 700;
 
 /// Not a test but an engine, wherever a process was started as one: the scripted engine, but for two symbols.
 #[test]

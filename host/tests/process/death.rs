@@ -56,7 +56,7 @@ fn a_call_that_hangs_is_timed_out_and_its_process_replaced() {
 #[test]
 fn a_process_that_lies_fails_its_call_and_is_replaced() {
     let mut wish = Wish::new("");
-    wish.place.timeout_ms = 300;
+    wish.place.timeout_ms = 1_000;
     let mut rig = Rig::start(&wish).unwrap();
     let (kind, detail) = rig.fault("stamp-garbage");
     assert_eq!(kind, EngineOutputInvalid);
