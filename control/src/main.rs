@@ -7,7 +7,7 @@
 //! | how it is, and what is done about it | [`care`] starts [`health`], [`resources`] and [`recovery`] |
 //! | its configuration while it runs | [`reload`], [`sealed`] |
 //! | its doors | [`socket`] (commands), [`http`] (health and metrics), [`doors`], [`people`] (who may) |
-//! | what has no system | [`bench`], [`feed`], [`generate`], [`offline`] |
+//! | what has no system | [`mod@bench`], [`feed`], [`generate`], [`offline`] |
 
 #![forbid(unsafe_code)]
 
