@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What supervision costs and how soon it acts: operations.py [--kills N] [--soak-minutes M]
+"""What supervision costs and how soon it acts: operations.py [--kills N] [--soak-minutes M [--samples FILE]]
 
 Runs the release binary (cargo build --release) with a feed and modules that are a shell script each, kills modules of each strategy N times and
 reads the record of events: from the death that was seen to ready again. With --soak-minutes it then leaves the system alone under load and shows
-how memory, descriptors and threads of the process do. Prints figures, with the smallest and largest in brackets; no test.
+how memory, descriptors and threads of the process do: the median of each tenth of the time, and with --samples each sample, a line of
+seconds, own memory and memory of logs in MB, descriptors, threads. Prints figures, with the smallest and largest in brackets; no test.
 """
 import argparse
 import json
@@ -109,26 +110,29 @@ def killed(system, strategy):
     return system.wait(is_back)["at_ms"] - failed["at_ms"]
 
 
-def soak(system, minutes):
+def soak(system, minutes, record):
     feed = [CUTLINE, "generate", "--to", f"unix:{system.folder}/feed.sock", "--rate", str(RECEIPTS_PER_S), "--count", str(RECEIPTS_PER_S * 60 * minutes), "--paced"]
     feeder = subprocess.Popen(feed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    began = time.monotonic()
     time.sleep(30)
     samples = []
     while feeder.poll() is None:
         samples.append(system.usage())
+        if record:
+            print(round(time.monotonic() - began), *samples[-1], sep=",", file=record, flush=True)
         time.sleep(10)
-    if feeder.returncode != 0 or len(samples) < 2:
+    if feeder.returncode != 0 or len(samples) < 10:
         raise SystemExit(f"operations.py: the feed ended with {feeder.returncode} after {len(samples)} samples")
     for name, values in zip(["own memory, MB", "memory of logs, MB", "descriptors", "threads"], zip(*samples)):
-        tenth = max(1, len(values) // 10)
-        first, last = statistics.median(values[:tenth]), statistics.median(values[-tenth:])
-        print(f"soak {minutes} min, {name}: first tenth {first:.1f}, last tenth {last:.1f} [{min(values):.1f}..{max(values):.1f}]")
+        tenths = [statistics.median(values[len(values) * i // 10:len(values) * (i + 1) // 10]) for i in range(10)]
+        print(f"soak {minutes} min, {name}, by tenths: {' '.join(f'{value:.1f}' for value in tenths)} [{min(values):.1f}..{max(values):.1f}]")
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--kills", type=int, default=20)
     options.add_argument("--soak-minutes", type=int, default=0)
+    options.add_argument("--samples", type=argparse.FileType("w"))
     options = options.parse_args()
     if not CUTLINE.exists():
         raise SystemExit(f"operations.py: no {CUTLINE}; first run `cargo build --release`")
@@ -142,7 +146,7 @@ def main():
                 took = [killed(system, strategy) for _ in range(options.kills)]
                 print(f"{strategy}: ready again after {statistics.median(took):.0f} ms [{min(took)}..{max(took)}], {len(took)} kills, 10 ms of it backoff")
             if options.soak_minutes:
-                soak(system, options.soak_minutes)
+                soak(system, options.soak_minutes, options.samples)
         finally:
             system.process.terminate()
             system.process.wait(timeout=60)

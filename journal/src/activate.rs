@@ -122,8 +122,7 @@ impl Recovered {
             return Ok(live.slice(0, begin.offset).unwrap_or_default().to_vec());
         }
         let path = self.files.disk_segment(begin.base);
-        let mut disk = DiskSegment::default();
-        disk.read(self.files.disk(), &path, self.settings.segment_bytes)?;
+        let disk = DiskSegment::read(self.files.disk(), &path, self.settings.segment_bytes)?;
         // They are written again, to memory and to disk: so they are read twice, and must be whole each time.
         let mut offset = SEGMENT_HEADER_BYTES as usize;
         while offset < begin.offset {

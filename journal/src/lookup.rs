@@ -9,7 +9,7 @@ use crate::fault::{Corruption, LogFault};
 use crate::files::LogFiles;
 use crate::frame::{Frame, Look, look};
 use crate::layout::to_usize;
-use crate::segment::{DiskSegment, LiveSegment, SegmentBytes};
+use crate::segment::{DiskFrame, LiveSegment, SegmentBytes};
 use crate::source::Source;
 
 /// Live segments held at a time where no keeper says how many there are.
@@ -24,7 +24,7 @@ pub struct Lookup {
     /// Live segments, in the order they came.
     held: Vec<LiveSegment>,
     held_max: usize,
-    buffer: DiskSegment,
+    buffer: DiskFrame,
 }
 
 impl Lookup {
@@ -51,7 +51,7 @@ impl Lookup {
         arrivals: Option<rtrb::Consumer<LiveSegment>>,
     ) -> Self {
         let held = Vec::with_capacity(held_max);
-        Self { files, segment_bytes, arrivals, held, held_max, buffer: DiskSegment::default() }
+        Self { files, segment_bytes, arrivals, held, held_max, buffer: DiskFrame::default() }
     }
 
     /// Takes over what the keeper has prepared and lets go of what it has retired. To be called at a low rate: a look-up does
@@ -87,7 +87,7 @@ impl Lookup {
             None => {
                 // Retired, just now perhaps: then the disk file is complete.
                 let path = self.files.disk_segment(base);
-                let read = self.buffer.read_frame(self.files.disk(), &path, offset, self.segment_bytes);
+                let read = self.buffer.read(self.files.disk(), &path, offset, self.segment_bytes);
                 read.map_err(|fault| self.missed(base, fault))?;
                 view(&self.buffer, position, 0)
             }

@@ -133,32 +133,37 @@ fn prefetch_for_write(address: *const u8) {
 }
 
 /// A segment read from its disk file into memory of our own: a disk error is a value, never a signal.
-#[derive(Debug, Default)]
+///
+/// The memory is mapped for it, and goes back to the system with it: an allocator would keep what a reader took that was late once.
+#[derive(Debug)]
 pub struct DiskSegment {
-    bytes: Vec<u8>,
+    /// `None` for an empty file.
+    memory: Option<Region>,
     hidden_from: Option<usize>,
 }
 
 impl DiskSegment {
-    /// Reads the whole file at `path` into this buffer.
+    /// Reads the whole file at `path`.
     ///
     /// # Errors
-    /// [`LogFault::Io`], also for a file larger than `max_bytes`.
-    pub fn read(&mut self, disk: &dyn Disk, path: &Path, max_bytes: u64) -> Result<(), LogFault> {
+    /// [`LogFault::Io`], also for a file larger than `max_bytes`; [`LogFault::Region`] if there is no memory for it.
+    pub fn read(disk: &dyn Disk, path: &Path, max_bytes: u64) -> Result<Self, LogFault> {
         let file = disk.open(path, Access::Read).map_err(LogFault::io("open", path))?;
         let len = file.len_bytes().map_err(LogFault::io("stat", path))?;
         if len > max_bytes {
             let error = std::io::Error::other(format!("{len} bytes, a segment has at most {max_bytes}"));
             return Err(LogFault::io("read", path)(error));
         }
-        // Fresh zeros are the system's: cheaper than clearing what is overwritten at once.
-        self.bytes = vec![0; to_usize(len)];
-        file.read_exact_at(&mut self.bytes, 0).map_err(LogFault::io("read", path))
+        let memory = if len == 0 { None } else { Some(Region::in_process(path, to_usize(len))?) };
+        memory.iter().for_each(Region::prefer_huge_pages);
+        let mut segment = Self { memory, hidden_from: None };
+        file.read_exact_at(segment.bytes_mut(), 0).map_err(LogFault::io("read", path))?;
+        Ok(segment)
     }
 
     /// From this offset on nothing shows: it was taken back.
     pub fn hide_from(&mut self, offset: usize) {
-        if let Some(hidden) = self.bytes.get_mut(offset..) {
+        if let Some(hidden) = self.bytes_mut().get_mut(offset..) {
             hidden.fill(0);
             self.hidden_from = Some(offset);
         }
@@ -170,18 +175,45 @@ impl DiskSegment {
         self.hidden_from
     }
 
-    /// Reads only the frame at `offset` of a segment of `segment_bytes`, as far as its header says it reaches within the
-    /// segment, to the beginning of this buffer.
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: this process alone has the memory, it was never lent, and it is written through `&mut self` alone.
+        self.memory.as_ref().map_or(&[], |memory| unsafe { memory.bytes() })
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let Some(memory) = &self.memory else { return &mut [] };
+        // SAFETY: the whole of a live mapping, zeroed when it was made, of which `&mut self` is the only user, as in `bytes`.
+        unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), memory.len()) }
+    }
+}
+
+impl SegmentBytes for DiskSegment {
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn commit_word(&self, offset: usize) -> Option<u32> {
+        commit_word_of(self.bytes(), offset)
+    }
+
+    fn slice(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        self.bytes().get(offset..offset.checked_add(len)?)
+    }
+}
+
+/// One frame of a segment, read from its disk file.
+#[derive(Debug, Default)]
+pub struct DiskFrame {
+    bytes: Vec<u8>,
+}
+
+impl DiskFrame {
+    /// Reads the frame at `offset` of a segment of `segment_bytes`, as far as its header says it reaches within the segment, in place of
+    /// what is here.
     ///
     /// # Errors
     /// [`LogFault::Io`].
-    pub fn read_frame(
-        &mut self,
-        disk: &dyn Disk,
-        path: &Path,
-        offset: u64,
-        segment_bytes: u64,
-    ) -> Result<(), LogFault> {
+    pub fn read(&mut self, disk: &dyn Disk, path: &Path, offset: u64, segment_bytes: u64) -> Result<(), LogFault> {
         let file = disk.open(path, Access::Read).map_err(LogFault::io("open", path))?;
         let mut head = [0; DESCRIPTOR_BYTES];
         file.read_exact_at(&mut head, offset).map_err(LogFault::io("read", path))?;
@@ -193,17 +225,22 @@ impl DiskSegment {
     }
 }
 
-impl SegmentBytes for DiskSegment {
+impl SegmentBytes for DiskFrame {
     fn len(&self) -> usize {
         self.bytes.len()
     }
 
     fn commit_word(&self, offset: usize) -> Option<u32> {
-        let word = self.bytes.get(offset..offset.checked_add(4)?)?;
-        Some(u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        commit_word_of(&self.bytes, offset)
     }
 
     fn slice(&self, offset: usize, len: usize) -> Option<&[u8]> {
         self.bytes.get(offset..offset.checked_add(len)?)
     }
+}
+
+/// The word at `offset` of bytes that nobody writes.
+fn commit_word_of(bytes: &[u8], offset: usize) -> Option<u32> {
+    let word = bytes.get(offset..offset.checked_add(4)?)?;
+    Some(u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
 }

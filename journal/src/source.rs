@@ -58,9 +58,8 @@ impl Source {
 
     /// The disk file of the segment at `base`, read whole; `None` if there is none.
     pub fn load_disk(files: &LogFiles, base: u64) -> Result<Option<Self>, LogFault> {
-        let mut segment = DiskSegment::default();
-        match segment.read(files.disk(), &files.disk_segment(base), SEGMENT_MAX_BYTES) {
-            Ok(()) => Ok(Some(Self::Disk(segment))),
+        match DiskSegment::read(files.disk(), &files.disk_segment(base), SEGMENT_MAX_BYTES) {
+            Ok(segment) => Ok(Some(Self::Disk(segment))),
             Err(LogFault::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(fault) => Err(fault),
         }

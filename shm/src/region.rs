@@ -44,7 +44,7 @@ pub struct Region {
 enum Backing {
     /// A file.
     File,
-    /// Memory that no other process can reach: of a simulation.
+    /// Memory that no other process can reach.
     Process,
     /// The memory of this region, which lives as long.
     Lent { _by: Arc<Region> },
@@ -93,6 +93,12 @@ impl Region {
         }
         // SAFETY: the range is exactly this live mapping; POPULATE_READ faults pages in and changes no content.
         let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, Advice::LinuxPopulateRead) };
+    }
+
+    /// Asks for huge pages behind memory of this process, which will be written whole: one fault for 512 pages. A hint.
+    pub fn prefer_huge_pages(&self) {
+        // SAFETY: the range is exactly this live mapping; LinuxHugepage changes no content.
+        let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, Advice::LinuxHugepage) };
     }
 
     fn touch_every_page(&self) {

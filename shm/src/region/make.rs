@@ -128,8 +128,8 @@ impl Region {
         })
     }
 
-    /// Zero-filled memory of this process alone, called `name`, which no file has. For simulations, where one process is all of them;
-    /// they share it by [`Region::lend`]. Pages that nobody touches cost nothing.
+    /// Zero-filled memory of this process alone, called `name`, which nobody maps by it. What is large and short-lived goes back to the
+    /// system with it, and simulations, where one process is all of them, share it by [`Region::lend`]. Pages that nobody touches cost nothing.
     ///
     /// # Errors
     /// No memory, or zero bytes.
