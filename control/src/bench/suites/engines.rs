@@ -3,6 +3,8 @@
 //!
 //! Beside a tick through a process stands the same one with the engine on the lane. The slow symbol is the first of its tick.
 
+use std::time::Duration;
+
 use cutline::config::{Config, EnginePlace};
 use cutline::invoke::call::Answer;
 use cutline::invoke::engine::Engine as _;
@@ -16,6 +18,8 @@ use super::ticks::{self, Size, Through, null_engines};
 use crate::bench::harness::{Case, Context};
 use crate::commands::engines;
 
+/// Between two looks of a follower that shares its core with an engine process.
+const PAUSE: Duration = Duration::from_micros(200);
 /// Symbols at one boundary.
 const SIZES: [u32; 3] = [1_000, 3_000, 10_000];
 /// Symbols beside the slow one.
@@ -43,7 +47,12 @@ pub fn cases(context: &Context) -> Vec<Case> {
                     config.engine_host.process.idle = Idle::Yield;
                     crate::engines::host(&config)
                 };
-                ticks::run(context, record, size, &Through { hosts: &hosts, engines: &engines, config: "" })
+                ticks::run(
+                    context,
+                    record,
+                    size,
+                    &Through { hosts: &hosts, engines: &engines, config: "", pause: PAUSE },
+                )
             }));
         }
     }
@@ -56,7 +65,12 @@ pub fn cases(context: &Context) -> Vec<Case> {
                 let hosts =
                     move |_: &Config| Ok(Box::new(SlowHost { slow_ns, due: None, told: false }) as Box<dyn Host>);
                 let config = format!("[publish]\norder = \"{order}\"\n");
-                ticks::run(context, record, BESIDE, &Through { hosts: &hosts, engines: &null_engines, config: &config })
+                ticks::run(
+                    context,
+                    record,
+                    BESIDE,
+                    &Through { hosts: &hosts, engines: &null_engines, config: &config, pause: Duration::ZERO },
+                )
             }));
         }
     }

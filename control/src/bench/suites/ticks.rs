@@ -7,6 +7,7 @@
 use std::hint::spin_loop;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use cutline::ingest::{FeedAddress, FeedSettings, Format};
 use cutline::invoke::engine::Engine;
@@ -44,6 +45,8 @@ pub struct Through<'a> {
     pub engines: &'a EngineFactory,
     /// More tables of configuration.
     pub config: &'a str,
+    /// Between two looks of the follower at the outputs. Zero is to spin, which leaves nothing of the cold core to an engine process there.
+    pub pause: Duration,
 }
 
 /// With the engine that does nothing.
@@ -67,7 +70,7 @@ const NOTHING_MAX_NS: u64 = 2_000_000_000;
 /// Longest wait for a tick's outputs.
 const WAIT_MAX_S: f64 = 30.0;
 /// Between two looks at whether the snapshots are in.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The cases.
 pub fn cases(context: &Context) -> Vec<Case> {
@@ -79,7 +82,12 @@ pub fn cases(context: &Context) -> Vec<Case> {
         .map(|(size, engine, engines)| {
             let name = format!("tick of {} symbols, {engine} engine", size.symbols);
             Case::new(name, move |context, record| {
-                run(context, record, size, &Through { hosts: &on_the_lane(engines), engines, config: "" })
+                run(
+                    context,
+                    record,
+                    size,
+                    &Through { hosts: &on_the_lane(engines), engines, config: "", pause: Duration::ZERO },
+                )
             })
         })
         .collect()
@@ -129,7 +137,7 @@ pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Thr
         await_receipts(&mut plant, sent)?;
         let took_ms = i64::try_from((now_ns() - start) / 1_000_000).unwrap_or(i64::MAX / 2);
         lead_ms = lead_ms.max(2 * took_ms);
-        let Some(seen) = follow_tick(&plant, &mut outputs, boundary_ms, symbols)? else {
+        let Some(seen) = follow_tick(&plant, &mut outputs, boundary_ms, symbols, through.pause)? else {
             missed += 1;
             if missed > ticks * MISSES_MAX {
                 return Err(Failure::machine(format!("{missed} boundaries passed before {symbols} snapshots were in")));
@@ -199,7 +207,13 @@ struct Seen {
 
 /// Reads outputs until the last outcome of the tick; `None` if the boundary passed before every symbol had its snapshot, or if they came into
 /// the tick before: of a lane that was kept from running between its look at the clock and its receive.
-fn follow_tick(plant: &Plant, outputs: &mut Tail, boundary_ms: i64, symbols: u32) -> Result<Option<Seen>, Failure> {
+fn follow_tick(
+    plant: &Plant,
+    outputs: &mut Tail,
+    boundary_ms: i64,
+    symbols: u32,
+    pause: Duration,
+) -> Result<Option<Seen>, Failure> {
     let after = || (plant.clock.now_ns() - boundary_ms * 1_000_000).max(0).unsigned_abs();
     let (mut first_ns, mut middle_ns, mut outcomes, start) = (0, 0, 0, now_ns());
     while outcomes < symbols {
@@ -210,7 +224,11 @@ fn follow_tick(plant: &Plant, outputs: &mut Tail, boundary_ms: i64, symbols: u32
             if seconds_since(start) > WAIT_MAX_S {
                 return Err(Failure::machine(format!("only {outcomes} of {symbols} runs of a tick have ended")));
             }
-            spin_loop();
+            if pause.is_zero() {
+                spin_loop();
+            } else {
+                std::thread::sleep(pause);
+            }
             continue;
         };
         if frame.header.kind != OUTCOME {
