@@ -22,7 +22,9 @@ use super::plane::in_registry;
 use super::report::{Grade, Issue, IssueKind, Report};
 use super::streak::{Checked, Streak};
 use crate::bus::now_ms;
+use crate::commands::note;
 use crate::module::protocol::{self, FromModule, ToModule, VERSION};
+use crate::module::telling::Telling;
 use crate::module::wire::Wire;
 use crate::supervisor::context::Control;
 
@@ -95,6 +97,7 @@ struct Talk {
     wire: Wire,
     streak: Streak,
     interval: Interval,
+    telling: Telling,
     /// Number of the last question.
     id: u64,
     /// When that was asked, if it has not been answered.
@@ -108,7 +111,8 @@ impl Talk {
         let config = control.config();
         let health = &config.care.health;
         let (streak, interval) = (Streak::new(health.unhealthy_threshold), Interval::new(health, None));
-        Self { control, place, wire, streak, interval, id: 0, asked: None, due: None }
+        let telling = Telling::new(config.engine_host.process.log_lines_per_s);
+        Self { control, place, wire, streak, interval, telling, id: 0, asked: None, due: None }
     }
 
     /// Until it closes its end. An error is what it did against the protocol.
@@ -147,6 +151,12 @@ impl Talk {
             }
             FromModule::Hello { .. } => return Err("it said hello twice".to_owned()),
             FromModule::Health { id, report } if id == self.id => self.answered(&report),
+            FromModule::Event { name, data } if self.due.is_some() => {
+                if let Some(dropped) = self.telling.tell(&self.control.bus, &self.place.name, name, data) {
+                    let place = &self.place.name;
+                    note(format_args!("{place}: told {dropped} events more than engine.process.log_lines_per_s"));
+                }
+            }
             _ => {}
         }
         Ok(())

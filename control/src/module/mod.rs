@@ -9,6 +9,7 @@
 //! | [`protocol`] | the lines that it is spoken to by, and speaks; docs/modules.md draws them |
 //! | [`wire`] | the socket that they go over |
 //! | [`probe`] | how it is found out that it is ready |
+//! | [`telling`] | what it tells by events, as often as it may |
 //! | [`output`] | where what it prints goes |
 
 mod alive;
@@ -17,6 +18,7 @@ mod probe;
 mod process;
 pub mod protocol;
 mod spawn;
+pub mod telling;
 pub mod wire;
 
 pub use process::Process;

@@ -3,12 +3,11 @@
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cutline::config::{Module, Probe};
 use cutline_host::child::Child;
-use cutline_host::child::log::Allowance;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::select;
 use tokio::time::timeout;
 
@@ -17,8 +16,8 @@ use super::output::Output;
 use super::probe;
 use super::protocol::{FromModule, ToModule, VERSION};
 use super::spawn::Plan;
+use super::telling::Telling;
 use super::wire::Wire;
-use crate::bus::lifecycle::Lifecycle;
 use crate::commands::Failure;
 use crate::resources::cgroup::Group;
 use crate::supervisor::body::{Act, Body, Ready};
@@ -42,8 +41,7 @@ pub struct Process {
 struct Running {
     alive: Alive,
     plan: Rc<Plan>,
-    /// How many events it may tell.
-    told: Allowance,
+    telling: Telling,
     /// It has said hello.
     speaks: bool,
     version: String,
@@ -97,9 +95,9 @@ impl Process {
         let _ = wire.send(&ToModule::Welcome { protocol: VERSION, module: name, system, reset, config: &config }).await;
         self.control.registry.change(name, |module| module.handed = self.module.config_json.clone());
         let alive = Alive::new(name, child, wire, notify, self.output.clone())?;
-        let told = Allowance::new(self.module.log_lines_per_s, Instant::now());
+        let telling = Telling::new(self.module.log_lines_per_s);
         let plan = Rc::new(plan);
-        self.running = Some(Running { alive, plan, told, speaks: false, version: String::new(), asked: 0 });
+        self.running = Some(Running { alive, plan, telling, speaks: false, version: String::new(), asked: 0 });
         Ok(())
     }
 
@@ -148,7 +146,11 @@ impl Process {
                     FromModule::Hello { .. } => "it said hello twice".to_owned(),
                     _ if !running.speaks => "it did not say hello first".to_owned(),
                     FromModule::Event { name, data } => {
-                        self.tell(name, data);
+                        let module = &self.module.name;
+                        if let Some(dropped) = running.telling.tell(&self.control.bus, module, name, data) {
+                            let text = format!("told {dropped} events more than log_lines_per_s");
+                            self.output.line(module, running.alive.id(), None, &text, false);
+                        }
                         return Ok(());
                     }
                     // An answer that nobody waits for any more, or what a later version may say.
@@ -163,18 +165,6 @@ impl Process {
             running.alive.kill();
         }
         Err(fault)
-    }
-
-    /// Tells what the module tells, as often as it may print a line.
-    fn tell(&mut self, name: String, data: Map<String, Value>) {
-        let Some(running) = &mut self.running else { return };
-        if let Some(dropped) = running.told.over(Instant::now(), false) {
-            let text = format!("told {dropped} events more than log_lines_per_s");
-            self.output.line(&self.module.name, running.alive.id(), None, &text, false);
-        }
-        if running.told.take() {
-            self.control.bus.publish(&self.module.name, Lifecycle::Told { name, data });
-        }
     }
 
     /// It is dead.

@@ -11,13 +11,14 @@ use tokio::time::timeout;
 use super::*;
 use crate::bus::What;
 use crate::bus::health::Health;
+use crate::bus::lifecycle::Lifecycle;
 use crate::health::system::SystemStatus;
 use crate::supervisor::ask::Ask;
 use crate::supervisor::registry::Registry;
 
 const NAME: &str = "engine:invoke/0";
-/// Asked often, and not waited for for long.
-const HEALTH: &str = "[health]\ninterval_ms = 100\ninterval_min_ms = 50\ninterval_max_ms = 100\ntimeout_ms = 50\nunhealthy_threshold = 1\n";
+/// Asked often, and not waited for for long; a few lines each second.
+const HEALTH: &str = "[engine.process]\nlog_lines_per_s = 3\n[health]\ninterval_ms = 100\ninterval_min_ms = 50\ninterval_max_ms = 100\ntimeout_ms = 50\nunhealthy_threshold = 1\n";
 
 /// The engine's end.
 struct Process(BufReader<Stream>);
@@ -111,6 +112,30 @@ fn what_it_says_of_itself_counts_and_is_never_critical() {
         let ill = until(&control, &mut heard, Grade::Unhealthy).await;
         assert_eq!(ill.issues[0].text, "no data");
         assert!(matches!(control.board.system(), SystemStatus::Degraded { .. }));
+    });
+}
+
+#[test]
+fn what_it_tells_is_recorded_as_often_as_it_may_print_a_line() {
+    with(|_, mut heard, mut process| async move {
+        let id = process.asked().await;
+        let lines: Vec<_> = (0..8)
+            .map(|number| format!(r#"{{"type":"event","name":"loaded","data":{{"number":{number}}}}}"#))
+            .chain([format!(r#"{{"type":"health","id":{id},"status":"unhealthy"}}"#)])
+            .collect();
+        process.say(&lines.join("\n")).await;
+        let mut told = Vec::new();
+        loop {
+            let event = heard.next().await.expect("the bus is open");
+            match &event.what {
+                What::Lifecycle(Lifecycle::Told { name, data }) if event.module == NAME => {
+                    told.push((name.clone(), data["number"].as_u64().expect("a number")));
+                }
+                What::Health(Health::Changed { grade: Grade::Unhealthy, .. }) => break,
+                _ => {}
+            }
+        }
+        assert_eq!(told, [0, 1, 2].map(|number| ("loaded".to_owned(), number)));
     });
 }
 
