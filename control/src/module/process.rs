@@ -34,6 +34,8 @@ pub struct Process {
     control: Control,
     output: Output,
     running: Option<Running>,
+    /// [`Group::oom_kills`] when it was started.
+    oom_kills: u64,
     /// Why there is no process any more, until it is told.
     died: Option<String>,
 }
@@ -52,7 +54,7 @@ struct Running {
 impl Process {
     /// One that does not run.
     pub fn new(module: Module, control: Control, output: Output) -> Self {
-        Self { module, control, output, running: None, died: None }
+        Self { module, control, output, running: None, oom_kills: 0, died: None }
     }
 
     async fn spawn(&mut self, reset: bool) -> Result<(), String> {
@@ -69,6 +71,7 @@ impl Process {
         if let Some(Err(fault)) = group.as_ref().map(|group| group.begin(&self.module.limits)) {
             return Err(format!("its cgroup: {fault}; resources.cgroups = false goes without"));
         }
+        self.oom_kills = group.as_ref().map_or(0, Group::oom_kills);
         let plan = Plan::new(&self.module, &config.supervisor, address, group.map(|group| group.entrance()))?;
         let cannot = |fault| format!("its process could not be started: {fault}");
         let (wire, theirs) = Wire::new().map_err(cannot)?;
@@ -170,7 +173,11 @@ impl Process {
     /// It is dead.
     fn bury(&mut self, what: &str) -> String {
         self.end_group();
-        self.running.take().map_or_else(String::new, |running| running.alive.bury().with_last_lines(what))
+        let has_room =
+            self.control.cgroups.of(&self.module.name).is_none_or(|group| group.oom_kills() <= self.oom_kills);
+        let why = if has_room { "" } else { " because memory ran out" };
+        let what = format!("{what}{why}");
+        self.running.take().map_or_else(String::new, |running| running.alive.bury().with_last_lines(&what))
     }
 
     /// Whoever has left its process group is in its cgroup all the same.

@@ -189,6 +189,12 @@ impl Group {
         self.read("memory.current").ok()?.trim().parse().ok()
     }
 
+    /// How many of its processes the kernel has ended because memory ran out, since the group was made; 0 without the controller.
+    pub fn oom_kills(&self) -> u64 {
+        let events = self.read("memory.events").unwrap_or_default();
+        events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+    }
+
     /// Ends every process in it.
     pub fn kill(&self) {
         // Not there before Linux 5.14: there the process group has to do.
@@ -271,6 +277,9 @@ mod tests {
         for (file, text) in [("cpu.max", "150000 100000"), ("memory.max", "1048576"), ("pids.max", "4")] {
             assert_eq!(read(file).unwrap(), text);
         }
+        assert_eq!(group(true, true, true).oom_kills(), 0);
+        fs::write(place.path().join("a/memory.events"), "oom 3\noom_kill 2\noom_group_kill 1\n").unwrap();
+        assert_eq!(group(true, true, true).oom_kills(), 2);
         group(true, true, false)
             .limit(&Limits { cpu_percent: None, memory_bytes: None, descriptors: 64, threads: None })
             .unwrap();
