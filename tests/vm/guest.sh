@@ -169,7 +169,7 @@ check "is told" has "message from PID $third \(STOPPING=1" told
 check "in time" is Result success
 check "with exit code 0" is ExecMainStatus 0
 check "drained" has 'lanes_drained' tail -n "+$((lines + 1))" $data/events.jsonl
-check "in order" has 'burner calm .*plane system' stopped
+check "in order" has 'burner .*calm .*plane system' stopped
 check "it has removed its groups" eval '[ -e /root/left ] && ! grep . /root/left'
 check "no group is left" [ ! -e $group ]
 check "no process either" has_not . find /proc -maxdepth 1 -user cutline
