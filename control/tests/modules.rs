@@ -138,6 +138,7 @@ fn a_required_module_that_fails_is_a_refusal_that_leaves_nothing_behind() {
     assert!(of(&all, "never-started", "starting").is_empty());
     the(&all, "well", "stopped");
     the(&all, "plane", "stopped");
+    assert!(of(&all, "crash", "began").is_empty(), "nobody recovers what is being stopped");
     let child = printed(&data, "well")[0].strip_prefix("child ").expect("its child").parse().expect("a number");
     assert!(!lives(child));
     assert!(succeed(&["stat", &data]).contains(" stopped stopped cleanly"));

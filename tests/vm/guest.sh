@@ -175,6 +175,15 @@ check "no group is left" [ ! -e $group ]
 check "no process either" has_not . find /proc -maxdepth 1 -user cutline
 check "and the logs are well" has identical as_cutline verify $data --strict
 
+# --- a configuration that is none ------------------------------------------------------------------------------------
+
+echo 'nothing = "of ours"' >>/etc/cutline/elsewhere/cutline.toml
+check "a configuration that is none is no start" eval '! systemctl start cutline'
+sleep 4
+check "and is not tried again" is NRestarts 0
+check "the service has failed" is ActiveState failed
+check "with exit code 2" is ExecMainStatus 2
+
 if [ $failed = 0 ]; then
     echo "all checks passed"
 else

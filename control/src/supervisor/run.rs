@@ -115,8 +115,12 @@ async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<
     let writers = Writers::start(control, heard, lines);
     let service = Service::start(control);
     let ran = go_on(control, &lifecycle, &service, orders).await;
+    if ran.is_err() {
+        // Recovery too has to know that it is over.
+        control.stop.request("the start failed");
+    }
     service.stopping();
-    let stopped = lifecycle.stop_all(&control.stop.reason().unwrap_or_else(|| "the start failed".to_owned())).await;
+    let stopped = lifecycle.stop_all(&control.stop.reason().unwrap_or_default()).await;
     let outcome = ran.and(stopped);
     let told = outcome.as_ref().err().map_or_else(|| "stopped".to_owned(), |failure| failure.message.clone());
     control.bus.publish(SYSTEM, Event::Stopped { reason: told });
