@@ -23,6 +23,8 @@ const LASTS_MS: (u64, u64) = (50, 900);
 const ROOM_BYTES: u64 = 64 << 10;
 /// Threads that want the processors.
 const SPINNERS: usize = 3;
+/// Paces of the feed handler, lines per second: so fast that lines come together as without one. Another configuration, and the same load.
+const RATES: [u64; 3] = [0, 500_000, 1_000_000];
 const MODULES: [&str; 5] = ["feed", "c", "python", "probed", "shell"];
 
 /// What was done, and what was found afterwards.
@@ -154,7 +156,7 @@ impl<'a> Hand<'a> {
     fn edit(&mut self) {
         let config = self.config.clone();
         let (line, to) = match self.random.below(2) {
-            0 => ("rate = ", [0, 3_000, 20_000][self.random.index(3)]),
+            0 => ("rate = ", RATES[self.random.index(RATES.len())]),
             _ => ("delay_ms = ", self.random.between(15, DELAY_MAX_MS.unsigned_abs())),
         };
         let with = |text: &str| if text.starts_with(line) { format!("{line}{to}") } else { text.to_owned() };

@@ -2,8 +2,12 @@
 //! longer is their own doing then, and not that others had their core.
 
 use std::fs;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::common::children;
@@ -11,6 +15,46 @@ use crate::common::live::Running;
 
 /// The lanes' core.
 pub const CORE: usize = 0;
+/// More words than a core has in caches of its own.
+const WORDS: usize = 1 << 20;
+/// Priority, as nice(1) has it.
+const LAST: i32 = 19;
+
+/// Keeps the cores beside the lanes' busy with memory, whenever nobody else wants them: who is a lane's neighbour on the same silicon costs it
+/// something, whoever that is. So it does in quiet runs too, and what differs is Cutline's own doing.
+pub struct Neighbours {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Neighbours {
+    pub fn start() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let neighbour = |core| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                set(None, std::iter::once(core));
+                setpriority_process(None, LAST).expect("lower is allowed");
+                let (mut words, mut at) = (vec![1_u64; WORDS], 1_u64);
+                while !over.load(Ordering::Relaxed) {
+                    at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    words[(at >> 33) as usize % WORDS] ^= at;
+                }
+                black_box(words);
+            })
+        };
+        let threads = (0..cores).filter(|core| *core != CORE).map(neighbour).collect();
+        Self { over, threads }
+    }
+}
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| thread.join().expect("it ends"));
+    }
+}
 
 fn set(thread: Option<Pid>, cores: impl Iterator<Item = usize>) {
     let mut set = CpuSet::new();
