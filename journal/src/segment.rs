@@ -137,8 +137,9 @@ fn prefetch_for_write(address: *const u8) {
 /// The memory is mapped for it, and goes back to the system with it: an allocator would keep what a reader took that was late once.
 #[derive(Debug)]
 pub struct DiskSegment {
-    /// `None` for an empty file.
-    memory: Option<Region>,
+    memory: Region,
+    /// Bytes of the file; no mapping is empty, and a file may be.
+    len: usize,
     hidden_from: Option<usize>,
 }
 
@@ -154,9 +155,10 @@ impl DiskSegment {
             let error = std::io::Error::other(format!("{len} bytes, a segment has at most {max_bytes}"));
             return Err(LogFault::io("read", path)(error));
         }
-        let memory = if len == 0 { None } else { Some(Region::in_process(path, to_usize(len))?) };
-        memory.iter().for_each(Region::prefer_huge_pages);
-        let mut segment = Self { memory, hidden_from: None };
+        let len = to_usize(len);
+        let memory = Region::in_process(path, len.max(1))?;
+        memory.prefer_huge_pages();
+        let mut segment = Self { memory, len, hidden_from: None };
         file.read_exact_at(segment.bytes_mut(), 0).map_err(LogFault::io("read", path))?;
         Ok(segment)
     }
@@ -176,14 +178,14 @@ impl DiskSegment {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: this process alone has the memory, it was never lent, and it is written through `&mut self` alone.
-        self.memory.as_ref().map_or(&[], |memory| unsafe { memory.bytes() })
+        // SAFETY: within a live mapping, zeroed when it was made. This process alone has it, it was never lent, and it is written through
+        // `&mut self` alone.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.len) }
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let Some(memory) = &self.memory else { return &mut [] };
-        // SAFETY: the whole of a live mapping, zeroed when it was made, of which `&mut self` is the only user, as in `bytes`.
-        unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), memory.len()) }
+        // SAFETY: as in `bytes`, and `&mut self` is its only user.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.len) }
     }
 }
 
