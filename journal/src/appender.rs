@@ -12,8 +12,6 @@
 
 use std::cell::Cell;
 
-use cutline_ring::demote;
-
 use crate::capacity::Capacity;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::head::Head;
@@ -178,7 +176,7 @@ impl Appender {
         assert!(header.kind & MORE == 0 && header.kind != SEAL, "not the kind of a frame");
         let payload_len: usize = parts.iter().map(|part| part.len()).sum();
         let length = Descriptor::frame_bytes(payload_len);
-        self.current.prefetch(offset + PREFETCH_BYTES, length);
+        self.current.region.prefetch_for_write(offset + PREFETCH_BYTES, length);
         let position = self.current.base + offset as u64;
         let stored = Descriptor {
             length: length as u32,
@@ -204,8 +202,8 @@ impl Appender {
     pub fn publish(&self) {
         self.head.set_visible(self.position());
         // One group in a cycle: followers have caught up, and wait for just these lines.
-        if self.published.replace(self.offset) == self.last_begin && demote::is_available() {
-            self.current.demote(self.last_begin, self.offset);
+        if self.published.replace(self.offset) == self.last_begin {
+            self.current.region.demote(self.last_begin, self.offset - self.last_begin);
         }
     }
 

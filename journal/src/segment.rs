@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cutline_ring::edge;
 use cutline_ring::sync::Edge;
-use cutline_ring::{demote, edge};
 use cutline_shm::region::Region;
 
 use crate::crc;
@@ -76,23 +76,6 @@ impl LiveSegment {
         }
     }
 
-    /// Fetches the lines from `offset` on for writing: a hint, whatever lies there.
-    #[inline]
-    pub(crate) fn prefetch(&self, offset: usize, len: usize) {
-        let mut line = offset;
-        while line < offset + len {
-            prefetch_for_write(self.region.as_ptr().wrapping_add(line));
-            line += DESCRIPTOR_BYTES;
-        }
-    }
-
-    /// Sends the lines from `begin` to `end` towards whoever waits for them.
-    pub(crate) fn demote(&self, begin: usize, end: usize) {
-        (begin..end.min(self.region.len())).step_by(DESCRIPTOR_BYTES).for_each(|at| {
-            demote::line(self.region.as_ptr().wrapping_add(at));
-        });
-    }
-
     /// Makes the frame at `offset` visible, `length` bytes long.
     #[inline]
     pub(crate) fn commit(&self, offset: usize, length: u32) {
@@ -118,18 +101,6 @@ impl SegmentBytes for LiveSegment {
         // SAFETY: in bounds; the caller has seen the commit word that covers these bytes, and committed bytes never change.
         Some(unsafe { self.region.slice(offset, len) })
     }
-}
-
-/// A hint: nothing is read or written, whatever the address.
-#[inline]
-fn prefetch_for_write(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address changes nothing and faults never.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// A segment read from its disk file into memory of our own: a disk error is a value, never a signal.

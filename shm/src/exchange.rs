@@ -185,6 +185,8 @@ const STOP_AT: usize = LANE_AT + offset_of!(LaneLine, stop);
 const STATE_AT: usize = ENGINE_AT + offset_of!(EngineLine, state);
 const HELLO_LEN_AT: usize = ENGINE_AT + offset_of!(EngineLine, hello_len);
 const BEGUN_AT: usize = ENGINE_AT + offset_of!(EngineLine, begun);
+/// Of longer bodies the first bytes are under way while the others are stored.
+const HASTENED_MAX_BYTES: usize = 1_024;
 /// What of a slot's head is stored before its stamp.
 const AFTER_STAMP: usize = 8;
 
@@ -319,6 +321,15 @@ impl Shape {
             return Err(ExchangeFault::Shape("its answers have no room for what they may hold"));
         }
         Ok(shape)
+    }
+}
+
+/// Brings what was stored in the slot at `stored` nearer to the other end, and the slot that comes next to this one. Only hints.
+fn hasten(region: &Region, stored: usize, next: Option<usize>, body_len: usize) {
+    let body_len = body_len.min(HASTENED_MAX_BYTES);
+    region.demote(stored, BODY_AT + body_len);
+    if let Some(next) = next {
+        region.prefetch_for_write(next + BODY_AT, body_len);
     }
 }
 

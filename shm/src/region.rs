@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
+use cutline_ring::demote;
 use cutline_ring::sync::{AtomicU32, AtomicU64, Ordering};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::Advice;
@@ -28,6 +29,9 @@ pub const FILE_MODE: u32 = 0o640;
 /// Permissions of a file that is mapped: nobody opens it for writing by its name, the owner's other processes included, so that no
 /// clumsy hand shortens it under a lane. Who made it, or takes it over, has it open already (docs/decisions/0005).
 pub const REGION_MODE: u32 = 0o440;
+
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
 
 /// A whole file, mapped shared, readable and perhaps writable.
 pub struct Region {
@@ -303,6 +307,29 @@ impl Region {
         self.store_bytes(offset, bytemuck::bytes_of(record));
     }
 
+    /// Fetches the lines of these bytes for writing. A hint: it changes nothing, wherever they lie.
+    #[inline]
+    pub fn prefetch_for_write(&self, offset: usize, len: usize) {
+        self.each_line(offset, len, prefetch_line_for_write);
+    }
+
+    /// Sends the lines of these bytes towards the core that waits for them ([`demote`]). A hint: it changes nothing.
+    #[inline]
+    pub fn demote(&self, offset: usize, len: usize) {
+        if demote::is_available() {
+            self.each_line(offset, len, demote::line);
+        }
+    }
+
+    #[inline]
+    fn each_line(&self, offset: usize, len: usize, hint: impl Fn(*const u8)) {
+        let mut line = offset;
+        while line < offset + len {
+            hint(self.base.as_ptr().wrapping_add(line));
+            line += LINE_BYTES;
+        }
+    }
+
     #[inline]
     fn check(&self, offset: usize, len: usize, align: usize) {
         let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
@@ -327,6 +354,18 @@ impl Drop for Region {
         // borrows `self` and is gone. An error could only mean that the range is not ours: nothing to be done then.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
     }
+}
+
+/// Nothing is read or written, whatever the address.
+#[inline]
+fn prefetch_line_for_write(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address changes nothing and faults never.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 impl fmt::Debug for Region {

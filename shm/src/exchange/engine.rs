@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::pack::Packer;
 use super::{
     AFTER_STAMP, AnswerHead, BEGUN_AT, BODY_AT, CONFIG_AT, E1, E2, E3, E4, ExchangeFault, ExchangeHead, HELLO_AT,
-    HELLO_LEN_AT, HELLO_MAX_BYTES, Region, RequestHead, STATE_AT, STOP_AT, Shape,
+    HELLO_LEN_AT, HELLO_MAX_BYTES, Region, RequestHead, STATE_AT, STOP_AT, Shape, hasten,
 };
 
 /// A request that was copied out, in a buffer that is used again.
@@ -131,9 +131,12 @@ impl EngineEnd {
         let at = self.shape.answer_at(self.begun);
         let (output_len, state_len) = (output.len() as u32, state.len() as u32);
         let head = AnswerHead { stamp: 0, status, output_len, state_len, zero: [0; 44] };
-        self.region.store_bytes(at + AFTER_STAMP, &bytemuck::bytes_of(&head)[AFTER_STAMP..]);
+        // The line that the lane looks at comes last, as in a request.
         Packer::new(&self.region, at + BODY_AT).put(output).put(state).finish();
+        self.region.store_bytes(at + AFTER_STAMP, &bytemuck::bytes_of(&head)[AFTER_STAMP..]);
         self.region.atomic_u64(at).store(self.begun, E2.release); // E2 release
+        let next = (self.shape.slots() > 1).then(|| self.shape.answer_at(self.begun + 1));
+        hasten(&self.region, at, next, output.len() + state.len());
     }
 
     /// Whether the lane asked for the end.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::pack::Packer;
 use super::{
     AFTER_STAMP, AnswerHead, BEGUN_AT, BODY_AT, CONFIG_AT, CONFIG_MAX_BYTES, E1, E2, E3, E4, EngineState,
-    ExchangeFault, HELLO_AT, HELLO_LEN_AT, HELLO_MAX_BYTES, Region, RequestHead, STATE_AT, STOP_AT, Shape,
+    ExchangeFault, HELLO_AT, HELLO_LEN_AT, HELLO_MAX_BYTES, Region, RequestHead, STATE_AT, STOP_AT, Shape, hasten,
 };
 
 /// What a call hands over.
@@ -115,14 +115,12 @@ impl LaneEnd {
     /// [`NoCall`]; nothing was put in.
     pub fn call(&mut self, request: &Request<'_>) -> Result<u64, NoCall> {
         let number = self.last + 1;
-        if self.last - self.taken >= self.shape.slots() as u64 {
+        if !self.has_room() {
             return Err(NoCall::Full);
         }
         let Request { timestamp_ms, symbol, event, state } = *request;
-        let body = symbol.len().checked_add(event.len()).and_then(|len| len.checked_add(state.len()));
-        if body.is_none_or(|body| body > self.shape.request_max_bytes()) {
-            return Err(NoCall::TooLong);
-        }
+        let body_len = symbol.len().checked_add(event.len()).and_then(|len| len.checked_add(state.len()));
+        let body_len = body_len.filter(|len| *len <= self.shape.request_max_bytes()).ok_or(NoCall::TooLong)?;
         self.check_unanswered(number).map_err(NoCall::Broken)?;
         let at = self.shape.request_at(number);
         let head = RequestHead {
@@ -133,11 +131,19 @@ impl LaneEnd {
             state_len: state.len() as u32,
             zero: [0; 36],
         };
-        self.region.store_bytes(at + AFTER_STAMP, &bytemuck::bytes_of(&head)[AFTER_STAMP..]);
+        // The line that the engine looks at comes last: it would be fetched away between two stores.
         Packer::new(&self.region, at + BODY_AT).put(symbol).put(event).put(state).finish();
+        self.region.store_bytes(at + AFTER_STAMP, &bytemuck::bytes_of(&head)[AFTER_STAMP..]);
         self.region.atomic_u64(at).store(number, E1.release); // E1 release
         self.last = number;
+        let next = self.has_room().then(|| self.shape.request_at(number + 1));
+        hasten(&self.region, at, next, body_len);
         Ok(number)
+    }
+
+    /// Whether the next call's slots are free.
+    const fn has_room(&self) -> bool {
+        self.last - self.taken < self.shape.slots() as u64
     }
 
     /// The slot of a call's answer is as the call before it left it.

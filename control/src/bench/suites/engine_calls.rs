@@ -12,11 +12,13 @@ use cutline::config::Config;
 use cutline::invoke::call::{Answer, AnswerLimits, Asked};
 use cutline::invoke::engine::Engine;
 use cutline::invoke::host::{Ask, Begun, Ended, Host};
+use cutline::model::receipt::BINARY;
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
 use hdrhistogram::Histogram;
 
 use super::engine_yardsticks::{self, Yardsticks};
+use super::records::{self, ANY_BOUNDARY_MS};
 use crate::bench::clock::{histogram, now_ns};
 use crate::bench::harness::{Case, Context};
 use crate::bench::record::{NS, Record, Spread, TIMES_AS_LONG};
@@ -31,9 +33,6 @@ const TURN: usize = 500;
 const SYMBOLS: u32 = 1_000;
 const TICKS: u64 = 100;
 const ON_THE_LANE: &str = "use = \"scripted\"";
-/// What the engine is asked about.
-pub const NORMALIZED: &str = r#"{"timestamp_ms":1700000000000,"market":{"structure_levels":{"script":{"regime":"TREND_BUILD_UP","confidence":0.75,"drivers":["cvd"],"invalidations":[]}}}}"#;
-const TIMESTAMP_MS: i64 = 1_700_000_000_000;
 /// Longest wait for a call's end, ns.
 const WAIT_MAX_NS: u64 = 10_000_000_000;
 /// Says as much as the scripted engine, as a function over dicts.
@@ -78,9 +77,28 @@ pub fn config(context: &Context, engine: &str, more: &str) -> Result<Config, Fai
     Config::from_text("bench", &text).map(|(config, _)| config).map_err(Failure::machine)
 }
 
-fn snapshot(symbol: &str) -> Result<Snapshot<'_>, Failure> {
-    Snapshot::from_normalized(symbol, TIMESTAMP_MS, NORMALIZED.as_bytes())
-        .map_err(|fault| Failure::logs(format!("a prepared snapshot cannot be read: {fault:?}")))
+/// What is asked about: stored snapshots, whose fields are read when somebody asks for them, as in a run.
+struct Snapshots {
+    symbols: Vec<String>,
+    records: Vec<u8>,
+}
+
+impl Snapshots {
+    fn new(symbols: u32) -> Result<Self, Failure> {
+        let records = records::Snapshots::new(symbols)?.bytes;
+        Ok(Self { symbols: (0..symbols).map(records::symbol).collect(), records })
+    }
+
+    fn len(&self) -> usize {
+        self.symbols.len()
+    }
+
+    fn at(&self, index: usize) -> Snapshot<'_> {
+        // They differ in a symbol's digits.
+        let record_len = self.records.len() / self.len();
+        let record = &self.records[index * record_len..][..record_len];
+        Snapshot::of_receipt(&self.symbols[index], ANY_BOUNDARY_MS, BINARY, record)
+    }
 }
 
 fn behind(context: &Context, record: &mut Record<'_>, engine: &str, more: &str, yardsticks: &Yardsticks) -> Outcome {
@@ -93,13 +111,12 @@ fn behind(context: &Context, record: &mut Record<'_>, engine: &str, more: &str, 
         }
         Err(why) => return Err(Failure::machine(why)),
     };
-    let symbols: Vec<String> = (0..SYMBOLS).map(|index| format!("SYM{index:05}")).collect();
     let mut caller = Caller::new(host);
     let mut direct = Direct::new(context)?;
-    let single = one_at_a_time(context, &mut caller, &mut direct, &symbols[..1])?;
+    let single = one_at_a_time(context, &mut caller, &mut direct, &Snapshots::new(1)?)?;
     record.latency("a call, 1 symbol", &single.behind);
     record.latency("direct calls between them, 1 symbol", &single.direct);
-    let batch = all_at_once(context, &mut caller, &mut direct, &symbols)?;
+    let batch = all_at_once(context, &mut caller, &mut direct, &Snapshots::new(SYMBOLS)?)?;
     record.value("a call, 1,000 symbols", NS, batch.behind.value_at_quantile(0.5) as f64);
     let is_lane = engine == ON_THE_LANE;
     for (calls, turns, lane) in
@@ -151,9 +168,9 @@ impl Caller {
     }
 
     /// Puts a call; false if the host takes none now. Counts it in `ended` if it is over at once.
-    fn put(&mut self, symbols: &[String], index: usize, ended: &mut usize) -> Result<bool, Failure> {
+    fn put(&mut self, snapshots: &Snapshots, index: usize, ended: &mut usize) -> Result<bool, Failure> {
         let Some(&ticket) = self.tickets.last() else { return Ok(false) };
-        let snapshot = snapshot(&symbols[index])?;
+        let snapshot = snapshots.at(index);
         let ask = Ask { mode: EngineMode::Truth, snapshot: &snapshot, state: &[] };
         self.answer.clear();
         match self.host.call(ticket, ask, &mut self.answer, now_ns().cast_signed()) {
@@ -163,7 +180,7 @@ impl Caller {
                 self.whose[ticket as usize] = index;
             }
             Begun::Over(Ok(())) => {
-                self.check(&symbols[index])?;
+                self.check(&snapshot)?;
                 *ended += 1;
             }
             Begun::Over(Err(fault)) => return Err(Failure::machine(fault.to_string())),
@@ -172,13 +189,13 @@ impl Caller {
     }
 
     /// Takes what has ended.
-    fn take(&mut self, symbols: &[String], ended: &mut usize) -> Outcome {
+    fn take(&mut self, snapshots: &Snapshots, ended: &mut usize) -> Outcome {
         while let Some((ticket, end)) = self.host.ended(now_ns().cast_signed()) {
             match end {
                 Ended::Answered => {
                     self.answer.clear();
                     self.host.take(ticket, EngineMode::Truth, &mut self.answer);
-                    self.check(&symbols[self.whose[ticket as usize]])?;
+                    self.check(&snapshots.at(self.whose[ticket as usize]))?;
                 }
                 Ended::Failed(fault) => return Err(Failure::machine(fault.to_string())),
                 Ended::GivenBack => return Err(Failure::machine("an engine process died while it was measured")),
@@ -190,23 +207,24 @@ impl Caller {
     }
 
     /// Checks the answer against the contract.
-    fn check(&mut self, symbol: &str) -> Outcome {
-        let asked = Asked { mode: EngineMode::Truth, symbol, engine_timestamp_ms: TIMESTAMP_MS };
+    fn check(&mut self, snapshot: &Snapshot<'_>) -> Outcome {
+        let &Snapshot { symbol, timestamp_ms: engine_timestamp_ms, .. } = snapshot;
+        let asked = Asked { mode: EngineMode::Truth, symbol, engine_timestamp_ms };
         asked.check(self.limits, &mut self.answer).map_err(|fault| Failure::machine(fault.to_string()))
     }
 
     /// Has all of these called.
-    fn call(&mut self, symbols: &[String]) -> Outcome {
+    fn call(&mut self, snapshots: &Snapshots) -> Outcome {
         let (mut put, mut ended, start) = (0, 0, now_ns());
-        while ended < symbols.len() {
-            while put < symbols.len() && self.put(symbols, put, &mut ended)? {
+        while ended < snapshots.len() {
+            while put < snapshots.len() && self.put(snapshots, put, &mut ended)? {
                 put += 1;
             }
             let before = ended;
-            self.take(symbols, &mut ended)?;
+            self.take(snapshots, &mut ended)?;
             if ended == before {
                 if now_ns() - start > WAIT_MAX_NS {
-                    return Err(Failure::machine(format!("only {ended} of {} calls have ended", symbols.len())));
+                    return Err(Failure::machine(format!("only {ended} of {} calls have ended", snapshots.len())));
                 }
                 spin_loop();
             }
@@ -229,11 +247,12 @@ impl Direct {
     }
 
     /// Has all of these called.
-    fn call(&mut self, symbols: &[String]) -> Outcome {
-        for symbol in symbols {
+    fn call(&mut self, snapshots: &Snapshots) -> Outcome {
+        for index in 0..snapshots.len() {
             self.output.clear();
-            let asked = snapshot(symbol)?;
-            self.engine.run(&asked, &mut self.output).map_err(|fault| Failure::machine(fault.to_string()))?;
+            self.engine
+                .run(&snapshots.at(index), &mut self.output)
+                .map_err(|fault| Failure::machine(fault.to_string()))?;
         }
         Ok(())
     }
@@ -275,12 +294,12 @@ fn one_at_a_time(
     context: &Context,
     caller: &mut Caller,
     direct: &mut Direct,
-    symbol: &[String],
+    snapshots: &Snapshots,
 ) -> Result<Turns, Failure> {
     let mut turns = Turns::new();
     for _ in 0..(context.count(CALLS) / TURN as u64).max(1) {
-        let called = timed(TURN, || caller.call(symbol))?;
-        turns.add(&called, &timed(TURN, || direct.call(symbol))?);
+        let called = timed(TURN, || caller.call(snapshots))?;
+        turns.add(&called, &timed(TURN, || direct.call(snapshots))?);
     }
     Ok(turns)
 }
@@ -290,7 +309,7 @@ fn all_at_once(
     context: &Context,
     caller: &mut Caller,
     direct: &mut Direct,
-    symbols: &[String],
+    snapshots: &Snapshots,
 ) -> Result<Turns, Failure> {
     let mut turns = Turns::new();
     let per_call = |ticks: &Histogram<u64>| {
@@ -299,8 +318,8 @@ fn all_at_once(
         calls
     };
     for _ in 0..(TICKS * u64::from(context.scale) / 100).max(1) {
-        let called = timed(1, || caller.call(symbols))?;
-        turns.add(&per_call(&called), &per_call(&timed(1, || direct.call(symbols))?));
+        let called = timed(1, || caller.call(snapshots))?;
+        turns.add(&per_call(&called), &per_call(&timed(1, || direct.call(snapshots))?));
     }
     Ok(turns)
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use hdrhistogram::Histogram;
 
-use super::engine_calls::{CALLS, NORMALIZED, PYTHON};
+use super::engine_calls::{CALLS, PYTHON};
 use super::hop::ping_pong;
 use super::hops::limit;
 use crate::bench::clock::{histogram, now_ns};
@@ -18,6 +18,8 @@ use crate::commands::{Failure, Outcome, note};
 
 /// Bytes of a message through pipes, about those of a call.
 const MESSAGE_BYTES: usize = 256;
+/// What its engine is asked about.
+const NORMALIZED: &str = r#"{"timestamp_ms":1700000000000,"market":{"structure_levels":{"script":{"regime":"TREND_BUILD_UP","confidence":0.75,"drivers":["cvd"],"invalidations":[]}}}}"#;
 /// What Python's own call of that takes, and what decoding its input and encoding its answer: medians, ns.
 const PYTHON_ALONE: &str = r#"
 import json, statistics, sys, time

@@ -18,7 +18,7 @@ const DIGITS: usize = 13;
 pub const ANY_BOUNDARY_MS: i64 = 1_700_000_000_000;
 
 /// Name of a symbol; all have the same length.
-fn symbol(index: u32) -> String {
+pub fn symbol(index: u32) -> String {
     format!("SYM{index:05}")
 }
 
