@@ -7,7 +7,7 @@ use std::{io, mem, time::Duration};
 use mio::{Events, Interest, Token, event::Event};
 
 use super::{
-    connection::{Connection, Io},
+    connection::Io,
     fault::{Cause, IngestFaultKind},
     stage::IngestStage,
 };
@@ -79,7 +79,9 @@ impl IngestStage {
             }
             Some(Err(error)) => {
                 connection.io.deregister(self.poll.registry());
-                self.slots[slot] = None;
+                if let Some(connection) = self.slots[slot].take() {
+                    self.put_away(connection);
+                }
                 self.call_failed(slot, now_ns, error);
             }
         }
@@ -88,7 +90,7 @@ impl IngestStage {
     fn call(&mut self, feed: usize, now_ns: i64) {
         match self.feeds[feed].call(self.poll.registry(), Token(feed)) {
             Ok(io) => {
-                let mut connection = Connection::new(feed, io, self.feeds[feed].format, &self.settings);
+                let mut connection = self.connection(feed, io);
                 connection.connecting = true;
                 self.slots[feed] = Some(connection);
             }
@@ -142,7 +144,7 @@ impl IngestStage {
             return;
         }
         self.free_slots.pop();
-        let mut connection = Connection::new(feed, io, self.feeds[feed].format, &self.settings);
+        let mut connection = self.connection(feed, io);
         // The first bytes are often there already: look before the kernel reports.
         connection.ready = true;
         self.slots[slot] = Some(connection);

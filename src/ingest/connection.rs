@@ -1,7 +1,7 @@
 //! One open source of bytes with its framing: what to read from, what has been read, what is known about readiness.
 //!
 //! Owned by the ingest stage, on its lane. Reads are non-blocking for sockets and pipes; a regular file or a reader
-//! blocks for as long as its own read takes. Never allocates after it is made.
+//! blocks for as long as its own read takes. Never allocates after its splitter is made.
 
 use std::{
     fs::File,
@@ -94,9 +94,30 @@ impl Io {
 }
 
 /// Lines or records, behind the same calls.
-enum Splitter {
+pub(super) enum Splitter {
     Lines(LineSplitter),
     Records(RecordSplitter),
+}
+
+impl Splitter {
+    pub fn new(format: Format, settings: &IngestSettings) -> Self {
+        let (line_max_bytes, read_max_bytes) = (settings.line_max_bytes, settings.read_buffer_bytes);
+        match format {
+            Format::Ndjson => Self::Lines(LineSplitter::new(line_max_bytes, read_max_bytes)),
+            Format::Binary => Self::Records(RecordSplitter::new(line_max_bytes, read_max_bytes)),
+        }
+    }
+
+    pub fn is_of(&self, format: Format) -> bool {
+        matches!((self, format), (Self::Lines(_), Format::Ndjson) | (Self::Records(_), Format::Binary))
+    }
+
+    fn renewed(self) -> Self {
+        match self {
+            Self::Lines(lines) => Self::Lines(lines.renewed()),
+            Self::Records(records) => Self::Records(records.renewed()),
+        }
+    }
 }
 
 /// Why no more bytes will be read.
@@ -137,13 +158,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(feed: usize, io: Io, format: Format, settings: &IngestSettings) -> Self {
-        let (line_max_bytes, read_max_bytes) = (settings.line_max_bytes, settings.read_buffer_bytes);
-        let splitter = match format {
-            Format::Ndjson => Splitter::Lines(LineSplitter::new(line_max_bytes, read_max_bytes)),
-            Format::Binary => Splitter::Records(RecordSplitter::new(line_max_bytes, read_max_bytes)),
-        };
+    pub fn new(feed: usize, io: Io, splitter: Splitter) -> Self {
         Self { feed, io, connecting: false, ready: false, queued: false, ending: None, splitter }
+    }
+
+    /// Closes what was read from; its splitter is for another stream.
+    pub fn into_splitter(self) -> Splitter {
+        self.splitter.renewed()
     }
 
     /// The next complete piece, the same one until it is consumed.

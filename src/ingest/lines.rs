@@ -35,8 +35,18 @@ impl LineSplitter {
     #[must_use]
     pub fn new(line_max_bytes: usize, read_max_bytes: usize) -> Self {
         let read_max_bytes = read_max_bytes.max(READ_BUFFER_MIN_BYTES);
+        Self::over(Buffer::new(line_max_bytes + read_max_bytes), line_max_bytes, read_max_bytes)
+    }
+
+    /// As new, for another stream, with the same buffer.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        Self::over(self.buffer.emptied(), self.line_max_bytes, self.read_max_bytes)
+    }
+
+    fn over(buffer: Buffer, line_max_bytes: usize, read_max_bytes: usize) -> Self {
         Self {
-            buffer: Buffer::new(line_max_bytes + read_max_bytes),
+            buffer,
             line_max_bytes,
             read_max_bytes,
             searched: 0,
@@ -137,9 +147,29 @@ mod tests {
         }
     }
 
+    /// In the middle of an over-long line that its stream broke off, and then renewed.
+    fn renewed(line_max_bytes: usize, read_max_bytes: usize) -> LineSplitter {
+        let mut splitter = LineSplitter::new(line_max_bytes, read_max_bytes);
+        for _ in 0..=line_max_bytes {
+            let space = splitter.space();
+            space.fill(b'\r');
+            let bytes = space.len();
+            splitter.filled(bytes);
+            assert!(splitter.peek().is_none());
+        }
+        splitter.finish();
+        assert!(splitter.peek().is_some_and(|piece| piece.truncated()));
+        splitter.renewed()
+    }
+
     /// Feeds `stream` in chunks of the given sizes, repeated in a circle.
     fn split(stream: &[u8], chunks: &[usize], line_max_bytes: usize, read_max_bytes: usize) -> Vec<Line> {
-        let mut splitter = LineSplitter::new(line_max_bytes, read_max_bytes);
+        let new = split_by(LineSplitter::new(line_max_bytes, read_max_bytes), stream, chunks);
+        assert_eq!(split_by(renewed(line_max_bytes, read_max_bytes), stream, chunks), new, "renewed is as new");
+        new
+    }
+
+    fn split_by(mut splitter: LineSplitter, stream: &[u8], chunks: &[usize]) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut rest = stream;
         let mut turn = 0;

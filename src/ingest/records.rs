@@ -28,15 +28,17 @@ impl RecordSplitter {
     pub fn new(record_max_bytes: usize, read_max_bytes: usize) -> Self {
         // A header must fit even if no record may be that long: only then can it be refused.
         let read_max_bytes = read_max_bytes.max(binary::HEADER_BYTES);
-        Self {
-            buffer: Buffer::new(record_max_bytes + read_max_bytes),
-            record_max_bytes,
-            read_max_bytes,
-            found: None,
-            dropped_bytes: 0,
-            finished: false,
-            broken: false,
-        }
+        Self::over(Buffer::new(record_max_bytes + read_max_bytes), record_max_bytes, read_max_bytes)
+    }
+
+    /// As new, for another stream, with the same buffer.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        Self::over(self.buffer.emptied(), self.record_max_bytes, self.read_max_bytes)
+    }
+
+    fn over(buffer: Buffer, record_max_bytes: usize, read_max_bytes: usize) -> Self {
+        Self { buffer, record_max_bytes, read_max_bytes, found: None, dropped_bytes: 0, finished: false, broken: false }
     }
 
     /// Room for the next chunk; never empty once [`RecordSplitter::peek`] has returned `None` on an unbroken stream.
@@ -143,8 +145,28 @@ mod tests {
 
     type Seen = (Vec<u8>, u64, bool);
 
-    fn split(stream: &[u8], chunks: &[usize], record_max_bytes: usize, read_max_bytes: usize) -> (Vec<Seen>, bool) {
+    /// At what is no record, where its stream broke off, and then renewed.
+    fn renewed(record_max_bytes: usize, read_max_bytes: usize) -> RecordSplitter {
         let mut splitter = RecordSplitter::new(record_max_bytes, read_max_bytes);
+        for _ in 0..3 {
+            let space = splitter.space();
+            space.fill(b'?');
+            let bytes = space.len();
+            splitter.filled(bytes);
+            assert!(splitter.peek().is_some());
+        }
+        splitter.finish();
+        assert!(splitter.is_broken());
+        splitter.renewed()
+    }
+
+    fn split(stream: &[u8], chunks: &[usize], record_max_bytes: usize, read_max_bytes: usize) -> (Vec<Seen>, bool) {
+        let new = split_by(RecordSplitter::new(record_max_bytes, read_max_bytes), stream, chunks);
+        assert_eq!(split_by(renewed(record_max_bytes, read_max_bytes), stream, chunks), new, "renewed is as new");
+        new
+    }
+
+    fn split_by(mut splitter: RecordSplitter, stream: &[u8], chunks: &[usize]) -> (Vec<Seen>, bool) {
         let mut seen = Vec::new();
         let mut drain = |splitter: &mut RecordSplitter| {
             while let Some(piece) = splitter.peek() {

@@ -14,7 +14,7 @@
 //! handed on, and a rest without line end becomes a receipt too (normally an undecoded one): every byte received is kept.
 //! Bytes that were not received yet stay with the kernel and are refused by the close, so their sender knows.
 //!
-//! Allocates at accept and connect (the connection's buffer) and for faults, never per event.
+//! Allocates when more connections are open than ever before (their buffers) and for faults, never per event.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -25,7 +25,7 @@ use mio::{Events, Poll, Token};
 
 use super::{
     address::{FeedSettings, IngestSettings, check},
-    connection::{Connection, Ending, Received},
+    connection::{Connection, Ending, Io, Received, Splitter},
     counters::IngestCounters,
     draft::Drafter,
     fault::{Cause, FeedLabel, IngestFault, IngestFaultKind, open_advice},
@@ -57,6 +57,8 @@ pub struct IngestStage {
     /// under that token); the others are for accepted connections. A slot's index is its token.
     pub(super) slots: Vec<Option<Connection>>,
     pub(super) free_slots: Vec<usize>,
+    /// What connections that are gone have left to those that come. With those of open ones never more than slots.
+    pub(super) spare: Vec<Splitter>,
     /// Slots with work, in turn.
     queue: VecDeque<usize>,
     drafter: Drafter,
@@ -103,7 +105,7 @@ impl IngestStage {
                     slots.push(io.map(|io| {
                         // Pipes are ready when the kernel says so, files and readers always.
                         let ready = !io.is_reported();
-                        let mut connection = Connection::new(index, io, feed.format, &settings);
+                        let mut connection = Connection::new(index, io, Splitter::new(feed.format, &settings));
                         (connection.ready, connection.queued) = (ready, ready);
                         if ready {
                             queue.push_back(index);
@@ -134,6 +136,7 @@ impl IngestStage {
             feeds: opened,
             slots,
             free_slots: (own_slots..own_slots + connections_max).rev().collect(),
+            spare: Vec::with_capacity(own_slots + connections_max),
             queue,
             drafter: Drafter::new(producer),
             counters: IngestCounters::default(),
@@ -145,6 +148,7 @@ impl IngestStage {
 
     /// Receives and hands on a bounded amount. `now_ns` is pipeline time and never decreases.
     pub fn poll(&mut self, now_ns: i64) -> Progress {
+        let lines_before = self.counters.lines;
         let mut attended = 0;
         self.polls_since_attend += 1;
         if !self.stopping && (self.queue.is_empty() || self.polls_since_attend >= POLLS_PER_ATTEND) {
@@ -175,7 +179,8 @@ impl IngestStage {
         }
         self.drafter.publish();
         did += attended;
-        if did == 0 { Progress::Idle } else { Progress::Did(did) }
+        let items = self.counters.lines - lines_before;
+        if did == 0 { Progress::Idle } else { Progress::Did(u32::try_from(items).unwrap_or(u32::MAX)) }
     }
 
     /// Accepts, calls and reads no more; what was received is still handed on by further polls.
@@ -286,14 +291,17 @@ impl IngestStage {
         };
         connection.io.deregister(self.poll.registry());
         let accepted = slot >= self.feeds.len();
+        let ending = connection.ending.take();
         let is_socket = connection.io.is_socket();
         self.counters.connections_open -= u64::from(is_socket);
-        let feed = &mut self.feeds[connection.feed];
+        let index = connection.feed;
+        self.put_away(connection);
+        let feed = &mut self.feeds[index];
         if accepted {
             self.free_slots.push(slot);
             feed.accepted_closed();
         }
-        let (cause, broken_bytes) = match connection.ending.take() {
+        let (cause, broken_bytes) = match ending {
             None | Some(Ending::End) => (None, None),
             Some(Ending::Failed(cause)) => (Some(cause), None),
             Some(Ending::Broken { bytes }) => (Some(Cause::broken_record()), Some(bytes)),
@@ -316,8 +324,23 @@ impl IngestStage {
             kind = Some(IngestFaultKind::BrokenRecord { bytes });
         }
         if let Some(kind) = kind {
-            self.fault(connection.feed, now_ns, kind);
+            self.fault(index, now_ns, kind);
         }
+    }
+
+    /// A connection of a feed.
+    pub(super) fn connection(&mut self, feed: usize, io: Io) -> Connection {
+        let format = self.feeds[feed].format;
+        // One that is of no use here goes, so that there are never more than the most connections that were open.
+        let at = self.spare.iter().position(|splitter| splitter.is_of(format)).unwrap_or(0);
+        let spare = (at < self.spare.len()).then(|| self.spare.swap_remove(at));
+        let splitter = spare.filter(|splitter| splitter.is_of(format));
+        Connection::new(feed, io, splitter.unwrap_or_else(|| Splitter::new(format, &self.settings)))
+    }
+
+    /// Closes a connection, and keeps what another one can use.
+    pub(super) fn put_away(&mut self, connection: Connection) {
+        self.spare.push(connection.into_splitter());
     }
 
     /// Gives a slot its place in the queue, once.

@@ -79,9 +79,11 @@ impl Seat {
         self.stamps.note(recorder, now_ns, progress, &*self.stage);
         match progress {
             Progress::Did(items) => {
-                if let Some(histogram) = &self.counters.time_ns {
+                if let Some(histogram) = &self.counters.time_ns
+                    && items > 0
+                {
                     let taken_ns = clock.now_ns().saturating_sub(begin_ns).max(0).unsigned_abs();
-                    histogram.record(taken_ns / u64::from(items.max(1)));
+                    histogram.record(taken_ns / u64::from(items));
                 }
                 self.items += u64::from(items);
                 self.worked += 1;

@@ -5,7 +5,7 @@
 pub enum Progress {
     /// Nothing to do.
     Idle,
-    /// So many items were worked on.
+    /// So many items were worked on; 0 if on something else, such as a connection that came or went.
     Did(u32),
     /// Work is waiting, and this link or log takes nothing more now.
     Blocked(&'static str),

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -20,8 +21,8 @@ const WORDS: usize = 1 << 20;
 /// Priority, as nice(1) has it.
 const LAST: i32 = 19;
 
-/// Keeps the cores beside the lanes' busy with memory, whenever nobody else wants them: who is a lane's neighbour on the same silicon costs it
-/// something, whoever that is. So it does in quiet runs too, and what differs is Cutline's own doing.
+/// Keeps the cores beside the lanes' busy with memory and with processes that start and end, whenever nobody else wants them: who is a lane's
+/// neighbour on the same silicon costs it something, whoever that is. So it does in quiet runs too, and what differs is Cutline's own doing.
 pub struct Neighbours {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -38,8 +39,12 @@ impl Neighbours {
                 setpriority_process(None, LAST).expect("lower is allowed");
                 let (mut words, mut at) = (vec![1_u64; WORDS], 1_u64);
                 while !over.load(Ordering::Relaxed) {
-                    at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    words[(at >> 33) as usize % WORDS] ^= at;
+                    for _ in 0..WORDS {
+                        at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        words[(at >> 33) as usize % WORDS] ^= at;
+                    }
+                    let process = Command::new("python3").args(["-c", "import json"]).status();
+                    assert!(process.is_ok_and(|status| status.success()), "python3 is there, as for the modules");
                 }
                 black_box(words);
             })

@@ -64,7 +64,7 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
         let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         let (mut quiet, mut chaotic) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            quiet.push(run(length / 3, has_cores, None, &mut Tally::default()));
+            quiet.push(run(length, has_cores, None, &mut Tally::default()));
             chaotic.push(run(length, has_cores, Some(&mut random), &mut tally));
             println!("{tally:?}");
         }

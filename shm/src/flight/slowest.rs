@@ -97,10 +97,14 @@ impl Slowest {
             *least = Reverse((record.latency_ns, slot));
             slot
         };
-        let bank = self.window.rem_euclid(WINDOWS as i64).unsigned_abs() as usize;
-        let slot = bank * SLOWEST + slot as usize;
+        let bank = self.window.rem_euclid(WINDOWS as i64).unsigned_abs() as usize * SLOWEST;
+        let slot = bank + slot as usize;
         slot::store(&self.region, self.at + slot * SLOW_BYTES, record);
         self.told.note(slot);
+        // It was written long ago, or never: the lane would wait for its lines.
+        let next =
+            self.kept.peek().filter(|_| self.kept.len() == SLOWEST).map_or(self.kept.len(), |least| least.0.1 as usize);
+        self.region.prefetch_for_write(self.at + (bank + next) * SLOW_BYTES, SLOW_BYTES);
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{
     io::Write,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
 };
 
-use super::rig::{MS, Rig, line};
-use crate::ingest::{FeedAddress, FeedState, IngestFaultKind};
+use super::rig::{MS, Rig, feed, line, tcp_listen};
+use crate::ingest::{FeedAddress, FeedSettings, FeedState, Format, IngestFaultKind};
 
 fn is_down(rig: &Rig, attempts: u32) -> bool {
     matches!(rig.state(), FeedState::Down { attempts: count, .. } if count == attempts)
@@ -57,6 +57,32 @@ fn a_server_that_restarts_is_called_again() {
     rig.until_lines(3);
     assert_eq!(rig.drafts[2].header.ts_ms, 3);
     assert_eq!((rig.stage.counters().reconnects, rig.stage.counters().connections_open), (1, 1));
+}
+
+#[test]
+fn a_connection_has_the_memory_of_one_that_is_gone_and_nothing_of_what_was_in_it() {
+    let feeds = [("lines", Format::Ndjson), ("records", Format::Binary)];
+    let mut rig =
+        Rig::new(feeds.map(|(name, format)| FeedSettings { format, ..feed(name, tcp_listen()) }).into_iter().collect());
+    let mut sent = Vec::new();
+    for turn in 0..20 {
+        let to = rig.stage.listen_address(turn / 5 % 2).expect("both listen");
+        let mut sender = TcpStream::connect(to).expect("connect");
+        sent.push(format!("broken off {turn}").into_bytes());
+        sender.write_all(&sent[turn]).expect("send");
+        drop(sender);
+        rig.until_lines(turn + 1);
+        rig.until("the close", |rig| rig.stage.counters().connections_open == 0);
+        assert_eq!(rig.stage.spare.len(), 1, "of one connection at a time, whatever its format");
+    }
+    assert_eq!(rig.lines(), sent);
+    // Several at once leave as many.
+    let senders = [(); 3].map(|()| rig.connect());
+    rig.until("three", |rig| rig.stage.counters().connections_open == 3);
+    assert_eq!(rig.stage.spare.len(), 0);
+    drop(senders);
+    rig.until("the close", |rig| rig.stage.counters().connections_open == 0);
+    assert_eq!(rig.stage.spare.len(), 3);
 }
 
 #[test]
