@@ -101,10 +101,16 @@ impl Slowest {
         let slot = bank + slot as usize;
         slot::store(&self.region, self.at + slot * SLOW_BYTES, record);
         self.told.note(slot);
-        // It was written long ago, or never: the lane would wait for its lines.
-        let next =
-            self.kept.peek().filter(|_| self.kept.len() == SLOWEST).map_or(self.kept.len(), |least| least.0.1 as usize);
-        self.region.prefetch_for_write(self.at + (bank + next) * SLOW_BYTES, SLOW_BYTES);
+        // The next one was written long ago, or never: the lane would wait for its lines.
+        self.region.prefetch_for_write(self.at + (bank + self.next()) * SLOW_BYTES, SLOW_BYTES);
+    }
+
+    /// The slot of its bank that is written next.
+    fn next(&self) -> usize {
+        match self.kept.peek() {
+            Some(Reverse((_, slot))) if self.kept.len() == SLOWEST => *slot as usize,
+            _ => self.kept.len(),
+        }
     }
 }
 
