@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::common::live::Running;
 use crate::common::mounts::{mount, with_private_mounts};
 use crate::common::pressure::Trial;
 use crate::common::{Place, config};
 
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Of the test's own file systems.
 const DISK_BYTES: u64 = 48 << 20;
 
@@ -33,6 +35,18 @@ fn folder(place: &Place) -> PathBuf {
     disk
 }
 
+/// Refused as busy as long as somebody is about to open a file there for writing, as the keeper is now and then.
+fn read_only(at: &str) {
+    let begin = Instant::now();
+    let again = || {
+        let output = Command::new("mount").args(["-o", "remount,bind,ro", at]).output().expect("mount(8)");
+        output.status.success() || begin.elapsed() > PATIENCE
+    };
+    while !again() {}
+    let flags = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(flags.lines().any(|line| line.contains(&format!(" {at} ro,"))), "{at} is busy:\n{flags}");
+}
+
 #[test]
 fn a_disk_that_becomes_read_only_holds_sources_back_until_it_is_writable() {
     with_private_mounts("disk::a_disk_that_becomes_read_only_holds_sources_back_until_it_is_writable", || {
@@ -43,7 +57,7 @@ fn a_disk_that_becomes_read_only_holds_sources_back_until_it_is_writable() {
         // The same file system over itself: files that are open stay writable, as after a remount, and none more is.
         let at = disk.to_str().expect("UTF-8");
         run("mount", &["--bind", at, at]);
-        run("mount", &["-o", "remount,bind,ro", at]);
+        read_only(at);
         trial.is_held_back(&["Read-only file system", "mount it for writing", at]);
         run("umount", &[at]);
         assert!(trial.comes_back().contains("ready again"));
