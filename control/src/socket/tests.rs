@@ -145,9 +145,9 @@ fn nonsense_is_refused_and_long_lines_end_the_connection() {
         stream.read_line(&mut answer).expect("it answers");
         assert!(answer.starts_with("{\"refused\":") && answer.contains("restart"), "{answer}");
     }
-    writeln!(stream.get_mut(), "{}", "x".repeat(LINE_MAX_BYTES + 5)).expect("it reads");
+    // It may be gone before the line ends: what it has not read of it comes back as a reset, behind the answer.
+    let _ = writeln!(stream.get_mut(), "{}", "x".repeat(LINE_MAX_BYTES + 5));
     let mut rest = Vec::new();
-    // What it has not read of the line comes back as a reset, behind the answer.
     let _ = stream.read_to_end(&mut rest);
     assert!(rest.starts_with(b"{\"refused\":\"a request has at most"), "{:?}", String::from_utf8_lossy(&rest));
     assert!(listening.close().1.is_empty());
