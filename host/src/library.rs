@@ -18,6 +18,7 @@ use cutline::invoke::call::AnswerLimits;
 use cutline::invoke::engine::{DETAIL_MAX_BYTES, Engine, EngineFault, EngineFaultKind};
 use cutline::model::snapshot::Snapshot;
 use cutline_engine::abi::{self, Sink, Text};
+use cutline_shm::program;
 use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 use sha2::{Digest, Sha256};
 
@@ -78,6 +79,8 @@ impl Library {
         let name = self::name(table.name, "name").map_err(fault)?;
         let version = self::name(table.version, "version").map_err(fault)?;
         let instance = create(functions.create, config_json).map_err(fault)?;
+        // It may be for lanes that run.
+        program::populate();
         Ok(Self {
             functions,
             instance,

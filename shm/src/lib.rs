@@ -8,6 +8,7 @@
 //! | [`cnc`] | the one writer of a cnc file |
 //! | [`reader`] | any number of readers of a cnc file, of a live or a dead process |
 //! | [`background`] | a thread that gives way to all others |
+//! | [`program`] | the process's own code, in memory before a lane runs it |
 //! | [`descriptors`] | what of its open files a process hands to a program that it becomes |
 //! | [`exchange`] | memory between a lane and an engine in another process |
 //! | [`flight`] | the flight file: what lanes did last, the slowest receipts and runs, the machine meanwhile |
@@ -32,6 +33,7 @@ mod loom_tests;
 #[cfg(loom)]
 mod model;
 pub mod owner;
+pub mod program;
 pub mod reader;
 pub mod region;
 pub mod slot;

@@ -2,9 +2,15 @@
 //!
 //! Used by the splitters on the ingest lane. It is allocated once and never grows: fresh zeroed memory costs address
 //! space until it is touched, and since what is received next always starts at its front, behind an unfinished rest, a
-//! connection of short lines only ever touches its first pages and stays in the cache. Memory that was freed before is
-//! not fresh, and zeroing it takes as long as hundreds of lines: so the next connection gets the buffer of one that is
-//! gone. Never does I/O.
+//! connection of short lines only ever touches its first pages and stays in the cache. As many as one read fills are
+//! touched when it is made: otherwise the first bursts would find them missing. Memory that was freed before is not fresh,
+//! and zeroing it takes as long as hundreds of lines: so the next connection gets the buffer of one that is gone. Never
+//! does I/O.
+
+use std::hint::black_box;
+
+/// Pages are no smaller.
+const PAGE_BYTES: usize = 4096;
 
 /// A fixed byte queue whose content is always one contiguous slice.
 #[derive(Debug)]
@@ -15,8 +21,16 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    pub fn new(capacity_bytes: usize) -> Self {
-        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), start: 0, end: 0 }
+    /// Room for a piece of `piece_max_bytes` with a read of `read_max_bytes` behind it.
+    pub fn new(piece_max_bytes: usize, read_max_bytes: usize) -> Self {
+        let mut bytes = vec![0; piece_max_bytes + read_max_bytes].into_boxed_slice();
+        // The rest that a read begins behind is hardly ever longer than a page.
+        let touched = bytes.len().min(read_max_bytes + PAGE_BYTES);
+        for first in bytes[..touched].iter_mut().step_by(PAGE_BYTES) {
+            // Of a zero that the compiler knows it also knows that it is there.
+            *first = black_box(0);
+        }
+        Self { bytes, start: 0, end: 0 }
     }
 
     /// The same memory with nothing in it.

@@ -35,7 +35,7 @@ impl LineSplitter {
     #[must_use]
     pub fn new(line_max_bytes: usize, read_max_bytes: usize) -> Self {
         let read_max_bytes = read_max_bytes.max(READ_BUFFER_MIN_BYTES);
-        Self::over(Buffer::new(line_max_bytes + read_max_bytes), line_max_bytes, read_max_bytes)
+        Self::over(Buffer::new(line_max_bytes, read_max_bytes), line_max_bytes, read_max_bytes)
     }
 
     /// As new, for another stream, with the same buffer.

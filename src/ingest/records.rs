@@ -28,7 +28,7 @@ impl RecordSplitter {
     pub fn new(record_max_bytes: usize, read_max_bytes: usize) -> Self {
         // A header must fit even if no record may be that long: only then can it be refused.
         let read_max_bytes = read_max_bytes.max(binary::HEADER_BYTES);
-        Self::over(Buffer::new(record_max_bytes + read_max_bytes), record_max_bytes, read_max_bytes)
+        Self::over(Buffer::new(record_max_bytes, read_max_bytes), record_max_bytes, read_max_bytes)
     }
 
     /// As new, for another stream, with the same buffer.

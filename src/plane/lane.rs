@@ -3,6 +3,7 @@
 //! It reads the clock once a cycle, calls every stage, accounts the cycle, beats, and idles by its strategy. A stage that is
 //! done is dropped, which closes its links: so the end of the stream runs down the pipeline by itself.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +21,9 @@ use super::stage::{Progress, Stage};
 
 /// Time between two housekeepings, ns.
 const HOUSEKEEP_INTERVAL_NS: i64 = 10_000_000;
+
+/// How much of its stack a lane touches before it runs, bytes: several times of what its stages need.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// Where a lane tells how it spends its time.
 pub struct LaneCounters {
@@ -158,6 +162,7 @@ impl Lane {
         let (mut busy, mut idle, mut blocked, mut cycles) = (0_u64, 0_u64, 0_u64, Cycles::default());
         let (mut housekept_ns, mut last_ns) = (i64::MIN, clock.now_ns());
         let mut stopping = false;
+        touch_stack();
         self.recorder.begin();
         while !self.stages.is_empty() && !abort.load(Ordering::Relaxed) {
             // Time handed to stages never goes back, though the clock may by a hair.
@@ -214,6 +219,12 @@ impl Lane {
             !done
         });
     }
+}
+
+/// Has the kernel give the thread its stack now, so that no deeper call meets a page fault later.
+#[inline(never)]
+fn touch_stack() {
+    black_box([0_u8; STACK_BYTES]);
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use cutline_shm::background::thread_id;
 use cutline_shm::cnc::CncWriter;
 use cutline_shm::flight::LaneRecorder;
 use cutline_shm::owner::Owner;
+use cutline_shm::program;
 
 pub use super::assembly::{Assembly, CNC_FILE, EngineFactory, HostFactory, RecoveryReport, Surroundings, on_the_lane};
 use super::change::{Base, Change, ChangeFault, Changes, InForce};
@@ -189,6 +190,7 @@ fn start_lanes(
     clock: &Clock,
     [stop, abort]: [&Arc<AtomicBool>; 2],
 ) -> Result<Vec<JoinHandle<()>>, PlaneFault> {
+    program::populate();
     let mut lanes = Vec::new();
     let (started, starts) = std::sync::mpsc::channel();
     for (spec, recorder) in topology.lanes().iter().zip(recorders) {

@@ -21,6 +21,8 @@ pub enum Mischief {
     Touch,
     /// Makes a system call.
     Call,
+    /// Uses as much of its stack as no call has before.
+    Deepen,
 }
 
 /// Told by the test's thread, carried out once.
@@ -46,7 +48,10 @@ pub struct Plain {
     untouched: Vec<u8>,
 }
 
-const UNTOUCHED_BYTES: usize = 8 << 20;
+/// More than an allocator gives out of memory that was freed before.
+const UNTOUCHED_BYTES: usize = 64 << 20;
+/// Much more than a call of the pipeline's own needs.
+const DEEP_BYTES: usize = 48 << 10;
 
 impl Plain {
     pub fn new(told: Arc<Told>, order: Arc<Order>) -> Self {
@@ -63,11 +68,18 @@ impl Plain {
             drop(std::hint::black_box(Box::new(order)));
         } else if order == Mischief::Touch as u8 {
             self.untouched[UNTOUCHED_BYTES / 2] = std::hint::black_box(1);
+        } else if order == Mischief::Deepen as u8 {
+            deepen();
         } else {
             let _ = std::hint::black_box(rustix::process::getppid());
         }
         self.order.0.store(Mischief::None as u8, Ordering::Release);
     }
+}
+
+#[inline(never)]
+fn deepen() {
+    std::hint::black_box([0_u8; DEEP_BYTES]);
 }
 
 fn write_output(snapshot: &Snapshot<'_>, out: &mut Vec<u8>) {

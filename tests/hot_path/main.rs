@@ -11,10 +11,10 @@ mod allocator;
 mod engine;
 mod memory;
 mod plant;
+mod process;
 mod records;
 mod syscalls;
 mod tape;
-mod threads;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;

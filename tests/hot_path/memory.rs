@@ -6,9 +6,9 @@ use cutline::ingest::Format;
 use cutline::sequence::stage::TimeSource;
 use cutline_ring::idle::Idle;
 
-use crate::allocator;
 use crate::engine::Mischief;
 use crate::plant::{Case, Done, Lanes, Plant, SEGMENT_BYTES, Source};
+use crate::{allocator, process};
 
 /// Each case wants the machine for itself, and threads are found by their names.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -133,6 +133,31 @@ fn an_engine_that_allocates_once_is_caught_and_named() {
     assert_eq!(done[0].1.allocator_calls, 2, "a box made and dropped");
     let first = allocator::first_call();
     assert!(first.contains("engine.rs"), "{first}");
+    plant.stop();
+}
+
+#[test]
+fn an_engine_that_needs_more_stack_than_before_finds_it_there() {
+    let _alone = alone();
+    let mut plant = Plant::warm(BASE).expect("one lane runs anywhere");
+    let done = done_while(&mut plant, |plant| {
+        plant.order.give(Mischief::Deepen);
+        plant.wait_for_order();
+    });
+    assert_eq!(done[0].1, Done { allocator_calls: 0, minor_faults: 0, major_faults: 0 });
+    plant.stop();
+}
+
+/// What a lane does for the first time then, it does for the first time in a burst or when something fails.
+#[test]
+fn all_code_is_there_before_a_lane_runs_it() {
+    let _alone = alone();
+    let plant = Plant::warm(BASE).expect("one lane runs anywhere");
+    let code = process::code_bytes();
+    assert!(code.len() > 1, "this program and the libraries that it uses: {code:?}");
+    for (file, [mapped, present]) in code {
+        assert_eq!(present, mapped, "bytes of {file}");
+    }
     plant.stop();
 }
 

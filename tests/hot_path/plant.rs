@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::engine::{Order, Plain};
 use crate::tape::{Pace, Tape, Told};
-use crate::{allocator, threads};
+use crate::{allocator, process};
 
 /// Receipts under watch. Without optimisation a receipt takes some twenty times as long.
 pub const EVENTS: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
@@ -90,7 +90,7 @@ pub struct Done {
 
 impl Lane {
     fn done(&self) -> Done {
-        let [minor_faults, major_faults] = threads::page_faults(self.thread);
+        let [minor_faults, major_faults] = process::page_faults(self.thread);
         Done { allocator_calls: allocator::calls(self.thread), minor_faults, major_faults }
     }
 }
@@ -117,7 +117,7 @@ impl Plant {
     /// Opens the pipeline and feeds it until it is warm: every name is known and every log has rolled. `None`, with the
     /// reason on standard error, where the machine cannot carry it.
     pub fn warm(case: Case) -> Option<Self> {
-        let cores = threads::two_cores();
+        let cores = process::two_cores();
         if case.lanes == Lanes::Two && case.idle == Idle::Spin && cores.is_none() {
             eprintln!("skipped: two spinning lanes need two cores");
             return None;
@@ -330,7 +330,7 @@ impl Lanes {
 }
 
 fn lane(name: &'static str) -> Lane {
-    match threads::named(name)[..] {
+    match process::named(name)[..] {
         [thread] => Lane { name, thread },
         ref other => panic!("{} threads are called {name}", other.len()),
     }

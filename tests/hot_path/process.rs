@@ -1,4 +1,4 @@
-//! What `/proc` says about this process's threads. For the test's thread.
+//! What `/proc` says about this process: its threads, and its code. For the test's thread.
 
 use std::fs;
 
@@ -17,6 +17,26 @@ pub fn page_faults(thread: i32) -> [u64; 2] {
     // The name stands in parentheses and may hold anything; `state` is the first field after it, and the third in all.
     let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
     [10, 12].map(|number: usize| fields[number - 3].parse().expect("a count"))
+}
+
+/// Of each mapping of code and constants from a file: its name, bytes mapped, and of these those that are there without a page fault.
+pub fn code_bytes() -> Vec<(String, [u64; 2])> {
+    let maps = fs::read_to_string("/proc/self/smaps").expect("a list of mappings");
+    let mut lines = maps.lines();
+    let mut code = Vec::new();
+    while let Some(line) = lines.next() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "r-xp" | "r--p", _, _, _, file] = fields[..] else { continue };
+        if !file.starts_with('/') {
+            continue;
+        }
+        let mut kib = |name: &str| {
+            let text = lines.by_ref().find_map(|line| line.strip_prefix(name)).expect("a size");
+            text.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        };
+        code.push((file.to_owned(), [kib("Size:"), kib("Rss:")]));
+    }
+    code
 }
 
 /// Two cores that this process may use, if it may use two.
