@@ -1,4 +1,4 @@
-//! A file mapped into memory, shared: the only `mmap` in the product (`region/make.rs`) and, here and there, the only `unsafe` in this crate.
+//! A file mapped into memory, shared: the only `mmap` in the product (`region/make.rs`) and nearly all `unsafe` of this crate.
 //!
 //! Made and dropped by cold threads (both are syscalls); read and written by any thread. A region never grows, never
 //! shrinks and never remaps. It never truncates a file that somebody may have mapped: that would be SIGBUS over there.

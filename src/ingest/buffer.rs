@@ -3,14 +3,16 @@
 //! Used by the splitters on the ingest lane. It is allocated once and never grows: fresh zeroed memory costs address
 //! space until it is touched, and since what is received next always starts at its front, behind an unfinished rest, a
 //! connection of short lines only ever touches its first pages and stays in the cache. As many as one read fills are
-//! touched when it is made: otherwise the first bursts would find them missing. Memory that was freed before is not fresh,
-//! and zeroing it takes as long as hundreds of lines: so the next connection gets the buffer of one that is gone. Never
-//! does I/O.
+//! touched when it is made, within reason: otherwise the first bursts would find them missing. Memory that was freed
+//! before is not fresh, and zeroing it takes as long as hundreds of lines: so the next connection gets the buffer of one
+//! that is gone. Never does I/O.
 
 use std::hint::black_box;
 
 /// Pages are no smaller.
 const PAGE_BYTES: usize = 4096;
+/// Most of a read that is touched ahead of need, on the lane that accepts the connection.
+const TOUCHED_MAX_BYTES: usize = 64 * 1024;
 
 /// A fixed byte queue whose content is always one contiguous slice.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ impl Buffer {
     pub fn new(piece_max_bytes: usize, read_max_bytes: usize) -> Self {
         let mut bytes = vec![0; piece_max_bytes + read_max_bytes].into_boxed_slice();
         // The rest that a read begins behind is hardly ever longer than a page.
-        let touched = bytes.len().min(read_max_bytes + PAGE_BYTES);
+        let touched = bytes.len().min(read_max_bytes.min(TOUCHED_MAX_BYTES) + PAGE_BYTES);
         for first in bytes[..touched].iter_mut().step_by(PAGE_BYTES) {
             // Of a zero that the compiler knows it also knows that it is there.
             *first = black_box(0);
