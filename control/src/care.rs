@@ -1,17 +1,31 @@
-//! Looking after what runs: starts the tasks that watch the data plane, ask modules, measure what is used, guard the disk, and recover.
-//! Called once, on the control thread, before any module starts; the tasks end with the bus, or with the thread.
+//! Looking after what runs: the tasks that watch the data plane, ask modules, measure what is used, guard the disk, and recover. Started once,
+//! on the control thread, before any module is.
 
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 
 use crate::supervisor::context::Control;
 use crate::{health, recovery, resources};
 
-/// Starts them.
-pub fn start(control: &Control) {
-    spawn_local(health::plane::watch(control.clone()));
-    spawn_local(health::modules::watch(control.clone()));
-    spawn_local(health::talk::watch(control.clone()));
-    spawn_local(resources::monitor::watch(control.clone()));
+/// Those that end before the data plane does.
+pub struct Monitors([AbortHandle; 4]);
+
+/// Starts them all. The guard of the disk, on which lanes that finish still write, and recovery, which does nothing any more once everything is
+/// being stopped, end with the thread.
+pub fn start(control: &Control) -> Monitors {
     spawn_local(resources::guard::watch(control.clone()));
     spawn_local(recovery::driver::run(control.clone(), control.bus.listen()));
+    let monitors = [
+        spawn_local(health::plane::watch(control.clone())),
+        spawn_local(health::modules::watch(control.clone())),
+        spawn_local(health::talk::watch(control.clone())),
+        spawn_local(resources::monitor::watch(control.clone())),
+    ];
+    Monitors(monitors.map(|monitor| monitor.abort_handle()))
+}
+
+impl Monitors {
+    /// Nothing is looked at any more.
+    pub fn stop(self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
 }

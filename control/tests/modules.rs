@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use common::live::Running;
 use common::modules::{events, lives, module, of, polite, printed, system, up, wait_for};
-use common::{Place, fails, succeed, wait_until};
+use common::{Place, cutline, fails, succeed, wait_until};
 use serde_json::Value;
 
 /// Starts quickly, one after the other.
@@ -67,25 +70,58 @@ fn twenty_modules_start_when_what_they_need_is_ready_and_stop_in_reverse() {
 #[test]
 fn a_stop_goes_through_its_steps_in_order() {
     let place = Place::new();
-    let feed = polite("feed", "depends_on = [\"plane\"]");
-    let (config, data) = system(&place, QUICK, &[feed]);
-    up(&place, &config, &data).stop();
+    let modules = [polite("feed", "depends_on = [\"plane\"]"), module("slow", &["slow=0.5"], "")];
+    let (config, data) = system(&place, QUICK, &modules);
+    let set = format!("http.listen=\"unix:{}\"", place.path("http"));
+    let running = Running::start_with(&place, &data, &["run", "--config", &config, "--set", &set], Stdio::null());
+    wait_for(&data, "system", "up");
+    // A request that is in flight for half a second.
+    let restart = {
+        let data = data.clone();
+        thread::spawn(move || cutline(&["module", "restart", &data, "slow"]))
+    };
+    wait_until("it is being started again", || of(&events(&data), "slow", "starting").len() == 2);
+    running.stop();
+    let answered = restart.join().expect("no panic");
+    assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
     let all = events(&data);
-    let step = |step: &str| seq(all.iter().find(|event| event["step"] == step).expect(step));
-    let order = [
+    let step = |module: &str, step: &str| {
+        seq(all.iter().find(|event| event["module"] == module && event["step"] == step).expect(step))
+    };
+    let before = [
         seq(&the(&all, "plane", "ready")),
         seq(&the(&all, "feed", "starting")),
         seq(&the(&all, "feed", "ready")),
         seq(&the(&all, "system", "up")),
+        seq(&of(&all, "slow", "starting")[1]),
+    ];
+    let after = [
         seq(&the(&all, "feed", "stopping")),
         seq(&the(&all, "feed", "stopped")),
+        step("system", "monitors_stopped"),
         seq(&the(&all, "plane", "stopping")),
-        step("lanes_drained"),
-        step("logs_closed"),
+        step("plane", "lanes_drained"),
+        step("plane", "logs_closed"),
         seq(&the(&all, "plane", "stopped")),
         seq(&the(&all, "system", "stopped")),
     ];
-    assert!(order.is_sorted(), "{order:?}: {all:#?}");
+    let at_the_doors = [
+        vec![step("http", "refuses_requests"), step("http", "requests_finished")],
+        vec![
+            step("control", "refuses_requests"),
+            seq(&of(&all, "slow", "ready")[1]),
+            step("control", "requests_finished"),
+            seq(&of(&all, "slow", "stopping")[1]),
+        ],
+    ];
+    for at_the_door in at_the_doors {
+        let order = [&before[..], &at_the_door, &after[2..]].concat();
+        assert!(order.is_sorted(), "{order:?}: {all:#?}");
+    }
+    assert!(after.is_sorted() && step("control", "requests_finished") < after[0], "{after:?}: {all:#?}");
+    let looked = |event: &&Value| ["health", "resource"].map(Value::from).contains(&event["topic"]);
+    let last = all.iter().filter(looked).map(seq).max();
+    assert!(last < Some(step("system", "monitors_stopped")), "{all:#?}");
     assert_eq!(printed(&data, "feed"), ["goodbye"]);
     assert_eq!(the(&all, "feed", "ready")["version"], "1.2");
 }

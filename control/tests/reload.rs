@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use common::events::{line, now_ms, snapshot, trade};
 use common::live::Running;
 use common::modules::up;
-use common::{CUTLINE, Place, connect, cutline, fails, succeed, wait_until};
+use common::{CUTLINE, Place, connect, cutline, fails, signal, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -324,4 +324,28 @@ fn what_references_name_reaches_its_module_and_is_found_nowhere_else() {
             assert_eq!(is_in, secret == SECRETS[0] && found.as_os_str() == token.as_str(), "{}", found.display());
         }
     }
+}
+
+#[test]
+fn a_hangup_while_everything_starts_ends_nothing() {
+    let place = Place::new();
+    // It never says that it is ready, so the start takes as long as it may.
+    let engine = "[engine]\ncommand = [\"sleep\", \"1000\"]\n[engine.process]\nstart_timeout_ms = 1000\n";
+    let file = place.file("edited.toml", &text(&place, engine));
+    let process = Command::new(CUTLINE).args(["run", "--config", &file]).stderr(Stdio::piped()).spawn();
+    let process = process.expect("cutline starts");
+    let status = format!("/proc/{}/status", process.id());
+    wait_until("it listens for SIGHUP", || {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
+    });
+    signal(&process, Signal::HUP);
+    let ended = process.wait_with_output().expect("it is a child of this process");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.code() == Some(USAGE) && said.contains("start_timeout_ms = 1000"),
+        "{:?}: {said}",
+        ended.status
+    );
 }

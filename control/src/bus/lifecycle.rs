@@ -72,6 +72,8 @@ pub enum Step {
     RefusesRequests,
     /// The requests that were in flight are answered.
     RequestsFinished,
+    /// Nobody looks at modules and lanes any more, and nothing is measured.
+    MonitorsStopped,
     /// Its lanes take nothing more and have finished what they had.
     LanesDrained,
     /// Its logs are flushed, sealed and closed.

@@ -123,12 +123,15 @@ impl Lifecycle {
         config.modules.iter().filter(|module| module.prewarm).map(|module| module.name.clone()).collect()
     }
 
-    /// Stops everything, each when all that stands behind it has ended. Says what the data plane came to, or else the first failure.
-    pub async fn stop_all(&self, reason: &str) -> Outcome {
-        let names: Vec<&str> = self.graph.order().map(|node| &*node.name).collect();
-        let mut outcomes = self.stop_these(&names, reason).await;
-        let of_plane = outcomes.remove(plane::NAME).unwrap_or(Ok(()));
-        outcomes.into_values().fold(of_plane, Outcome::and)
+    /// Stops everything but the data plane, each when all that stands behind it has ended. Says the first failure.
+    pub async fn stop_others(&self, reason: &str) -> Outcome {
+        let names: Vec<&str> = self.graph.order().map(|node| &*node.name).filter(|name| *name != plane::NAME).collect();
+        self.stop_these(&names, reason).await.into_values().fold(Ok(()), Outcome::and)
+    }
+
+    /// Stops the data plane, when nothing else runs.
+    pub async fn stop_plane(&self, reason: &str) -> Outcome {
+        self.order(plane::NAME, Do::Stop(reason.to_owned())).await.map(drop)
     }
 
     async fn stop_these(&self, names: &[&str], reason: &str) -> BTreeMap<String, Outcome> {

@@ -26,7 +26,7 @@ use super::service::Service;
 use super::{herald, modules, settings};
 use crate::bus::Listener;
 use crate::bus::event::SYSTEM;
-use crate::bus::lifecycle::Lifecycle as Event;
+use crate::bus::lifecycle::{Lifecycle as Event, Step};
 use crate::bus::record::Record;
 use crate::bus::resource::Resource;
 use crate::care;
@@ -86,7 +86,7 @@ fn become_again() -> Failure {
     Failure::machine(format!("cannot start again: {}", command.args(arguments).exec()))
 }
 
-/// The first signal asks for the end.
+/// The first signal asks for the end; SIGHUP is heard by who watches the files, once somebody does.
 fn listen(stop: &Stop, before: &StopRequest) -> std::io::Result<()> {
     for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")] {
         let (mut signals, stop) = (signal(kind)?, stop.clone());
@@ -98,7 +98,8 @@ fn listen(stop: &Stop, before: &StopRequest) -> std::io::Result<()> {
     if before.is_set() {
         stop.request("a signal");
     }
-    Ok(())
+    // One that comes while logs are read must not end the process: the files are read anew behind that anyway.
+    signal(SignalKind::hangup()).map(drop)
 }
 
 async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<Asked>) -> Outcome {
@@ -106,7 +107,7 @@ async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<
     if !control.config().modules.is_empty() {
         control.bus.publish(SYSTEM, Resource::Groups { text: control.cgroups.text() });
     }
-    care::start(control);
+    let monitors = care::start(control);
     spawn_local(herald::tell(control.bus.listen()));
     let (output, lines) = Output::new();
     let lifecycle = Lifecycle::new(Rc::clone(graph), seats(control, graph, &output), control.clone());
@@ -120,7 +121,11 @@ async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<
         control.stop.request("the start failed");
     }
     service.stopping();
-    let stopped = lifecycle.stop_all(&control.stop.reason().unwrap_or_default()).await;
+    let reason = control.stop.reason().unwrap_or_default();
+    let others = lifecycle.stop_others(&reason).await;
+    monitors.stop();
+    control.bus.publish(SYSTEM, Event::Step { step: Step::MonitorsStopped });
+    let stopped = lifecycle.stop_plane(&reason).await.and(others);
     let outcome = ran.and(stopped);
     let told = outcome.as_ref().err().map_or_else(|| "stopped".to_owned(), |failure| failure.message.clone());
     control.bus.publish(SYSTEM, Event::Stopped { reason: told });
