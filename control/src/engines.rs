@@ -15,7 +15,7 @@ use cutline_host::blocking::Blocking;
 use cutline_host::library::Library;
 use cutline_host::process::{Event, Identity, Launcher, Listener, ProcessHost, ProcessSettings, Program, Sockets};
 
-use crate::commands::note;
+use crate::commands::{note, say};
 use crate::health::engines::{Desk, Engines};
 
 /// Where engines work when nobody has said otherwise.
@@ -238,7 +238,7 @@ fn listener(name: String) -> Listener {
             if (host, index) == (0, 0) { format!("engine {name}") } else { format!("engine {name} {host}.{index}") };
         match event {
             Event::Started => {}
-            Event::Ready(hello) => note(format_args!("{who}, process {pid}: ready {hello}")),
+            Event::Ready(hello) => say(format_args!("{who}, process {pid}: ready {hello}")),
             Event::Unguarded(guard) => {
                 note(format_args!("warning: {who}: this system has no {guard}: it runs without"))
             }

@@ -23,7 +23,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::json;
 
-use crate::commands::{Failure, note};
+use crate::commands::{Failure, say};
 use crate::health::system::{SystemStatus, not_ready};
 use crate::supervisor::context::Control;
 use crate::supervisor::part::Part;
@@ -59,7 +59,7 @@ where
     let fault = |fault: std::io::Error| Failure::machine(format!("http.listen: {fault}"));
     let lifetime = Duration::from_millis(config.http.timeout_ms);
     let listener = Limited::bind(listen, config.http.connections_max, lifetime).map_err(fault)?;
-    note(format_args!("http: {}", listener.address()));
+    say(format_args!("http: {}", listener.address()));
     axum::serve(listener, router(control)).with_graceful_shutdown(started()).await.map_err(fault)
 }
 

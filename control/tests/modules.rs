@@ -127,6 +127,20 @@ fn a_stop_goes_through_its_steps_in_order() {
 }
 
 #[test]
+fn what_is_said_is_of_the_level_in_force() {
+    let place = Place::new();
+    let modules = [polite("feed", ""), module("crash", &["crash"], "required = false")];
+    let (config, data) = system(&place, &format!("{QUICK}\nlog_level = \"warning\""), &modules);
+    let running = up(&place, &config, &data);
+    let said = running.said();
+    assert!(said.contains("module crash: failed") && !said.contains("feed") && !said.contains("running"), "{said}");
+    succeed(&["config", "set", &data, "supervisor.log_level=\"info\""]);
+    succeed(&["module", "restart", &data, "feed"]);
+    wait_until("it is said that it is ready", || running.said().contains("module feed 1.2: ready"));
+    running.stop();
+}
+
+#[test]
 fn optional_modules_that_fail_leave_a_system_that_is_degraded() {
     let place = Place::new();
     let optional = |needs: &str| format!("required = false\ndepends_on = [{needs}]");

@@ -112,6 +112,16 @@ choice! {
 }
 
 choice! {
+    /// What is said on standard error.
+    LogLevel {
+        /// Everything.
+        Info = "info",
+        /// What is wrong.
+        Warning = "warning",
+    }
+}
+
+choice! {
     /// What is done when a module fails.
     RecoveryStrategy {
         /// It is started again.

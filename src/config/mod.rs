@@ -33,7 +33,7 @@ use crate::plane::topology::{Depth, INVOKES_MAX, LaneSpec, LinkSpec, StageId, To
 
 pub use care::{Care, Health, Recovery, Resources};
 pub use choice::{
-    BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, OtherState,
+    BuiltIn, Cadence, CatchUp, Choice, Durability, EngineMode, EnginePlace, FeedFormat, FeedKind, LogLevel, OtherState,
     PublishOrder, RecoveryStrategy, StartMode, SymbolMode,
 };
 pub use control::{Control, Http, HttpListen, Who};

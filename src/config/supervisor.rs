@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::check::Rules;
-use super::choice::{RecoveryStrategy, StartMode};
+use super::choice::{LogLevel, RecoveryStrategy, StartMode};
 use super::output::open_table_json;
 use super::read::{DAY_MS, named, none_if_zero};
 use super::reader::Section;
@@ -32,6 +32,8 @@ pub struct Supervisor {
     pub shutdown_timeout_ms: u64,
     /// Whether a guard that this machine does not have keeps modules from being started.
     pub require_sandbox: bool,
+    /// What is said on standard error.
+    pub log_level: LogLevel,
 }
 
 /// One `[[module]]`.
@@ -125,6 +127,7 @@ pub(super) fn supervisor(section: &Section<'_>) -> Supervisor {
         parallel_startup: section.boolean("parallel_startup"),
         shutdown_timeout_ms: section.integer("shutdown_timeout_ms", 0..=DAY_MS),
         require_sandbox: section.boolean("require_sandbox"),
+        log_level: section.choice("log_level"),
     }
 }
 

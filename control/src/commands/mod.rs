@@ -37,6 +37,7 @@ mod why_slow;
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::CommandFactory;
 use cutline::config::{Config, Tree};
@@ -166,6 +167,21 @@ pub fn canonical(value: &serde_json::Value) -> String {
 /// Prints a line. Nobody has to read it.
 pub fn print(line: impl Display) -> Outcome {
     output(writeln!(io::stdout(), "{line}"))
+}
+
+/// Whether nothing is said of what goes as it should. As there is one standard error, there is one of it.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on [`say`] says nothing, or does again.
+pub fn be_quiet(is_quiet: bool) {
+    IS_QUIET.store(is_quiet, Ordering::Relaxed);
+}
+
+/// A line on standard error about something that is as it should be.
+pub fn say(line: impl Display) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        note(line);
+    }
 }
 
 /// A line on standard error. Whoever closed it does not want to know, and that must stop nothing.

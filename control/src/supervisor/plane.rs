@@ -14,7 +14,7 @@ use super::body::{Act, Body, Ready};
 use super::context::Control;
 use crate::bus::lifecycle::{Lifecycle, Step};
 use crate::commands::live::{self, TEND_INTERVAL, Tended};
-use crate::commands::{Failure, Outcome, note};
+use crate::commands::{Failure, Outcome, say};
 use crate::reload::door::Doorway;
 
 /// Its name.
@@ -131,8 +131,8 @@ fn panicked(fault: tokio::task::JoinError) -> Failure {
 
 fn report(pipeline: &Pipeline, config: &Config) {
     live::report_recovery(pipeline);
-    note(format_args!("running; logs in {}", config.log.dir.display()));
+    say(format_args!("running; logs in {}", config.log.dir.display()));
     for feed in &pipeline.feeds {
-        note(format_args!("feed {}: {}", feed.name, feed.address));
+        say(format_args!("feed {}: {}", feed.name, feed.address));
     }
 }

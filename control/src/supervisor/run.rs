@@ -108,6 +108,7 @@ async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<
         control.bus.publish(SYSTEM, Resource::Groups { text: control.cgroups.text() });
     }
     let monitors = care::start(control);
+    spawn_local(herald::obey(control.config.subscribe()));
     spawn_local(herald::tell(control.bus.listen()));
     let (output, lines) = Output::new();
     let lifecycle = Lifecycle::new(Rc::clone(graph), seats(control, graph, &output), control.clone());
