@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 
 use crate::audit::Found;
 use crate::common::{CUTLINE, children};
-use crate::plant::{DELAY_MAX_MS, Plant};
+use crate::plant::{DELAY_MAX_MS, Plant, THROUGH};
 
 /// Between two deeds, ms.
 const PAUSE_MS: (u64, u64) = (20, 200);
@@ -25,6 +25,8 @@ const ROOM_BYTES: u64 = 64 << 10;
 const SPINNERS: usize = 3;
 /// Paces of the feed handler, lines per second: so fast that lines come together as without one. Another configuration, and the same load.
 const RATES: [u64; 3] = [0, 500_000, 1_000_000];
+/// Networks as `between.py` has them.
+const PARTITIONS: [&str; 4] = ["delay=0.3", "drop", "half", "reset"];
 const MODULES: [&str; 5] = ["feed", "c", "python", "probed", "shell"];
 
 /// What was done, and what was found afterwards.
@@ -35,6 +37,7 @@ pub struct Tally {
     pub corruptions: u64,
     pub edits: u64,
     pub restarts: u64,
+    pub partitions: u64,
     pub without_descriptors: u64,
     pub without_memory: u64,
     pub without_processor: u64,
@@ -51,6 +54,8 @@ enum Back {
     Limit(Pid, Resource, Rlimit),
     /// The configuration is no configuration.
     Config,
+    /// The network of a module fails.
+    Network(&'static str),
     /// Threads spin.
     Spinners(Arc<AtomicBool>, Vec<JoinHandle<()>>),
 }
@@ -91,7 +96,7 @@ impl<'a> Hand<'a> {
     }
 
     fn deed(&mut self) {
-        match self.random.below(16) {
+        match self.random.below(18) {
             0..5 => self.kill(),
             5..8 => self.stop(),
             8..10 => self.corrupt(),
@@ -99,13 +104,15 @@ impl<'a> Hand<'a> {
             12 => self.restart(),
             13 => self.starve(self.pid(), Resource::Nofile, 3),
             14 => self.starve_child(),
+            15 | 16 => self.partition(),
             _ => self.spin(),
         }
     }
 
-    /// What the system has started: modules, engine processes, and those that are about to become one.
+    /// What the system has started: modules, what these have started, engine processes, and those that are about to become one.
     fn victim(&mut self) -> Option<Pid> {
-        let all = children(self.plant.running.pid());
+        let mut all = children(self.plant.running.pid());
+        all.extend(all.clone().into_iter().flat_map(|child| children(child.cast_unsigned())));
         let victim = (!all.is_empty()).then(|| all[self.random.index(all.len())])?;
         Pid::from_raw(victim)
     }
@@ -173,6 +180,15 @@ impl<'a> Hand<'a> {
         self.tally.restarts += 1;
     }
 
+    /// Between the supervisor and a module; what that sends to the pipeline has a way of its own.
+    fn partition(&mut self) {
+        let name = THROUGH[self.random.index(THROUGH.len())];
+        let mode = PARTITIONS[self.random.index(PARTITIONS.len())];
+        fs::write(self.plant.network(name), mode).expect("writable");
+        self.tally.partitions += 1;
+        self.later(Back::Network(name));
+    }
+
     fn starve(&mut self, pid: Pid, resource: Resource, to: u64) {
         if self
             .backs
@@ -229,6 +245,7 @@ impl<'a> Hand<'a> {
                     assert!(set.is_ok() || pid != self.pid(), "{set:?}");
                 }
                 Back::Config => self.write(&self.config.clone().into_bytes()),
+                Back::Network(name) => fs::write(self.plant.network(name), "pass").expect("writable"),
                 Back::Spinners(over, spinners) => {
                     over.store(true, Ordering::Relaxed);
                     spinners.into_iter().for_each(|spinner| spinner.join().expect("it spins"));

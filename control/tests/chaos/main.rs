@@ -68,7 +68,9 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
             chaotic.push(run(length, has_cores, Some(&mut random), &mut tally));
             println!("{tally:?}");
         }
-        service::compare(&quiet, &chaotic);
+        let above = service::compare(&quiet, &chaotic);
+        // Where the lane shares its core with the hand's threads it is slower, and that says nothing.
+        assert!(above.is_empty() || !has_cores, "above the spread of the quiet runs: {above:?}");
     }
     println!("{tally:?}");
     assert!(

@@ -72,6 +72,23 @@ fn engine() -> Engine {
     ENGINE.get_or_init(found).clone()
 }
 
+/// Modules whose network fails, each as the file says that [`Plant::network`] names.
+pub const THROUGH: [&str; 3] = ["feed", "c", "python"];
+
+fn network(place: &Place, name: &str) -> String {
+    place.path(&format!("network-{name}"))
+}
+
+/// The keys of a module that speaks the protocol through a network that fails. It may read `read` besides.
+fn through(place: &Place, name: &str, command: &[&str], read: &[&str]) -> String {
+    let (between, mode) = (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/between.py"), network(place, name));
+    std::fs::write(&mode, "pass").expect("writable");
+    let (python, prefix, files) = (python(), python_prefix(), place.path(""));
+    let command = [&[&python, between, &mode][..], command].concat();
+    let read = [&[&prefix, between, &files][..], read].concat();
+    format!("command = {command:?}\nread = {read:?}\nprocesses = true\n")
+}
+
 /// The example in C; `None`, and it is said, without a compiler.
 fn in_c(place: &Place) -> Option<String> {
     let program = place.path("example_module");
@@ -81,18 +98,14 @@ fn in_c(place: &Place) -> Option<String> {
         eprintln!("skipped: no C compiler: there is no module in C");
         return None;
     }
-    Some(beat(place, "c", &format!("command = [{program:?}]")))
+    Some(beat(place, "c", &through(place, "c", &[&program], &[])))
 }
 
 fn in_python(place: &Place) -> String {
     let [script, package] = ["clients/python/example_module.py", "clients/python/src"].map(|name| root().join(name));
-    let how = format!(
-        "command = [{:?}, {script:?}]\nread = [{:?}, {script:?}, {package:?}]\nenvironment = [\"PYTHONPATH={}\"]",
-        python(),
-        python_prefix(),
-        package.display()
-    );
-    beat(place, "python", &how)
+    let [script, package] = [&script, &package].map(|path| path.to_str().expect("UTF-8"));
+    let how = through(place, "python", &[&python(), script], &[script, package]);
+    beat(place, "python", &format!("{how}environment = [\"PYTHONPATH={package}\"]"))
 }
 
 fn beat(place: &Place, name: &str, how: &str) -> String {
@@ -107,9 +120,9 @@ fn feed(place: &Place, address: &str) -> String {
     let (capture, position, kept) = (place.path("kept/capture"), place.path("kept/position"), place.path("kept"));
     let to = format!("tcp:{address}");
     let command = [CUTLINE, "feed", &capture, "--to", &to, "--follow", "--position", &position];
+    let how = through(place, "feed", &command, &[CUTLINE]);
     format!(
-        "[[module]]\nname = \"feed\"\ncommand = {command:?}\ndepends_on = [\"plane\"]\nnetwork = true\nwrite = [{kept:?}]\n\
-         [module.config]\nrate = 0\n"
+        "[[module]]\nname = \"feed\"\n{how}depends_on = [\"plane\"]\nnetwork = true\nwrite = [{kept:?}]\n[module.config]\nrate = 0\n"
     )
 }
 
@@ -167,6 +180,11 @@ impl Plant {
         }
         let follower = Follower::start(&data);
         Self { place, running, config, data, address, engine, follower }
+    }
+
+    /// The file that says how the network between the supervisor and this module is.
+    pub fn network(&self, name: &str) -> String {
+        network(&self.place, name)
     }
 
     /// Puts it under load.

@@ -41,8 +41,9 @@ impl Service {
     }
 }
 
-/// Prints both, and whether the chaotic ones lie within what the quiet ones differ by among themselves.
-pub fn compare(quiet: &[Service], chaotic: &[Service]) {
+/// Prints both, and whether the chaotic ones lie within what the quiet ones differ by among themselves; returns what lies above.
+pub fn compare(quiet: &[Service], chaotic: &[Service]) -> Vec<String> {
+    let mut above = Vec::new();
     println!("stage_time, ns per item:");
     for stage in quiet.iter().flat_map(|service| service.stages.keys()).collect::<std::collections::BTreeSet<_>>() {
         for (at, name) in ["p50", "p99"].into_iter().enumerate() {
@@ -62,6 +63,7 @@ pub fn compare(quiet: &[Service], chaotic: &[Service]) {
             } else if middle <= most {
                 "within the spread"
             } else {
+                above.push(format!("{name} of {stage}"));
                 "more than any"
             };
             println!("{stage:<10} {name}  quiet {quiet:?}  chaotic {chaotic:?}  median {} {how}", middle.unwrap_or(0));
@@ -70,4 +72,5 @@ pub fn compare(quiet: &[Service], chaotic: &[Service]) {
     let per_s =
         |all: &[Service]| -> Vec<u64> { all.iter().map(|service| service.preemptions_per_s() as u64).collect() };
     println!("preemptions of lanes per second: quiet {:?}  chaotic {:?}", per_s(quiet), per_s(chaotic));
+    above
 }

@@ -137,7 +137,7 @@ impl Drop for Place {
 
 /// Child processes of any thread of a process.
 pub fn children(pid: u32) -> Vec<i32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("children")).unwrap_or_default();
     let pids = threads.map(|thread| of_thread(thread.path())).collect::<Vec<_>>().join(" ");
     pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
