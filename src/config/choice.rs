@@ -162,7 +162,7 @@ choice! {
     PublishOrder {
         /// Run order: outputs are byte-identical under any topology.
         Run = "run",
-        /// As they end: in order for each symbol, and no symbol waits for another.
+        /// As they end: in order for each symbol, and none that has ended waits for another symbol.
         Symbol = "symbol",
     }
 }
