@@ -17,6 +17,7 @@ use cutline_host::process::{Event, Identity, Launcher, Listener, ProcessHost, Pr
 
 use crate::commands::{note, say};
 use crate::health::engines::{Desk, Engines};
+use crate::module::output::Output;
 
 /// Where engines work when nobody has said otherwise.
 #[must_use]
@@ -89,27 +90,30 @@ pub fn host(config: &Config) -> Result<Box<dyn Host>, String> {
     host_with(config, None)
 }
 
-/// The engine hosts of a system's invoke stages, one after the other from the first; their processes are known there and spoken to.
-pub fn hosts(engines: &Engines) -> impl Fn(&Config) -> Result<Box<dyn Host>, String> {
+/// The engine hosts of a system's invoke stages, one after the other from the first; their processes are known there and spoken to, and what
+/// they print goes to `output` too.
+pub fn hosts(engines: &Engines, output: &Output) -> impl Fn(&Config) -> Result<Box<dyn Host>, String> {
     let stage = Cell::new(0);
     move |config| {
         let number = stage.replace(stage.get() + 1);
-        host_with(config, Some(engines.desk(StageId::Invoke(number).as_str())))
+        host_with(config, Some((engines.desk(StageId::Invoke(number).as_str()), output.clone())))
     }
 }
 
-fn host_with(config: &Config, desk: Option<Desk>) -> Result<Box<dyn Host>, String> {
+fn host_with(config: &Config, known: Option<(Desk, Output)>) -> Result<Box<dyn Host>, String> {
     let engine = &config.output.engine;
     match config.engine_host.host {
         EnginePlace::Lane => Ok(Box::new(InProcess::new(on_lane(engine)?))),
         EnginePlace::Process => {
             let mut told = listener(engine.spec.to_string());
-            let (listener, sockets): (Listener, Option<Sockets>) = match desk.map(Arc::new) {
+            let (listener, sockets): (Listener, Option<Sockets>) = match known {
                 None => (told, None),
-                Some(desk) => {
+                Some((desk, output)) => {
+                    let desk = Arc::new(desk);
                     let other = Arc::clone(&desk);
                     let heard = move |index, pid, event: Event<'_>| {
                         desk.heard(index, event);
+                        output.event(&desk.name(index), pid, event);
                         told(index, pid, event);
                     };
                     (Box::new(heard), Some(Box::new(move |index, pid, socket| other.started(index, pid, socket))))

@@ -190,17 +190,22 @@ fn what_comes_with_cutline_tells_its_calls_too_and_so_does_what_replaces_it() {
     system.running.stop();
 }
 
-/// The program knows nothing of the protocol, and its socket is never looked at.
-#[test]
-fn one_that_does_not_speak_is_listed_and_well_as_long_as_it_runs() {
+/// A program that is an engine and does this first; of its lines 5 in a second are taken over.
+fn program(first: &str) -> System {
     let place = Place::new();
-    let program = place.file("program.py", include_str!("common/engine.py"));
+    let program = place.file("program.py", &format!("{first}\n{}", include_str!("common/engine.py")));
     let engine = format!(
-        "command = [{:?}, {program:?}]\n[engine.process]\nread = [{program:?}, {:?}]",
+        "command = [{:?}, {program:?}]\n[engine.process]\nlog_lines_per_s = 5\nread = [{program:?}, {:?}]",
         python(),
         python_prefix()
     );
-    let mut system = System::start(place, &engine);
+    System::start(place, &engine)
+}
+
+/// The program knows nothing of the protocol, and its socket is never looked at.
+#[test]
+fn one_that_does_not_speak_is_listed_and_well_as_long_as_it_runs() {
+    let mut system = program("");
     let engine = system.wait_for("is well", is_well);
     assert_eq!(engine["metrics"]["own"], json!({}));
     let ended = system.running.counter("runs_by_outcome");
@@ -208,4 +213,47 @@ fn one_that_does_not_speak_is_listed_and_well_as_long_as_it_runs() {
     system.is_listed_again_after_its_death();
     let said = system.running.stop();
     assert!(said.contains("signal 9"), "{said}");
+}
+
+/// Also of what takes its place while the system runs, and once on standard error, where people are.
+#[test]
+fn what_engine_processes_print_stands_among_what_modules_print_by_their_name_and_in_bounds() {
+    let system = program("import sys\nfor number in range(20):\n    print(f'line {number}', file=sys.stderr)\n");
+    let first = system.wait_for("is well", is_well);
+    succeed(&["config", "set", &system.data, "engine.timeout_ms=500_000"]);
+    let other = system.wait_for("is another one", |engine| is_well(engine) && engine["pid"] != first["pid"]);
+    for pid in [&first["pid"], &other["pid"]] {
+        let (mut printed, mut left_out) = (Vec::new(), 0);
+        wait_until("its lines, and how many more there were", || {
+            (printed, left_out) = (Vec::new(), 0);
+            for line in lines(&system.data).iter().filter(|line| line["pid"] == *pid) {
+                let text = line["text"].as_str().expect("text");
+                assert_eq!((&line["module"], &line["cut"]), (&json!(NAME), &json!(false)));
+                match text
+                    .strip_prefix("printed ")
+                    .and_then(|rest| rest.strip_suffix(" lines more than log_lines_per_s"))
+                {
+                    Some(more) => {
+                        assert_eq!(line["stream"], "supervisor");
+                        left_out += more.parse::<usize>().expect("a number");
+                    }
+                    None => {
+                        assert_eq!(line["stream"], "stderr");
+                        printed.push(text.to_owned());
+                    }
+                }
+            }
+            printed.len() + left_out == 20
+        });
+        assert!(printed[0] == "line 0" && left_out > 0, "{printed:?}");
+        assert_eq!(system.running.said().matches(&format!("process {pid}: line 0\n")).count(), 1);
+    }
+    system.running.stop();
+}
+
+/// What the file of printed lines has.
+fn lines(data: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(format!("{data}/modules.jsonl")).unwrap_or_default();
+    // The last line may be on its way.
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

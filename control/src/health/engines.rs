@@ -154,8 +154,13 @@ impl Desk {
         }
     }
 
+    /// What the process with this number is called.
+    pub fn name(&self, index: usize) -> String {
+        format!("{PREFIX}{}/{index}", self.stage)
+    }
+
     fn change(&self, index: usize, change: impl FnOnce(&str, &mut Option<Engine>)) {
-        let place = Place { name: format!("{PREFIX}{}/{index}", self.stage), host: self.host };
+        let place = Place { name: self.name(index), host: self.host };
         let mut all = self.engines.lock();
         let mut engine = all.remove(&place);
         change(&place.name, &mut engine);

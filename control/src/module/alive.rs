@@ -185,21 +185,13 @@ async fn readable(stream: &Option<AsyncFd<OwnedFd>>) {
 }
 
 fn hand_on(output: &Output, name: &str, id: u32, last_lines: &mut VecDeque<String>, event: Event<'_>) {
-    match event {
-        Event::Printed { stream, text, cut } => {
-            while last_lines.len() >= LAST_LINES {
-                last_lines.pop_front();
-            }
-            last_lines.push_back(text.to_owned());
-            // What finds no room is lost, as what is beyond its rate.
-            output.line(name, id, Some(stream), text, cut);
+    if let Event::Printed { text, .. } = event {
+        while last_lines.len() >= LAST_LINES {
+            last_lines.pop_front();
         }
-        Event::Dropped(lines) => {
-            let text = format!("printed {lines} lines more than log_lines_per_s");
-            output.line(name, id, None, &text, false);
-        }
-        Event::Started | Event::Unguarded(_) | Event::Ready(_) | Event::NotStarted(_) | Event::Ended(_) => {}
+        last_lines.push_back(text.to_owned());
     }
+    output.event(name, id, event);
 }
 
 /// Where a module says by `sd_notify` that it is ready: a socket with a name that nobody guesses, outside of any file system.

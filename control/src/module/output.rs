@@ -1,4 +1,5 @@
-//! What modules print: each line as an object in `<log.dir>/modules.jsonl` ([`Rolled`]), and on standard error for people.
+//! What modules and engine processes print: each line as an object in `<log.dir>/modules.jsonl` ([`Rolled`]), and on standard error for
+//! people. Of engine processes their warden says it there, as in every command that has some, and not only once log.dir is ours.
 //!
 //! A thread of its own writes, so that neither a disk nor a terminal holds up the control thread; lines that find no room on the way
 //! there are counted.
@@ -7,11 +8,12 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use cutline_host::child::log::Stream;
+use cutline_host::child::log::{Event, Stream};
 use serde::Serialize;
 
 use crate::bus::now_ms;
 use crate::commands::note;
+use crate::health::engines::Engines;
 use crate::rolled::{self, Rolled};
 
 /// Lines on their way.
@@ -50,6 +52,17 @@ impl Output {
         (Self(sender), receiver)
     }
 
+    /// Hands on what a process printed; what finds no room is lost, as what is beyond its rate.
+    pub fn event(&self, module: &str, pid: u32, event: Event<'_>) {
+        match event {
+            Event::Printed { stream, text, cut } => drop(self.line(module, pid, Some(stream), text, cut)),
+            Event::Dropped(lines) => {
+                self.line(module, pid, None, &format!("printed {lines} lines more than log_lines_per_s"), false);
+            }
+            Event::Started | Event::Unguarded(_) | Event::Ready(_) | Event::NotStarted(_) | Event::Ended(_) => {}
+        }
+    }
+
     /// Hands on a line; false if there is no room for it.
     pub fn line(&self, module: &str, pid: u32, stream: Option<Stream>, text: &str, cut: bool) -> bool {
         let stream = match stream {
@@ -72,13 +85,15 @@ impl Writer {
         let run = move || {
             let mut failed = false;
             for line in lines {
-                note(format_args!(
-                    "module {}, process {}: {}{}",
-                    line.module,
-                    line.pid,
-                    line.text,
-                    if line.cut { " ..." } else { "" }
-                ));
+                if !Engines::is_name(&line.module) {
+                    note(format_args!(
+                        "module {}, process {}: {}{}",
+                        line.module,
+                        line.pid,
+                        line.text,
+                        if line.cut { " ..." } else { "" }
+                    ));
+                }
                 let written = file.write(serde_json::to_vec(&line).unwrap_or_default());
                 if let (Err(fault), false) = (&written, failed) {
                     note(format_args!(

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::health::engines::Engines;
+use crate::module::output::Output;
 
 /// Planned time of the first tick that a change applies to, Unix ms, once it is in force.
 pub type InForce = oneshot::Receiver<i64>;
@@ -63,8 +64,9 @@ pub fn door() -> (Door, Doorway) {
 }
 
 impl Doorway {
-    /// Goes on with what there is to do; new engine processes are known there. Called whenever the pipeline is tended; blocks for nothing.
-    pub fn look(&mut self, pipeline: &mut Pipeline, engines: &Engines) {
+    /// Goes on with what there is to do; new engine processes are known to `engines`, and print to `output`. Called whenever the pipeline is
+    /// tended; blocks for nothing.
+    pub fn look(&mut self, pipeline: &mut Pipeline, engines: &Engines, output: &Output) {
         if let Some(changed) = pipeline.changed() {
             if let Some(waits) = self.waits.take() {
                 // That nobody waits for it any more is no fault.
@@ -80,10 +82,10 @@ impl Doorway {
             At::Waiting(config, sent) if self.waits.is_some() => At::Waiting(config, sent),
             At::Waiting(config, sent) => {
                 let (prepared, is_prepared) = oneshot::channel();
-                let (base, engines) = (pipeline.base(), engines.clone());
+                let (base, engines, output) = (pipeline.base(), engines.clone(), output.clone());
                 drop(spawn_blocking(move || {
                     // The pipeline may have ended meanwhile.
-                    let _ = prepared.send(base.prepare(&config, &crate::engines::hosts(&engines)));
+                    let _ = prepared.send(base.prepare(&config, &crate::engines::hosts(&engines, &output)));
                 }));
                 At::Preparing(is_prepared, sent)
             }

@@ -15,6 +15,7 @@ use super::context::Control;
 use crate::bus::lifecycle::{Lifecycle, Step};
 use crate::commands::live::{self, TEND_INTERVAL, Tended};
 use crate::commands::{Failure, Outcome, say};
+use crate::module::output::Output;
 use crate::reload::door::Doorway;
 
 /// Its name.
@@ -23,6 +24,8 @@ pub const NAME: &str = "plane";
 /// See the module.
 pub struct Plane {
     control: Control,
+    /// Where what engine processes print goes.
+    output: Output,
     stage: Stage,
     /// Where other configurations come in.
     doorway: Option<Doorway>,
@@ -37,17 +40,18 @@ enum Stage {
 
 impl Plane {
     /// One that is not open, of the configuration in force when it is opened.
-    pub fn new(control: Control) -> Self {
-        Self { doorway: control.reload.doorway(), control, stage: Stage::Down }
+    pub fn new(control: Control, output: Output) -> Self {
+        Self { doorway: control.reload.doorway(), control, output, stage: Stage::Down }
     }
 
     async fn open(&mut self) -> Result<(), Failure> {
         let config = self.control.config();
         if matches!(self.stage, Stage::Down) {
             let config = self.control.config();
-            let engines = self.control.engines.clone();
+            let (engines, output) = (self.control.engines.clone(), self.output.clone());
             let open = move || {
-                live::open_with(&config, live::feeds(&config)?, TimeSource::Clock, &crate::engines::hosts(&engines))
+                let hosts = crate::engines::hosts(&engines, &output);
+                live::open_with(&config, live::feeds(&config)?, TimeSource::Clock, &hosts)
             };
             self.stage = Stage::Opening(spawn_blocking(open));
         }
@@ -74,7 +78,7 @@ impl Plane {
                 tended.follow(&self.control.config());
                 tended.look();
                 if let Some(doorway) = &mut self.doorway {
-                    doorway.look(tended.pipeline(), &self.control.engines);
+                    doorway.look(tended.pipeline(), &self.control.engines, &self.output);
                 }
             }
         }

@@ -204,7 +204,7 @@ fn seats(control: &Control, graph: &Graph, output: &Output) -> BTreeMap<String, 
         let body: Box<dyn Body> = match (module, PARTS.iter().find(|part| part.name == name)) {
             (Some(module), _) => Box::new(Process::new(module.clone(), control.clone(), output.clone())),
             (None, Some(part)) => Box::new(PartBody::new(part, control.clone())),
-            (None, None) => Box::new(Plane::new(control.clone())),
+            (None, None) => Box::new(Plane::new(control.clone(), output.clone())),
         };
         Seat {
             name: name.to_owned(),
