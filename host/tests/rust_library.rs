@@ -26,7 +26,14 @@ fn make(name: &str, config_json: &str, limits: AnswerLimits) -> Result<Box<dyn E
     Ok(Box::new(library))
 }
 
-suite!(make);
+suite! { make;
+    #[test] fn answers_are_those_of_the_engine_in_process;
+    #[test] fn a_call_depends_on_nothing_but_its_arguments;
+    #[test] fn time_goes_forward_and_a_state_is_the_engine_s_own;
+    #[test] fn an_answer_beyond_its_limit_is_refused_and_the_next_call_goes_on;
+    #[test] fn a_configuration_is_taken_or_refused_with_its_reason;
+    #[test] fn a_digest_tells_configurations_apart;
+}
 
 fn scripted(config_json: &str) -> Box<dyn Engine> {
     make("scripted", config_json, conformance::LIMITS).unwrap()

@@ -44,6 +44,10 @@ pub fn main() -> ! {
             EngineMode::Truth => echo(start),
             EngineMode::Hysteresis => Err("the engine has no function run_with_hysteresis".to_owned()),
         }),
+        name @ ("regime-example" | "scripted") => serve_or_exit(|start| {
+            let engine = cutline_engines::build(name, &start.config_json).map_err(|error| error.to_string())?;
+            Ok(Served { engine, name: name.to_owned(), version: "1".to_owned() })
+        }),
         "refuses" => serve_or_exit(|_| Err("the engine has no function run".to_owned())),
         _ => serve_or_exit(echo),
     }

@@ -6,11 +6,14 @@
 #[allow(dead_code)] // the hot path's tests use all of it
 #[path = "../../../tests/hot_path/allocator.rs"]
 mod allocator;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 mod death;
 mod engine;
 mod isolation;
 mod lane;
 mod output;
+mod promises;
 mod rig;
 mod spoken;
 mod start;
