@@ -144,8 +144,8 @@ fn ends(data: &str, symbol: &str) -> Vec<String> {
     events.map(end).collect()
 }
 
-/// Backfills three boundaries of a few symbols through this program as engine.
-fn through_this_engine(order: &str, symbols: &[&str]) -> (Place, String) {
+/// Backfills three boundaries of a few symbols through this program as engine, with these tables behind `[engine.process.restart]`.
+fn through_this_engine(order: &str, symbols: &[&str], more: &str) -> (Place, String) {
     let place = Place::new();
     let start_ms = 1_767_225_600_000;
     let mut lines = Vec::new();
@@ -161,7 +161,7 @@ fn through_this_engine(order: &str, symbols: &[&str]) -> (Place, String) {
         "{}\ntimeout_ms = {TIMEOUT_MS}\n[engine.process]\nin_flight = 4\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5",
         this_engine()
     );
-    let config = config(&place, "manners", &engine, &format!("[publish]\norder = \"{order}\"\n"));
+    let config = config(&place, "manners", &engine, &format!("{more}\n[publish]\norder = \"{order}\"\n"));
     let data = backfill(&place, "manners", &config, &input);
     assert!(succeed(&["verify", &data]).starts_with("identical: "));
     (place, data)
@@ -169,7 +169,7 @@ fn through_this_engine(order: &str, symbols: &[&str]) -> (Place, String) {
 
 #[test]
 fn poison_takes_its_own_runs_and_no_others() {
-    let (_place, data) = through_this_engine("run", &["A", "B", "POISON", "Z"]);
+    let (_place, data) = through_this_engine("run", &["A", "B", "POISON", "Z"], "");
     for symbol in ["A", "B", "Z"] {
         assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
     }
@@ -178,9 +178,24 @@ fn poison_takes_its_own_runs_and_no_others() {
     assert!(poisoned.len() == 3 && poisoned.iter().all(died), "{poisoned:?}");
 }
 
+/// More calls of it than deaths open the breaker, one after the other, in each tick before everybody else's.
+#[test]
+fn poison_that_is_repeated_until_the_breaker_opens_takes_its_own_runs_and_no_others() {
+    for order in ["run", "symbol"] {
+        let retry = "[engine.retry]\nmax_attempts = 6\nmin_delay_ms = 1\nmax_delay_ms = 2";
+        let (_place, data) = through_this_engine(order, &["POISON", "Q", "R", "Z"], retry);
+        for symbol in ["Q", "R", "Z"] {
+            assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
+        }
+        let poisoned = ends(&data, "POISON");
+        let is_refused = |end: &String| end.starts_with("engine_unavailable: engine died 5 times in a row");
+        assert!(poisoned.len() == 3 && poisoned.iter().all(is_refused), "{poisoned:?}");
+    }
+}
+
 #[test]
 fn who_does_not_answer_in_time_fails_alone() {
-    let (_place, data) = through_this_engine("symbol", &["A", "SLOW", "Z"]);
+    let (_place, data) = through_this_engine("symbol", &["A", "SLOW", "Z"], "");
     for symbol in ["A", "Z"] {
         assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
     }

@@ -131,7 +131,7 @@ impl Watched {
 
     /// Whether it is asked now. If not, the breaker says when.
     fn may_be_asked(&mut self, control: &Control, name: &str, began: Instant) -> bool {
-        match self.breaker.admits(ns_since(began)) {
+        match self.breaker.admits(None, ns_since(began)) {
             Admission::Call => true,
             Admission::Try => {
                 self.breaker.tries();
@@ -181,7 +181,7 @@ fn note(control: &Control, watched: &mut BTreeMap<String, Watched>, ended: Ended
         return;
     };
     if answer.is_none() {
-        module.breaker.died(ns_since(began));
+        module.breaker.died(None, ns_since(began));
     } else {
         module.breaker.answered();
     }

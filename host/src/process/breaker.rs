@@ -6,6 +6,9 @@
 //!    └─────────────────────── answered ───────────────────────────┼────────────────────────┘            │
 //!                                                                 └────────────── died ─────────────────┘
 //! ```
+//!
+//! While all these deaths were of calls of one symbol it is the symbol that is suspected, and not the engine: a process is started soon, and a
+//! call of any other symbol tries it at once. Symbols are told apart by a number that who asks makes of them: two of the same number are one.
 
 /// When to start again; see `[engine.process.restart]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub enum Admission {
     Try,
     /// Another one is being tried.
     Wait,
-    /// It fails; the breaker is open for so long yet, ns.
+    /// It fails; the breaker is open to it for so long yet, ns.
     Fail(i64),
 }
 
@@ -38,6 +41,8 @@ pub enum Admission {
 pub struct Breaker {
     restart: Restart,
     deaths_in_row: u32,
+    /// The symbol of whose calls all of them were; `None`: of several, or not of a call.
+    suspect: Option<u64>,
     /// Until when it is open; half open from then on.
     open_until_ns: Option<i64>,
     trying: bool,
@@ -46,7 +51,7 @@ pub struct Breaker {
 impl Breaker {
     /// One that is closed.
     pub fn new(restart: Restart) -> Self {
-        Self { restart, deaths_in_row: 0, open_until_ns: None, trying: false }
+        Self { restart, deaths_in_row: 0, suspect: None, open_until_ns: None, trying: false }
     }
 
     /// Deaths since the last answer.
@@ -59,14 +64,16 @@ impl Breaker {
         self.open_until_ns.is_some()
     }
 
-    /// A process died, or did not come up. Returns when its successor is due.
-    pub fn died(&mut self, now_ns: i64) -> i64 {
+    /// A process died of a call of this symbol, or of none, or did not come up. Returns when its successor is due.
+    pub fn died(&mut self, symbol: Option<u64>, now_ns: i64) -> i64 {
+        self.suspect = if self.deaths_in_row > 0 && self.suspect != symbol { None } else { symbol };
         self.deaths_in_row = self.deaths_in_row.saturating_add(1);
         self.trying = false;
         if self.deaths_in_row >= self.restart.deaths_max {
             let until_ns = now_ns.saturating_add(self.restart.open_ns);
             self.open_until_ns = Some(until_ns);
-            return until_ns;
+            // The others need not wait as long as the one symbol has made it: it is not called until then.
+            return self.suspect.map_or(until_ns, |_| now_ns.saturating_add(self.restart.min_delay_ns));
         }
         let doublings = (self.deaths_in_row - 1).min(62);
         let delay_ns = i128::from(self.restart.min_delay_ns) << doublings;
@@ -81,14 +88,15 @@ impl Breaker {
 
     /// Whether one more process may be started; `alone`: none is there or being started.
     pub fn may_start(&self, alone: bool, now_ns: i64) -> bool {
-        self.open_until_ns.is_none_or(|until_ns| alone && now_ns >= until_ns)
+        self.open_until_ns.is_none_or(|until_ns| alone && (self.suspect.is_some() || now_ns >= until_ns))
     }
 
-    /// What may be done with a call now.
-    pub fn admits(&self, now_ns: i64) -> Admission {
+    /// What may be done with a call of this symbol, or of none, now.
+    pub fn admits(&self, symbol: Option<u64>, now_ns: i64) -> Admission {
+        let is_other = self.suspect.is_some() && self.suspect != symbol;
         match self.open_until_ns {
             None => Admission::Call,
-            Some(until_ns) if now_ns < until_ns => Admission::Fail(until_ns - now_ns),
+            Some(until_ns) if now_ns < until_ns && !is_other => Admission::Fail(until_ns - now_ns),
             Some(_) if self.trying => Admission::Wait,
             Some(_) => Admission::Try,
         }
@@ -109,13 +117,13 @@ mod tests {
     #[test]
     fn delays_double_to_their_limit_and_begin_again_after_an_answer() {
         let mut breaker = Breaker::new(RESTART);
-        let delays: Vec<i64> = (0..4).map(|_| breaker.died(7) - 7).collect();
+        let delays: Vec<i64> = (0..4).map(|_| breaker.died(None, 7) - 7).collect();
         assert_eq!(delays, [100, 200, 350, 350]);
         breaker.answered();
-        assert_eq!((breaker.died(0), breaker.deaths_in_row()), (100, 1));
+        assert_eq!((breaker.died(Some(1), 0), breaker.deaths_in_row()), (100, 1));
         let patient = Restart { min_delay_ns: 1, max_delay_ns: i64::MAX, deaths_max: u32::MAX, open_ns: 1 };
         let mut breaker = Breaker::new(patient);
-        let delays: Vec<i64> = (0..100).map(|_| breaker.died(0)).collect();
+        let delays: Vec<i64> = (0..100).map(|_| breaker.died(Some(1), 0)).collect();
         assert!(delays.is_sorted() && delays[61] == 1 << 61 && delays[99] == 1 << 62, "no overflow: {delays:?}");
     }
 
@@ -123,21 +131,64 @@ mod tests {
     fn it_opens_half_opens_for_one_call_and_closes_by_an_answer() {
         let mut breaker = Breaker::new(RESTART);
         for now in 0..4 {
-            breaker.died(now);
-            assert_eq!((breaker.admits(now), breaker.is_open()), (Admission::Call, false));
+            breaker.died(None, now);
+            assert_eq!((breaker.admits(Some(1), now), breaker.is_open()), (Admission::Call, false));
         }
-        assert_eq!(breaker.died(10), 1_010);
+        assert_eq!(breaker.died(None, 10), 1_010);
         assert!(breaker.is_open() && !breaker.may_start(true, 1_009) && !breaker.may_start(false, 1_010));
-        assert_eq!((breaker.admits(10), breaker.admits(1_009)), (Admission::Fail(1_000), Admission::Fail(1)));
+        assert_eq!(
+            (breaker.admits(Some(1), 10), breaker.admits(Some(1), 1_009)),
+            (Admission::Fail(1_000), Admission::Fail(1))
+        );
         assert!(breaker.may_start(true, 1_010));
-        assert_eq!(breaker.admits(1_010), Admission::Try);
+        assert_eq!(breaker.admits(Some(1), 1_010), Admission::Try);
         breaker.tries();
-        assert_eq!(breaker.admits(1_010), Admission::Wait);
-        assert_eq!(breaker.died(2_000), 3_000, "open again");
-        assert_eq!(breaker.admits(2_999), Admission::Fail(1));
-        assert_eq!(breaker.admits(3_000), Admission::Try, "the one that died is tried no more");
+        assert_eq!(breaker.admits(Some(1), 1_010), Admission::Wait);
+        assert_eq!(breaker.died(Some(1), 2_000), 3_000, "open again");
+        assert_eq!(breaker.admits(Some(2), 2_999), Admission::Fail(1));
+        assert_eq!(breaker.admits(Some(1), 3_000), Admission::Try, "the one that died is tried no more");
         breaker.tries();
         breaker.answered();
-        assert_eq!((breaker.admits(3_000), breaker.is_open()), (Admission::Call, false));
+        assert_eq!((breaker.admits(Some(1), 3_000), breaker.is_open()), (Admission::Call, false));
+    }
+
+    #[test]
+    fn one_symbol_s_deaths_open_it_for_that_symbol_and_any_other_tries_it_at_once() {
+        let opened = || {
+            let mut breaker = Breaker::new(RESTART);
+            let due = (0..5).map(|_| breaker.died(Some(1), 10)).last();
+            assert_eq!(due, Some(110), "for the others");
+            assert!(breaker.is_open() && breaker.may_start(true, 110) && !breaker.may_start(false, 1_010));
+            assert_eq!(
+                (breaker.admits(Some(1), 1_009), breaker.admits(Some(1), 1_010)),
+                (Admission::Fail(1), Admission::Try)
+            );
+            assert_eq!(breaker.admits(Some(2), 10), Admission::Try);
+            breaker
+        };
+        let mut breaker = opened();
+        breaker.tries();
+        assert_eq!(
+            (breaker.admits(Some(2), 10), breaker.admits(Some(1), 1_009)),
+            (Admission::Wait, Admission::Fail(1))
+        );
+        breaker.answered();
+        assert_eq!((breaker.admits(Some(1), 20), breaker.is_open()), (Admission::Call, false));
+        // Nobody else has called: it is tried again once it was open for long, and open for as long again.
+        let mut breaker = opened();
+        assert_eq!(breaker.died(Some(1), 1_010), 1_110);
+        assert_eq!(
+            (breaker.admits(Some(1), 1_010), breaker.admits(Some(2), 1_010)),
+            (Admission::Fail(1_000), Admission::Try)
+        );
+        // The one that has tried it died too, or a process died of no call: it is the engine.
+        for symbol in [Some(2), None] {
+            let mut breaker = opened();
+            assert_eq!(breaker.died(symbol, 200), 1_200);
+            assert!(!breaker.may_start(true, 1_199));
+            assert_eq!([1, 2, 3].map(|symbol| breaker.admits(Some(symbol), 200)), [Admission::Fail(1_000); 3]);
+            assert_eq!(breaker.died(Some(1), 1_200), 2_200, "and stays so, whoever is next");
+            assert_eq!(breaker.admits(Some(3), 1_200), Admission::Fail(1_000));
+        }
     }
 }

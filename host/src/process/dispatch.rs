@@ -3,6 +3,8 @@
 //! Belongs to one lane and is asked by it alone. It decides by `now_ns` and by what the processes' memory and the warden say, waits
 //! for nothing and makes no system call. What a process wrote is distrusted ([`cutline_shm::exchange`]).
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
 use cutline::invoke::call::Answer;
 use cutline::invoke::engine::{EngineFault, EngineFaultKind};
 use cutline::invoke::host::{Ask, Begun, Ended, Host, HostHealth};
@@ -134,7 +136,7 @@ impl Dispatch {
             Presence::Up(_) => self.end(place, Cause::Died(reason), now_ns),
             Presence::Ending { .. } => {}
             Presence::Starting | Presence::Waiting { .. } => {
-                let due_ns = self.mourn(&reason, now_ns);
+                let due_ns = self.mourn(&reason, None, now_ns);
                 self.seats[place].presence = Presence::Waiting { due_ns };
                 return self.look_whether_down(now_ns);
             }
@@ -155,7 +157,8 @@ impl Dispatch {
             Cause::TimedOut(timeout_ns) => format!("no answer within {} ms", timeout_ns / 1_000_000),
             Cause::Broke(_) | Cause::Told => "the exchange was broken".to_owned(),
         };
-        let due_ns = self.mourn(&reason, now_ns);
+        let symbol = self.seats[place].symbol_at_fault(&cause);
+        let due_ns = self.mourn(&reason, symbol, now_ns);
         let seat = &mut self.seats[place];
         seat.due_ns = due_ns;
         seat.presence = match std::mem::replace(&mut seat.presence, Presence::Starting) {
@@ -172,12 +175,12 @@ impl Dispatch {
         }
     }
 
-    /// Counts a death; returns when the next process is due.
-    fn mourn(&mut self, reason: &str, now_ns: i64) -> i64 {
+    /// Counts a death, of a call of this symbol; returns when the next process is due.
+    fn mourn(&mut self, reason: &str, symbol: Option<u64>, now_ns: i64) -> i64 {
         self.health.deaths += 1;
         self.last_death.clear();
         self.last_death.push_str(reason);
-        self.breaker.died(now_ns)
+        self.breaker.died(symbol, now_ns)
     }
 
     /// Frees the memory of a dead process once its calls were told and taken.
@@ -221,7 +224,7 @@ impl Dispatch {
     }
 
     /// Puts a call into the exchange at `place`.
-    fn put(&mut self, place: usize, ticket: u32, ask: Ask<'_, '_>, now_ns: i64) -> Begun {
+    fn put(&mut self, place: usize, ticket: u32, symbol: u64, ask: Ask<'_, '_>, now_ns: i64) -> Begun {
         let Ok(event) = ask.snapshot.normalized() else {
             return unavailable("stored SnapshotInputs cannot be read");
         };
@@ -238,7 +241,7 @@ impl Dispatch {
                 if seat.calls.is_empty() {
                     seat.head_since_ns = now_ns;
                 }
-                seat.calls.push_back(InFlight { ticket, number });
+                seat.calls.push_back(InFlight { ticket, number, symbol });
                 Begun::InFlight
             }
             Err(NoCall::Full) => Begun::NotNow,
@@ -290,6 +293,11 @@ impl Dispatch {
     }
 }
 
+/// What the breaker knows a symbol by: the same for it in each run of this program.
+fn number_of(symbol: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(symbol)
+}
+
 fn unavailable(detail: impl Into<String>) -> Begun {
     Begun::Over(Err(EngineFault::new(EngineFaultKind::EngineUnavailable, detail)))
 }
@@ -309,7 +317,8 @@ impl Host for Dispatch {
             self.turn(now_ns);
             return Begun::NotNow;
         }
-        let admission = self.breaker.admits(now_ns);
+        let symbol = number_of(ask.snapshot.symbol);
+        let admission = self.breaker.admits(Some(symbol), now_ns);
         match admission {
             Admission::Fail(yet_ns) => {
                 let deaths = self.breaker.deaths_in_row();
@@ -323,7 +332,7 @@ impl Host for Dispatch {
             return self.without_process(now_ns);
         }
         let Some(place) = self.least_loaded() else { return Begun::NotNow };
-        let begun = self.put(place, ticket, ask, now_ns);
+        let begun = self.put(place, ticket, symbol, ask, now_ns);
         if admission == Admission::Try && matches!(begun, Begun::InFlight) {
             self.breaker.tries();
         }

@@ -11,6 +11,8 @@ pub(super) struct InFlight {
     pub ticket: u32,
     /// Its number in the exchange.
     pub number: u64,
+    /// The number of its symbol for the breaker.
+    pub symbol: u64,
 }
 
 /// Why a process is no longer asked.
@@ -85,6 +87,18 @@ impl Seat {
     pub(super) fn has_answered(&mut self) -> bool {
         let Some(&head) = self.calls.front() else { return false };
         self.end().is_some_and(|end| matches!(end.answered(head.number), Ok(Some(_))))
+    }
+
+    /// The symbol of the call that fails because its process ends by this: see [`left_behind`], which tells it.
+    pub(super) fn symbol_at_fault(&self, cause: &Cause) -> Option<u64> {
+        let (Presence::Up(end) | Presence::Ending { end, .. }) = &self.presence else { return None };
+        let call = match cause {
+            Cause::TimedOut(_) | Cause::Broke(_) => self.calls.front(),
+            Cause::Died(_) => self.calls.iter().find(|call| !matches!(end.answered(call.number), Ok(Some(_)))),
+            Cause::Told => None,
+        };
+        // A process that died idle did not die of what it was given ahead.
+        call.filter(|call| !matches!(cause, Cause::Died(_)) || end.begun() >= call.number).map(|call| call.symbol)
     }
 
     /// What its process has done with its first call, looked at now; an error is what ends the process.

@@ -120,8 +120,8 @@ fn the_breaker_opens_after_deaths_in_a_row_and_closes_by_an_answer() {
     wish.place.process.restart.deaths_max = 3;
     wish.place.process.restart.open_ms = 400;
     let mut rig = Rig::start(&wish).unwrap();
-    for _ in 0..3 {
-        assert_eq!(rig.fault("exit").0, EngineUnavailable);
+    for symbol in ["exit:1", "exit:2", "exit:3"] {
+        assert_eq!(rig.fault(symbol).0, EngineUnavailable);
     }
     assert!(rig.health().is_open);
     let began = Instant::now();
@@ -137,6 +137,25 @@ fn the_breaker_opens_after_deaths_in_a_row_and_closes_by_an_answer() {
     }
     assert_eq!(rig.call("a"), in_process("a", 0));
     assert!(!rig.health().is_open);
+}
+
+/// The others need not wait until it is tried again.
+#[test]
+fn deaths_of_one_symbol_s_calls_open_the_breaker_for_that_symbol_alone() {
+    let mut wish = Wish::new("");
+    wish.place.process.restart.deaths_max = 3;
+    wish.place.process.restart.open_ms = 3_600_000;
+    let mut rig = Rig::start(&wish).unwrap();
+    for _ in 0..2 {
+        for _ in 0..3 {
+            assert_eq!(rig.fault("exit").1, "engine process died: exit status 3");
+        }
+        assert!(rig.health().is_open);
+        let (kind, detail) = rig.fault("exit");
+        assert!(kind == EngineUnavailable && detail.starts_with("engine died 3 times in a row"), "{detail}");
+        assert_eq!(rig.call("a"), in_process("a", 0));
+        assert!(!rig.health().is_open);
+    }
 }
 
 #[test]

@@ -64,7 +64,8 @@ struct Model {
     head_since_ns: [i64; PLACES],
     due_ns: [i64; PLACES],
     in_exchange: [u64; PLACES],
-    streak: u32,
+    /// The symbols of whose calls processes died since the last answer.
+    deaths_in_row: Vec<Option<&'static str>>,
     open_until_ns: Option<i64>,
     trying: bool,
     down_since_ns: Option<i64>,
@@ -80,31 +81,49 @@ fn mode_of(number: u64) -> EngineMode {
     if number % 16 < 13 { EngineMode::Truth } else { EngineMode::Hysteresis }
 }
 
+/// The symbol of the call with this number: most are of one, so that deaths in a row may all be its.
+fn symbol_of(number: u64) -> &'static str {
+    if number % 5 < 4 { "POISON" } else { "OTHER" }
+}
+
 impl Model {
-    fn died(&mut self) -> i64 {
+    /// The symbol of whose calls all processes died since the last answer, if it was one.
+    fn suspect(&self) -> Option<&'static str> {
+        let first = *self.deaths_in_row.first()?;
+        self.deaths_in_row.iter().all(|symbol| *symbol == first).then_some(first)?
+    }
+
+    fn died(&mut self, symbol: Option<&'static str>) -> i64 {
         self.deaths += 1;
-        self.streak += 1;
+        self.deaths_in_row.push(symbol);
         self.trying = false;
-        if self.streak >= RESTART.deaths_max {
+        if self.deaths_in_row.len() >= RESTART.deaths_max as usize {
             self.open_until_ns = Some(self.now_ns + RESTART.open_ns);
-            return self.now_ns + RESTART.open_ns;
+            let wait_ns = if self.suspect().is_some() { RESTART.min_delay_ns } else { RESTART.open_ns };
+            return self.now_ns + wait_ns;
         }
         let mut delay_ns = RESTART.min_delay_ns;
-        for _ in 1..self.streak {
+        for _ in 1..self.deaths_in_row.len() {
             delay_ns *= 2;
         }
         self.now_ns + delay_ns.min(RESTART.max_delay_ns)
     }
 
     fn answered(&mut self) {
-        (self.streak, self.open_until_ns, self.trying) = (0, None, false);
+        self.deaths_in_row.clear();
+        (self.open_until_ns, self.trying) = (None, false);
     }
 
-    fn ends(&mut self, place: usize, timed_out: bool, head_is_answered: bool) {
+    fn ends(&mut self, place: usize, timed_out: bool, process: &Process) {
+        let calls = &self.calls[place];
+        let head_is_answered = calls.front().is_some_and(|(_, number)| process.answered.contains_key(number));
+        let at = calls.iter().find(|(_, number)| !process.answered.contains_key(number));
+        let at_fault = at.filter(|(_, number)| timed_out || process.begun >= *number);
+        let symbol = at_fault.map(|(asked, _)| symbol_of(asked.number));
         if head_is_answered {
             self.answered();
         }
-        self.due_ns[place] = self.died();
+        self.due_ns[place] = self.died(symbol);
         self.places[place] = Place::Ending { gone: !timed_out, told: false, timed_out };
         if !self.places.contains(&Place::Up) && self.down_since_ns.is_none() {
             self.down_since_ns = Some(self.now_ns);
@@ -140,16 +159,13 @@ impl Model {
                     (self.places[place], self.down_since_ns, self.in_exchange[place]) = (Place::Up, None, 0);
                 }
                 (false, Place::Up) => {
-                    let head = self.calls[place].front().map_or(0, |(_, number)| *number);
-                    let answered =
-                        processes[place].as_ref().is_some_and(|process| process.answered.contains_key(&head));
-                    self.ends(place, false, answered);
+                    self.ends(place, false, processes[place].as_ref().expect("it was up"));
                 }
                 (false, Place::Ending { told, timed_out, .. }) => {
                     self.places[place] = Place::Ending { gone: true, told, timed_out };
                 }
                 (false, _) => {
-                    self.places[place] = Place::Waiting(self.died());
+                    self.places[place] = Place::Waiting(self.died(None));
                     if !self.places.contains(&Place::Up) {
                         self.down_since_ns.get_or_insert(self.now_ns);
                     }
@@ -164,7 +180,11 @@ impl Model {
             }
             let Place::Waiting(due_ns) = self.places[place] else { continue };
             let alone = self.places.iter().all(|place| matches!(place, Place::Waiting(_)));
-            if self.now_ns >= due_ns && self.open_until_ns.is_none_or(|until_ns| alone && self.now_ns >= until_ns) {
+            if self.now_ns >= due_ns
+                && self
+                    .open_until_ns
+                    .is_none_or(|until_ns| alone && (self.suspect().is_some() || self.now_ns >= until_ns))
+            {
                 self.places[place] = Place::Starting;
                 self.orders.push(format!("start {place} for {}", self.mode));
             }
@@ -172,8 +192,9 @@ impl Model {
     }
 
     /// Where a call goes, or why it does not go anywhere: `None` is not now, an error is a fault.
-    fn admit(&self) -> Result<Option<usize>, ()> {
-        if self.open_until_ns.is_some_and(|until_ns| self.now_ns < until_ns) {
+    fn admit(&self, symbol: &str) -> Result<Option<usize>, ()> {
+        let is_other = self.suspect().is_some_and(|suspect| suspect != symbol);
+        if self.open_until_ns.is_some_and(|until_ns| self.now_ns < until_ns) && !is_other {
             return Err(());
         }
         if self.open_until_ns.is_some() && self.trying {
@@ -202,7 +223,7 @@ impl Model {
                 answer?
             }
             Place::Up if is_late => {
-                self.ends(place, true, false);
+                self.ends(place, true, process);
                 self.orders.push(format!("kill {place}"));
                 self.places[place] = Place::Ending { gone: false, told: true, timed_out: true };
                 Expected::Failed(EngineFaultKind::EngineTimeout)
@@ -231,6 +252,8 @@ struct World {
     to_start: Vec<usize>,
     model: Model,
     asked: u64,
+    /// Whether a call of POISON kills its process.
+    is_poisoned: bool,
     ended: BTreeMap<u64, u32>,
     failed_by_death: u64,
 }
@@ -245,7 +268,7 @@ fn exchange() -> (LaneEnd, Process) {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(is_poisoned: bool) -> Self {
         let (order, orders) = rtrb::RingBuffer::new(PLACES * OUTSTANDING_MAX);
         let (reports, report) = rtrb::RingBuffer::new(PLACES * OUTSTANDING_MAX);
         let ends = [exchange(), exchange()].map(|(lane, process)| (Some(lane), Some(process)));
@@ -266,7 +289,7 @@ impl World {
             head_since_ns: [0; PLACES],
             due_ns: [0; PLACES],
             in_exchange: [0; PLACES],
-            streak: 0,
+            deaths_in_row: Vec::new(),
             open_until_ns: None,
             trying: false,
             down_since_ns: None,
@@ -284,6 +307,7 @@ impl World {
             to_start: Vec::new(),
             model,
             asked: 0,
+            is_poisoned,
             ended: BTreeMap::new(),
             failed_by_death: 0,
         }
@@ -296,13 +320,12 @@ impl World {
         self.model.tend(&self.processes);
         let mode = mode_of(self.asked);
         let admitted = if mode == self.model.mode {
-            self.model.admit()
+            self.model.admit(symbol_of(self.asked))
         } else {
             self.model.turn();
             Ok(None)
         };
-        let symbol = format!("call {}", self.asked);
-        let snapshot = Snapshot::empty(&symbol, 7);
+        let snapshot = Snapshot::empty(symbol_of(self.asked), self.asked.cast_signed());
         let ask = Ask { mode, snapshot: &snapshot, state: &[] };
         let begun = self.dispatch.call(ticket, ask, &mut Answer::default(), self.model.now_ns);
         match (&begun, admitted) {
@@ -398,10 +421,16 @@ impl World {
     }
 
     fn answers(&mut self, place: usize, status: u32) {
+        let is_at = |process: &Process, symbol: &str| {
+            process.begun > process.answered.len() as u64 && process.received.parts().0 == symbol.as_bytes()
+        };
+        if self.is_poisoned && self.processes[place].as_ref().is_some_and(|process| is_at(process, "POISON")) {
+            return self.dies(place);
+        }
         if let Some(process) = self.processes[place].as_mut().filter(|process| !process.reported_dead)
             && process.begun > process.answered.len() as u64
         {
-            let output = [b"answer to ", process.received.parts().0].concat();
+            let output = format!("answer to {}", process.received.timestamp_ms).into_bytes();
             process.end.answer(status, &output, &[]);
             process.answered.insert(process.begun, (status, output));
         }
@@ -428,6 +457,16 @@ impl World {
         self.model.reports.push_back((place, comes_up));
     }
 
+    /// Time goes by, and every process that is due then comes up.
+    fn comes_up_again(&mut self) {
+        self.model.now_ns += RESTART.max_delay_ns;
+        self.ended();
+        while !self.to_start.is_empty() {
+            self.starts(true);
+        }
+        self.ended();
+    }
+
     fn step(&mut self, what: u8, argument: u8) {
         let place = usize::from(argument) % PLACES;
         match what {
@@ -448,14 +487,16 @@ proptest! {
 
     #[test]
     fn whatever_happens_to_processes_each_call_ends_once_as_the_model_says(
-        steps in proptest::collection::vec((any::<u8>(), any::<u8>()), 0..400)
+        steps in proptest::collection::vec((any::<u8>(), any::<u8>()), 0..400),
+        is_poisoned in any::<bool>(),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(is_poisoned);
         for (what, argument) in steps {
             world.step(what, argument);
         }
         while world.ended() {}
         // From here on all goes well.
+        world.is_poisoned = false;
         for _ in 0..2_000 {
             for place in 0..PLACES {
                 world.begins(place);
@@ -473,4 +514,32 @@ proptest! {
         prop_assert!(world.ended.values().all(|times| *times == 1), "and once");
         prop_assert!(world.failed_by_death <= world.model.deaths, "a death takes one call at most");
     }
+}
+
+/// What is answered and not told yet when a process dies is not what it died of.
+#[test]
+fn a_process_that_has_answered_its_first_call_died_of_the_next_one() {
+    let mut world = World::new(true);
+    let at = |world: &mut World, place, calls: usize| {
+        for _ in 0..calls {
+            world.begins(place);
+            world.answers(place, 0);
+        }
+    };
+    // OTHER and POISON at the first place, POISON at the second.
+    world.asked = 4;
+    assert!(world.call() && world.call() && world.call());
+    at(&mut world, 0, 2);
+    at(&mut world, 1, 1);
+    while world.ended() {}
+    for _ in 0..2 {
+        world.comes_up_again();
+        assert!(world.call());
+        at(&mut world, 0, 1);
+        while world.ended() {}
+    }
+    assert_eq!((world.model.suspect(), world.model.deaths), (Some("POISON"), 4));
+    world.comes_up_again();
+    assert_eq!(symbol_of(world.asked), "OTHER");
+    assert!(world.call(), "it is admitted at once");
 }
