@@ -1,4 +1,5 @@
-//! `cutline engine new`: what it writes builds with the very line that its README gives, without a warning, and is an engine.
+//! `cutline engine new`: what it writes builds with the very line that its README gives, without a warning, and is an engine; the lines behind
+//! that work as they stand there.
 
 mod common;
 #[path = "../../host/tests/conformance/mod.rs"]
@@ -7,6 +8,7 @@ mod conformance;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::modules::python_with_package;
 use common::{CUTLINE, Place, fails, succeed};
 use cutline_host::library::Library;
 
@@ -17,6 +19,33 @@ fn is_an_engine(library: &Path, name: &str) {
     conformance::any_engine(&mut || Box::new(load()));
     let refused = Library::load(library, "{\"a\":1}", conformance::LIMITS).err().unwrap().to_string();
     assert!(refused.contains("configure"), "{refused}");
+}
+
+/// Does all that the README in a new folder says, as a shell does; the engine must pass its check and work.
+fn does_as_its_readme_says(folder: &Path) {
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let lines: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = Path::new(CUTLINE).parent().unwrap().to_owned();
+    let path = std::env::join_paths([ours].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let mut shell = Command::new("sh");
+    let done = shell.args(["-e", "-c", &lines.join("\n")]).current_dir(folder).env("PATH", path).output().unwrap();
+    let (out, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{readme}\n{said}");
+    for expected in ["ok: nothing found", "identical: ", "EngineRunCompleted"] {
+        assert!(out.contains(expected), "{expected}: {readme}\n{out}\n{said}");
+    }
+}
+
+#[test]
+fn an_engine_in_python_does_as_its_readme_says() {
+    if python_with_package().is_none() {
+        return;
+    }
+    let place = Place::new();
+    let folder = PathBuf::from(place.path("my-engine"));
+    succeed(&["engine", "new", "--lang", "python", folder.to_str().unwrap()]);
+    does_as_its_readme_says(&folder);
 }
 
 #[test]
@@ -30,6 +59,7 @@ fn an_engine_in_c_builds_and_is_one() {
         Command::new("sh").args(["-e", "-c", &format!("cc {line} -Werror")]).current_dir(&folder).output().unwrap();
     assert!(built.status.success(), "{line}: {}", String::from_utf8_lossy(&built.stderr));
     is_an_engine(&folder.join("engine.so"), "my-engine");
+    does_as_its_readme_says(&folder);
 }
 
 #[test]
