@@ -7,6 +7,9 @@
 //! | `limits` | more memory, processor time, files or processes than it was given | rlimits |
 //! | `user` | what our user may do | `setuid`, where we are root and a user is configured |
 //!
+//! The limit of processes is in force only with a user of its own, since the kernel counts those of a user: ours has others. That it is not is no
+//! missing guard, or who is not root could not require a sandbox at all.
+//!
 //! Capabilities are given up in any case, nothing that it executes gives it more (`no_new_privs`), its environment holds a few named
 //! variables, and it leaves no core file. A [`Sandbox`] is made by the warden's side, which finds out what this system has; the launcher
 //! enters it, and refuses to go on without any part of it.

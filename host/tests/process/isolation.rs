@@ -186,6 +186,7 @@ fn a_process_is_pinned_and_has_no_rights_of_ours() {
     wish.place.process.cores = vec![core.expect("a core")];
     let is_root = rustix::process::geteuid().is_root();
     wish.place.process.user = is_root.then(|| "nobody".to_owned());
+    wish.place.process.processes_max = 61;
     let rig = Rig::start(&wish).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", rig.started()[0])).unwrap();
     let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
@@ -193,6 +194,9 @@ fn a_process_is_pinned_and_has_no_rights_of_ours() {
     assert_eq!((line("CapPrm:"), line("CapEff:"), line("NoNewPrivs:")), ("0000000000000000", "0000000000000000", "1"));
     if is_root {
         assert_eq!((line("Uid:"), line("Groups:")), ("65534\t65534\t65534\t65534", ""));
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", rig.started()[0])).unwrap();
+        let of_processes = limits.lines().find_map(|line| line.strip_prefix("Max processes")).unwrap_or_default();
+        assert_eq!(of_processes.split_whitespace().collect::<Vec<_>>(), ["61", "61", "processes"]);
     }
     let first_to_go = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", rig.started()[0])).unwrap();
     assert_eq!(first_to_go.trim(), "1000");
