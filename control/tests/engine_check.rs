@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -236,6 +238,54 @@ fn a_leak_of_memory_is_found() {
 fn a_leak_of_descriptors_is_found() {
     let text = "def judge(snapshot):\n    os.dup(2)\n    return output(snapshot)";
     found(text, "truth", "descriptor_leak", "descriptors grew");
+}
+
+#[test]
+fn a_leak_of_threads_is_found() {
+    // So few that their stacks are no leak of memory.
+    let text = "import itertools, threading\ncalls = itertools.count()\ndef judge(snapshot):\n    if next(calls) % 20 == 0:\n        threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n    return output(snapshot)";
+    found(text, "truth", "thread_leak", "threads grew");
+}
+
+/// Its first two processes start, which it finds out from what it reads: a byte for each start.
+#[test]
+fn one_that_does_not_start_after_a_kill_is_found() {
+    let Some(venv) = venv() else { return };
+    let place = Place::new();
+    let text = "import sys\nstarts = os.open(os.path.join(os.path.dirname(__file__), 'starts'), os.O_RDONLY)\nif os.read(starts, 1) == b'n': sys.exit('the port is taken')\ndef judge(snapshot): return output(snapshot)";
+    place.file("mine.py", &format!("{HEAD}{text}"));
+    assert!(Command::new("mkfifo").arg(place.path("starts")).status().expect("mkfifo(1)").success());
+    let mut starts = File::options().read(true).write(true).open(place.path("starts")).unwrap();
+    starts.write_all(&[b"yy", &b"n".repeat(1000)[..]].concat()).unwrap();
+    let venv = format!("engine.process.venv={venv:?}");
+    let (code, report) = check(place.dir.path(), "python=mine:judge", &["--mode", "truth", "--set", &venv]);
+    let found = findings(&report);
+    for expected in ["the engine was not started again", "calls after a kill were not answered"] {
+        let is_it = |(kind, what): &(String, String)| kind == "restart" && what.contains(expected);
+        assert!(code == 1 && found.iter().any(is_it), "{expected}: {report}");
+    }
+}
+
+/// What lies in the folder that Cutline was started in decides: a process works in another one.
+#[test]
+fn other_answers_in_the_other_place_are_found() {
+    let place = Place::new();
+    let folder = place.path("engine");
+    succeed(&["engine", "new", "--lang", "c", &folder]);
+    let text = std::fs::read_to_string(format!("{folder}/engine.c")).unwrap();
+    let (include, confidence) = ("#include \"cutline_engine.h\"", "cutline_append_number(sink, judgement->confidence)");
+    assert!(text.contains(include) && text.contains(confidence), "{text}");
+    let text = text
+        .replace(include, &format!("{include}\n#include <unistd.h>"))
+        .replace(confidence, "cutline_append_number(sink, access(\"engine.c\", F_OK) == 0 ? 0.25 : 0.75)");
+    std::fs::write(format!("{folder}/engine.c"), text).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o", "engine.so", "engine.c"]).current_dir(&folder);
+    assert!(compiler.status().expect("a C compiler").success());
+    let (code, report) = check(Path::new(&folder), "library=engine.so", &["--mode", "truth"]);
+    let [(kind, what)] = &findings(&report)[..] else { panic!("{report}") };
+    assert_eq!((code, kind.as_str()), (1, "hosts"), "{report}");
+    assert!(what.contains("other answers in the other place"), "{what}");
 }
 
 #[test]
