@@ -2,8 +2,11 @@
 
 mod common;
 
-use common::modules::{events, lives, module, of, polite, system, up, wait_for};
-use common::{Place, wait_until};
+use std::process::Command;
+
+use common::modules::{events, lives, module, of, polite, printed, python, python_prefix, system, up, wait_for};
+use common::mounts::with_private_mounts;
+use common::{Place, succeed, wait_until};
 use serde_json::Value;
 
 /// Starts at once, and recovers soon.
@@ -52,6 +55,39 @@ fn shell(place: &Place, name: &str, instead: &str, more: &str) -> String {
     )
 }
 
+/// One that takes a moment to be ready, so that whoever fails beside it has its turn meanwhile, or has not.
+fn slow(place: &Place, name: &str) -> String {
+    let manners = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/manners.py");
+    let (python, prefix) = (python(), python_prefix());
+    // It keeps the process that it has said.
+    let instead = format!("exec {python} {manners} slow=0.3");
+    let read = format!("read = [{manners:?}, {python:?}, {prefix:?}, ");
+    shell(place, name, &instead, "required = false").replace("read = [", &read)
+}
+
+/// Kills the processes of two modules, one right after the other; both have said which they are.
+fn kill_both(data: &str, names: [&str; 2]) {
+    let all = || names.map(|name| pid(data, name));
+    wait_until("both say their processes", || all().iter().all(Option::is_some));
+    all().into_iter().flatten().for_each(|pid| kill(pid, rustix::process::Signal::KILL));
+}
+
+/// How many recoveries were under way at a time, at most.
+fn most_at_a_time(data: &str) -> i32 {
+    let all = events(data);
+    let change = |event: &Value| match event["event"].as_str() {
+        _ if event["topic"] != "recovery" => 0,
+        Some("began") => 1,
+        Some("recovered" | "attempt_failed") => -1,
+        _ => 0,
+    };
+    let under_way = all.iter().map(change).scan(0, |sum, change| {
+        *sum += change;
+        Some(*sum)
+    });
+    under_way.max().unwrap_or(0)
+}
+
 #[test]
 fn a_module_that_was_killed_is_started_again_by_checks_steps_and_validation() {
     let place = Place::new();
@@ -97,6 +133,37 @@ fn a_module_that_hangs_is_unhealthy_after_so_many_checks_and_started_again() {
 }
 
 #[test]
+fn a_module_that_leaves_too_many_questions_unanswered_is_not_asked_for_a_while_and_as_ever_once_it_answers() {
+    let place = Place::new();
+    let mute = place.file("mute", "");
+    let settings = "[health]\ninterval_ms = 100\ninterval_min_ms = 50\ntimeout_ms = 200\nunhealthy_threshold = 2\n\
+        [recovery]\nauto = false\nbreaker_failures = 2\nbreaker_open_ms = 500";
+    let module = module("m", &[&format!("mute={mute}")], &format!("write = [{:?}]", place.path("")));
+    let (config, data) = system(&place, settings, &[module]);
+    let running = up(&place, &config, &data);
+    let changes = || -> Vec<Value> {
+        events(&data).into_iter().filter(|event| event["topic"] == "health" && event["module"] == "m").collect()
+    };
+    let is_open = |event: &Value| event["issues"][0]["kind"] == "breaker_open";
+    wait_until("it is asked again", || changes().iter().any(|event| event["failures"] == 3));
+    let all = changes();
+    let open = all.iter().position(is_open).expect("it was told");
+    // The question after which it opened, and the next one, whose time is over as well.
+    let (before, next) = (&all[open - 1], &all[open + 1]);
+    assert_eq!([before, &all[open], next].map(|event| event["failures"].as_u64()), [2, 2, 3].map(Some), "{all:#?}");
+    let waited_ms = next["at_ms"].as_i64().zip(before["at_ms"].as_i64()).map(|(next, before)| next - before);
+    assert!(waited_ms > Some(500), "{waited_ms:?} ms: {all:#?}");
+    std::fs::remove_file(&mute).expect("it was there");
+    wait_until("it is well", || changes().last().is_some_and(|event| event["grade"] == "healthy"));
+    let well = changes().len();
+    place.file("mute", "");
+    wait_until("it is not asked again", || changes()[well..].iter().any(is_open));
+    let again = changes()[well..].iter().find(|event| is_open(event)).cloned();
+    assert_eq!(again.expect("waited for")["failures"], 2, "it counts from the beginning: {:#?}", changes());
+    running.stop();
+}
+
+#[test]
 fn a_module_that_takes_its_time_over_a_configuration_is_not_taken_for_one_that_hangs() {
     let place = Place::new();
     let soon = SOON.replace("timeout_ms = 500", "timeout_ms = 100");
@@ -113,13 +180,28 @@ fn a_module_that_takes_its_time_over_a_configuration_is_not_taken_for_one_that_h
 fn an_optional_module_that_keeps_failing_is_gone_without_and_then_left_to_a_person() {
     let place = Place::new();
     let modules =
-        [module("ill", &["late=0"], "required = false"), polite("needy", "required = false\ndepends_on = [\"ill\"]")];
+        [shell(&place, "ill", "", "required = false"), polite("needy", "required = false\ndepends_on = [\"ill\"]")];
     let (config, data) = system(&place, SOON, &modules);
     let running = up(&place, &config, &data);
+    wait_until("it says its process", || pid(&data, "ill").is_some());
+    // Whenever it is started from now on it dies at once.
+    place.file("ill.sh", "exit 3");
+    kill(pid(&data, "ill").expect("it was there"), rustix::process::Signal::KILL);
     wait_until_done(&data, "ill", "recovered degrade");
     let planned: Vec<String> = done(&data, "ill").into_iter().filter(|done| done.starts_with("planned")).collect();
     assert_eq!(planned, ["planned restart 1", "planned restart 2", "planned degrade 1"]);
-    // What cannot be without it has come to an orderly stop, or was never started again.
+    // What cannot be without it is not taken down while there is hope; then it has come to an orderly stop, before that of the other is done.
+    let all = events(&data);
+    let at = |what: &str, is_meant: &dyn Fn(&Value) -> bool| all.iter().position(is_meant).expect(what);
+    let order = [
+        at("a last attempt", &|event| event["module"] == "ill" && event["strategy"] == "degrade"),
+        at("its stop begins", &|event| event["module"] == "needy" && event["event"] == "stopping"),
+        at("and ends", &|event| event["module"] == "needy" && event["event"] == "stopped"),
+        at("it is done", &|event| event["module"] == "ill" && event["order"] == "do stop"),
+    ];
+    assert!(order.is_sorted(), "{order:?}: {all:#?}");
+    assert_eq!(of(&all, "needy", "stopped")[0]["reason"], "recovery asked for it: exit status 0");
+    assert_eq!((printed(&data, "needy"), done(&data, "needy")), (vec!["goodbye".to_owned()], vec![]));
     assert!(!of(&events(&data), "system", "system").iter().any(|event| event["status"] == "critical"));
     assert_eq!(running.reason(), "", "the data plane goes on");
     running.stop();
@@ -155,6 +237,89 @@ fn a_required_module_that_keeps_failing_restarts_the_system_so_often_and_no_more
     assert_eq!(of(&all, "plane", "ready").len(), 3, "the same process became itself again twice");
     assert_eq!(of(&all, "plane", "stopped").len(), 2, "each time after an orderly end");
     running.stop();
+}
+
+#[test]
+fn modules_that_fail_together_are_a_failure_of_the_system_which_is_restarted_as_one() {
+    let place = Place::new();
+    let names = ["a", "b"];
+    // Nobody's own attempt is due before the last of them has failed.
+    let soon = SOON.replace("backoff_ms = 50\nbackoff_max_ms = 100", "backoff_ms = 60000\nbackoff_max_ms = 60000");
+    let soon = format!("{soon}\nfailing_modules_max = 2\nfailing_window_ms = 60000");
+    let modules = names.map(|name| shell(&place, name, "", "required = false"));
+    let (config, data) = system(&place, &soon, &modules);
+    let running = up(&place, &config, &data);
+    kill_both(&data, names);
+    let again = || (of(&events(&data), "plane", "stopped").len(), of(&events(&data), "system", "up").len());
+    wait_until("the same process has become itself again", || again() == (1, 2));
+    let all = events(&data);
+    assert_eq!(of(&all, "system", "widespread")[0]["modules"], 2);
+    let cause = of(&all, "system", "planned")[0]["cause"].as_str().expect("a text").to_owned();
+    assert!(cause.contains("2 modules have failed within 60000 ms, at last "), "{cause}");
+    let expected = [
+        "widespread",
+        "planned system 1",
+        "began system",
+        "check not_stopping",
+        "check restarts_left",
+        "do save_state",
+        "do restart_system",
+    ];
+    assert_eq!(done(&data, "system")[..expected.len()], expected);
+    assert!(names.iter().all(|name| !done(&data, name).contains(&"began restart".to_owned())), "nobody by itself");
+    running.stop();
+}
+
+#[test]
+fn one_recovery_runs_at_a_time_where_no_more_may_and_the_others_are_queued() {
+    let place = Place::new();
+    let names = ["a", "b"];
+    let modules = names.map(|name| slow(&place, name));
+    let (config, data) = system(&place, &format!("{SOON}\nconcurrent_max = 1"), &modules);
+    let running = up(&place, &config, &data);
+    kill_both(&data, names);
+    names.iter().for_each(|name| wait_until_done(&data, name, "recovered restart"));
+    let queued: Vec<Value> = events(&data).into_iter().filter(|event| event["event"] == "queued").collect();
+    assert_eq!(queued.iter().map(|event| &event["waiting"]).collect::<Vec<_>>(), [1], "{queued:?}");
+    assert_eq!(most_at_a_time(&data), 1, "{:#?}", events(&data));
+    running.stop();
+}
+
+#[test]
+fn on_a_machine_that_is_loaded_one_recovery_runs_at_a_time() {
+    with_private_mounts("on_a_machine_that_is_loaded_one_recovery_runs_at_a_time", || {
+        let place = Place::new();
+        // A machine whose processors are idle and of whose memory half is used, whatever this one does.
+        for (name, text) in
+            [("stat", "cpu 0 0 0 1000 0 0 0 0\n"), ("meminfo", "MemTotal: 67108864 kB\nMemAvailable: 33554432 kB\n")]
+        {
+            bind(&place.file(name, text), &format!("/proc/{name}"));
+        }
+        let names = ["a", "b"];
+        let modules = names.map(|name| slow(&place, name));
+        let soon = SOON.replace("[resources]", "[resources]\nthrottle_percent = 40");
+        let (config, data) = system(&place, &format!("{soon}\nconcurrent_max = 2"), &modules);
+        let running = up(&place, &config, &data);
+        let throttled = wait_for(&data, "system", "throttled");
+        assert_eq!((&throttled["cpu_percent"], &throttled["memory_percent"]), (&0.into(), &50.into()));
+        kill_both(&data, names);
+        names.iter().for_each(|name| wait_until_done(&data, name, "recovered restart"));
+        assert_eq!(most_at_a_time(&data), 1, "{:#?}", events(&data));
+        succeed(&["config", "set", &data, "resources.throttle_percent=65"]);
+        wait_for(&data, "system", "unthrottled");
+        let recovered = || of(&events(&data), "a", "recovered").len() + of(&events(&data), "b", "recovered").len();
+        wait_until("their new processes are said", || names.iter().all(|name| pid(&data, name).is_some_and(lives)));
+        kill_both(&data, names);
+        wait_until("both are recovered again", || recovered() == 4);
+        assert_eq!(most_at_a_time(&data), 2, "{:#?}", events(&data));
+        running.stop();
+    });
+}
+
+/// Shows a file in the place of another. Only inside of [`with_private_mounts`].
+fn bind(file: &str, over: &str) {
+    let status = Command::new("mount").args(["--bind", file]).arg(over).status();
+    assert!(status.expect("mount(8)").success(), "{over}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ listen=PATH   lets in at this Unix socket       notify       says by sd_notify t
 rude          sends what is no protocol         future       speaks a later version
 sticky        refuses every configuration       file=PATH    writes "there" to this file once it is ready
 http          answers 200 at its Unix socket    muse=S       takes S seconds over a configuration
+mute=PATH     does not say how it is while this file is there
 """
 
 import json
@@ -66,6 +67,8 @@ def leak():
 def answer(line):
     kind = line["type"]
     if kind == "health":
+        if "mute" in MANNERS and os.path.exists(MANNERS["mute"]):
+            return
         say(type="health", id=line["id"], status="healthy", metrics={"queue_depth": 3})
     elif kind == "config_update":
         wait(MANNERS.get("muse") or 0)
