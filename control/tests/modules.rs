@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::live::Running;
 use common::modules::{events, lives, module, of, polite, printed, system, up, wait_for};
+use common::mounts::{mount, with_private_mounts};
 use common::{Place, cutline, fails, succeed, wait_until};
 use serde_json::Value;
 
@@ -312,6 +314,81 @@ fn a_module_gets_what_was_said_of_it_and_nothing_else() {
     assert!(printed(&data, "open").iter().filter(|line| line.ends_with(" reached")).count() >= 2);
 }
 
+/// Whether it has said that the kernel cannot keep files from modules.
+fn keeps_no_files(data: &str, test: &str) -> bool {
+    let told = std::fs::read_to_string(format!("{data}/modules.jsonl")).unwrap_or_default();
+    let keeps_none = told.contains("guard `files`");
+    if keeps_none {
+        eprintln!("SKIPPED: {test} needs a kernel with landlock");
+    }
+    keeps_none
+}
+
+#[test]
+fn a_module_reads_and_writes_the_files_that_were_given_to_it_and_no_others() {
+    let place = Place::new();
+    for folder in ["given", "own", "others"] {
+        std::fs::create_dir(place.path(folder)).expect("writable");
+        place.file(&format!("{folder}/file"), "as it was");
+    }
+    let files = ["given/file", "own/file", "others/file"].map(|file| place.path(file));
+    let new = ["given/new", "own/new", "others/new"].map(|file| place.path(file));
+    let tries = [format!("read={}", files.join(":")), format!("write={}:{}", files.join(":"), new.join(":"))];
+    let tries = tries.each_ref().map(String::as_str);
+    let more = format!("write = [{:?}]", place.path("own"));
+    let module = module("m", &tries, &more).replace("read = [", &format!("read = [{:?}, ", place.path("given")));
+    let (config, data) = system(&place, QUICK, &[module]);
+    let running = up(&place, &config, &data);
+    running.stop();
+    if keeps_no_files(&data, "a_module_reads_and_writes_the_files_that_were_given_to_it_and_no_others") {
+        return;
+    }
+    let reached: Vec<String> = printed(&data, "m").into_iter().filter(|line| line.ends_with(" reached")).collect();
+    let [given, own, _] = &files;
+    let expected = [
+        format!("r {given} reached"),
+        format!("r {own} reached"),
+        format!("w {own} reached"),
+        format!("w {} reached", new[1]),
+    ];
+    assert_eq!(reached, expected, "{:?}", printed(&data, "m"));
+    let refused = printed(&data, "m").iter().filter(|line| line.ends_with(" refused 13")).count();
+    assert_eq!(refused, 1 + 4, "{:?}", printed(&data, "m"));
+    for (file, text) in files.iter().zip(["as it was", "", "as it was"]) {
+        assert_eq!(std::fs::read_to_string(file).expect("readable"), text, "{file}");
+    }
+    assert_eq!(new.map(|file| Path::new(&file).exists()), [false, true, false]);
+}
+
+#[test]
+fn a_module_runs_as_the_user_that_was_said() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: a_module_runs_as_the_user_that_was_said needs root");
+    }
+    let place = Place::new();
+    // That user reads neither our folders nor the place.
+    let text = include_str!("modules/polite.sh").replace("${", "$${");
+    let of = |name: &str, more: &str| {
+        format!("[[module]]\nname = {name:?}\ncommand = [\"/bin/sh\", \"-c\", {text:?}]\ndirectory = \"/\"\n{more}\n")
+    };
+    let (config, data) = system(&place, QUICK, &[of("other", "user = \"nobody\""), of("ours", "")]);
+    let running = up(&place, &config, &data);
+    let modules: Vec<Value> = serde_json::from_str(&succeed(&["modules", &data, "--json"])).expect("JSON");
+    let ids = |name: &str| -> Vec<String> {
+        let module = modules.iter().find(|module| module["name"] == name).expect("it is there");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", module["pid"])).expect("it lives");
+        let lines = status.lines().filter(|line| ["Uid:", "Gid:", "Groups:"].iter().any(|key| line.starts_with(key)));
+        lines.flat_map(|line| line.split_whitespace().skip(1)).map(str::to_owned).collect()
+    };
+    let passwd = std::fs::read_to_string("/etc/passwd").expect("readable");
+    let nobody = passwd.lines().find_map(|line| line.strip_prefix("nobody:")).expect("there is one");
+    let numbers: Vec<&str> = nobody.split(':').skip(1).take(2).collect();
+    // Real, effective, saved and of the file system, of user and group, and no group besides.
+    assert_eq!(ids("other"), [[numbers[0]; 4], [numbers[1]; 4]].concat());
+    assert_eq!(ids("ours")[..4], ["0"; 4]);
+    running.stop();
+}
+
 #[test]
 fn lazy_modules_wait_until_they_are_needed_or_warmed_up() {
     let place = Place::new();
@@ -370,8 +447,31 @@ fn what_the_machine_has_not_enough_of_is_told_before_anything_starts() {
     let output = limited.output().expect("sh");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
-    for what in ["lane far wants core 1023", "log.live_dir", "files may be open (ulimit -n)"] {
+    for what in [
+        "lane far wants core 1023",
+        "log.live_dir",
+        "bytes of memory are free, but the live segments need ",
+        "files may be open (ulimit -n)",
+    ] {
         assert!(said.contains(what), "{what}: {said}");
     }
-    assert!(!std::path::Path::new(&data).exists());
+    assert!(!Path::new(&data).exists());
+}
+
+#[test]
+fn a_disk_that_has_no_room_for_the_first_segments_is_told_before_anything_starts() {
+    with_private_mounts("a_disk_that_has_no_room_for_the_first_segments_is_told_before_anything_starts", || {
+        let place = Place::new();
+        let (disk, data) = (place.path("disk"), place.path("disk/data"));
+        std::fs::create_dir(&disk).expect("writable");
+        mount(Path::new(&disk), 1 << 20);
+        let (config, _) = system(&place, QUICK, &[polite("well", "")]);
+        let dir = format!("log.dir={data:?}");
+        let run = ["run", "--config", &config, "--set", &dir, "--set", "log.segment_bytes=1048576"];
+        let said = fails(3, &run);
+        for what in [format!("the disk of log.dir {data} has "), " bytes free, but 3 logs begin with ".to_owned()] {
+            assert!(said.contains(&what), "{what}: {said}");
+        }
+        assert!(!Path::new(&data).exists() && !Path::new(&place.path("live-modules")).exists());
+    });
 }

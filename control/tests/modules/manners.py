@@ -11,6 +11,7 @@ rude          sends what is no protocol         future       speaks a later vers
 sticky        refuses every configuration       file=PATH    writes "there" to this file once it is ready
 http          answers 200 at its Unix socket    muse=S       takes S seconds over a configuration
 mute=PATH     does not say how it is while this file is there
+read=PATHS    prints which of them it can read    write=PATHS   and which it can write, with ":" between them
 """
 
 import json
@@ -34,16 +35,22 @@ def wait(seconds):
     time.sleep(float(seconds))
 
 
-def reach():
-    def attempt(name, what):
-        try:
-            what()
-            print(name, "reached", flush=True)
-        except OSError as fault:
-            print(name, "refused", fault.errno, flush=True)
+def attempt(name, what):
+    try:
+        what()
+        print(name, "reached", flush=True)
+    except OSError as fault:
+        print(name, "refused", fault.errno, flush=True)
 
+
+def reach():
     attempt("network", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     attempt("process", lambda: os.fork() or os._exit(0))
+
+
+def touch(paths, how):
+    for path in paths.split(":"):
+        attempt(f"{how} {path}", lambda: open(path, how, encoding="utf-8").close())
 
 
 def serve(door):
@@ -96,6 +103,9 @@ def main():
         print("env", " ".join(sorted(os.environ)), flush=True)
     if "reach" in MANNERS:
         reach()
+    for key, how in (("read", "r"), ("write", "w")):
+        if key in MANNERS:
+            touch(MANNERS[key], how)
     if "listen" in MANNERS:
         wait(MANNERS.get("slow") or 0)
         if os.path.exists(MANNERS["listen"]):
