@@ -5,11 +5,14 @@ mod common;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::live::Running;
-use common::modules::{module, system, wait_for};
-use common::{CUTLINE, PATIENCE, Place};
+use common::modules::{events, module, system, wait_for};
+use common::slow::Slow;
+use common::{CUTLINE, PATIENCE, Place, wait_until};
 use rustix::process::Signal;
 
 /// What was said, one message after the other, until it is this.
@@ -26,6 +29,15 @@ fn until(socket: &UnixDatagram, last: &str) -> Vec<String> {
     said
 }
 
+/// A `run` whose service manager listens there, and wants to hear from it so often.
+fn watched(config: &str, socket: &str, watchdog_ms: u64) -> Command {
+    // The watchdog is for the process of this number alone.
+    let mut command = Command::new("sh");
+    command.args(["-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh", CUTLINE, "run", "--config", config]).stdin(Stdio::null());
+    command.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", (watchdog_ms * 1_000).to_string());
+    command
+}
+
 #[test]
 fn the_service_manager_is_told_when_it_is_ready_lives_and_stops() {
     let place = Place::new();
@@ -34,11 +46,7 @@ fn the_service_manager_is_told_when_it_is_ready_lives_and_stops() {
     let path = place.path("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-    // The watchdog is for the process of this number alone.
-    let mut command = Command::new("sh");
-    command.args(["-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh", CUTLINE, "run", "--config", &config]).stdin(Stdio::null());
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
-    let running = Running::start_command(&place, &data, command);
+    let running = Running::start_command(&place, &data, watched(&config, &path, 100));
     until(&socket, "READY=1");
     wait_for(&data, "slow", "ready");
     until(&socket, "WATCHDOG=1");
@@ -50,6 +58,42 @@ fn the_service_manager_is_told_when_it_is_ready_lives_and_stops() {
     running.signal(Signal::TERM);
     until(&socket, "STOPPING=1");
     assert!(running.wait().0.success());
+}
+
+#[test]
+fn the_watchdog_hears_nothing_while_a_lane_is_held_up_and_is_fed_again_afterwards() {
+    const WATCHDOG_MS: u64 = 100;
+    let place = Place::new();
+    let (path, until_there) = (place.path("notify"), place.path("go-on"));
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    // Read all the time, as a service manager does.
+    let (sender, said) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(len) = socket.recv(&mut bytes) {
+            let _ = sender.send(String::from_utf8_lossy(&bytes[..len]).into_owned());
+        }
+    });
+    let is_fed = || while !said.recv_timeout(PATIENCE).expect("it is said").contains("WATCHDOG=1") {};
+    let slow = Slow::start_by("idle = \"park\"", |config| {
+        let mut command = watched(config, &path, WATCHDOG_MS);
+        command.env("CUTLINE_TEST_UNTIL", &until_there);
+        command
+    });
+    is_fed();
+    is_fed();
+    slow.call("UNTIL", 0);
+    wait_until("the lane is held up", || {
+        let all = events(&slow.data);
+        all.iter().any(|event| event["module"] == "lane:only" && event["issues"][0]["kind"] == "lane_stalled")
+    });
+    // Of before; of a lane that makes progress is heard ten times meanwhile.
+    let is_silent = || said.recv_timeout(Duration::from_millis(5 * WATCHDOG_MS)).is_err();
+    wait_until("nothing is heard", is_silent);
+    place.file("go-on", "");
+    is_fed();
+    is_fed();
+    slow.running.stop();
 }
 
 #[test]

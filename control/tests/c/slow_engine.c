@@ -1,6 +1,9 @@
-/* An engine that takes its time: so many milliseconds as market.price says, asleep for the symbol SLEEP and at work for every other. */
-#define _POSIX_C_SOURCE 199309L
+/* An engine that takes its time: so many milliseconds as market.price says, asleep for the symbol SLEEP and at work for every other; for the
+ * symbol UNTIL until the file is there that the environment variable CUTLINE_TEST_UNTIL names. */
+#define _POSIX_C_SOURCE 200112L
+#include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cutline_engine.h"
 
@@ -10,19 +13,31 @@ static double ms_since(const struct timespec *began) {
     return (double)(now.tv_sec - began->tv_sec) * 1e3 + (double)(now.tv_nsec - began->tv_nsec) / 1e6;
 }
 
+static void sleep_ms(double ms) {
+    struct timespec pause;
+    pause.tv_sec = (time_t)(ms / 1e3);
+    pause.tv_nsec = (long)((ms - (double)pause.tv_sec * 1e3) * 1e6);
+    nanosleep(&pause, NULL);
+}
+
+static int is(cutline_text symbol, const char *name) {
+    return symbol.len == strlen(name) && memcmp(symbol.data, name, symbol.len) == 0;
+}
+
 static int32_t run(void *engine, const cutline_snapshot *snapshot, cutline_sink *output, cutline_sink *error) {
     struct timespec began;
     double ms = 0;
-    int sleeps = snapshot->symbol.len == 5 && memcmp(snapshot->symbol.data, "SLEEP", 5) == 0;
+    const char *file = getenv("CUTLINE_TEST_UNTIL");
     (void)engine;
     (void)error;
     (void)cutline_number(snapshot->market.price, &ms);
     clock_gettime(CLOCK_MONOTONIC, &began);
-    if (sleeps) {
-        struct timespec pause;
-        pause.tv_sec = (time_t)(ms / 1e3);
-        pause.tv_nsec = (long)((ms - (double)pause.tv_sec * 1e3) * 1e6);
-        nanosleep(&pause, NULL);
+    if (is(snapshot->symbol, "SLEEP")) {
+        sleep_ms(ms);
+    } else if (is(snapshot->symbol, "UNTIL")) {
+        while (file != NULL && access(file, F_OK) != 0) {
+            sleep_ms(5);
+        }
     } else {
         while (ms_since(&began) < ms) {
         }

@@ -11,6 +11,7 @@ pub mod modules;
 pub mod mounts;
 pub mod pressure;
 pub mod scripted;
+pub mod slow;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
