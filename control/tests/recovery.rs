@@ -3,6 +3,7 @@
 mod common;
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use common::modules::{events, lives, module, of, polite, printed, python, python_prefix, system, up, wait_for};
 use common::mounts::with_private_mounts;
@@ -334,4 +335,65 @@ fn a_module_that_takes_too_much_is_told_and_started_again() {
     assert_eq!((&exceeded["limit"], &exceeded["most"]), (&"threads".into(), &2.into()));
     wait_until_done(&data, "m", "began restart");
     running.stop();
+}
+
+/// A module whose manners are for its first life: the next one is polite.
+fn once(place: &Place, name: &str, manners: &[&str], more: &str) -> String {
+    let mark = format!("once={}", place.path(&format!("{name} has lived")));
+    let more = format!("write = [{:?}]\n{more}", place.path(""));
+    module(name, &[manners, &[mark.as_str()]].concat(), &more)
+}
+
+#[test]
+fn of_twenty_modules_of_every_manner_all_that_can_run_do_and_none_is_left_after_a_stop() {
+    let place = Place::new();
+    let optional = "required = false\nstartup_timeout_ms = 300";
+    let probed = "processes = true\nready = {command = [\"true\"]}";
+    let (fails_later, hangs) = (["late-1", "late-2", "leak"], ["deaf-1", "deaf-2"]);
+    let mut modules = vec![
+        module("slow-1", &["slow=0.3"], ""),
+        module("slow-2", &["slow=0.5"], "depends_on = [\"slow-1\"]"),
+        module("never", &["never"], optional),
+        module("crash", &["crash"], optional),
+        once(&place, "late-1", &["late=0.1"], ""),
+        once(&place, "late-2", &["late=0.5"], "required = false"),
+        once(&place, "leak", &["leak"], "[module.limits]\nmemory_bytes = 268435456"),
+        once(&place, "deaf-1", &["deaf"], ""),
+        once(&place, "deaf-2", &["deaf"], "required = false"),
+        module("stubborn-1", &["stubborn", "silent"], probed),
+        module("stubborn-2", &["stubborn", "silent"], probed),
+        module("fork", &["fork"], "processes = true"),
+    ];
+    modules.extend((1..=8).map(|number| polite(&format!("polite-{number}"), "depends_on = [\"slow-1\"]")));
+    assert_eq!(modules.len(), 20);
+    let soon = SOON.replace("shutdown_timeout_ms = 1000", "shutdown_timeout_ms = 500");
+    let soon = format!("{soon}\nconcurrent_max = 16\nfailing_modules_max = 0");
+    let (config, data) = system(&place, &soon, &modules);
+    let running = up(&place, &config, &data);
+    for (names, what) in [(&["never", "crash"][..], "degrade"), (&fails_later, "restart"), (&hangs, "restart")] {
+        names.iter().for_each(|name| wait_until_done(&data, name, &format!("recovered {what}")));
+    }
+    let told = || -> Vec<Value> { serde_json::from_str(&succeed(&["modules", &data, "--json"])).expect("JSON") };
+    let runs = |module: &&Value| module["state"] == "running" && module["health"]["status"] == "healthy";
+    // What is not of [[module]] has no process of its own.
+    let of_these = |module: &&Value| module["pid"].is_number();
+    wait_until("all that can run do", || told().iter().filter(runs).filter(of_these).count() == 18);
+    for name in hangs {
+        assert_eq!(of(&events(&data), name, "planned")[0]["cause"], "no answer within health.timeout_ms = 500");
+    }
+    assert_eq!(running.reason(), "", "the data plane has noticed nothing");
+    let mut processes: Vec<i64> = told().iter().filter_map(|module| module["pid"].as_i64()).collect();
+    let child = printed(&data, "fork")[0].strip_prefix("child ").expect("its child").parse().expect("a number");
+    processes.push(child);
+    assert!(processes.len() == 19 && processes.iter().all(|pid| lives(*pid)), "{processes:?}");
+    let began = Instant::now();
+    running.stop();
+    // Half a second to end by themselves, as much upon SIGTERM, and then nobody is asked any more.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let left: Vec<i64> = processes.into_iter().filter(|pid| lives(*pid)).collect();
+    assert_eq!(left, [0; 0]);
+    for module in ["stubborn-1", "stubborn-2"] {
+        let reason = of(&events(&data), module, "stopped")[0]["reason"].to_string();
+        assert!(reason.contains("SIGKILL"), "{reason}");
+    }
 }

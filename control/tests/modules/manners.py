@@ -11,6 +11,7 @@ rude          sends what is no protocol         future       speaks a later vers
 sticky        refuses every configuration       file=PATH    writes "there" to this file once it is ready
 http          answers 200 at its Unix socket    muse=S       takes S seconds over a configuration
 mute=PATH     does not say how it is while this file is there
+once=PATH     all of that in its first life alone, which makes this file
 read=PATHS    prints which of them it can read    write=PATHS   and which it can write, with ":" between them
 """
 
@@ -87,6 +88,12 @@ def answer(line):
 
 
 def main():
+    if "once" in MANNERS:
+        if os.path.exists(MANNERS["once"]):
+            MANNERS.clear()
+        else:
+            with open(MANNERS["once"], "x", encoding="utf-8"):
+                pass
     if "crash" in MANNERS:
         print("about to die", file=sys.stderr, flush=True)
         os._exit(7)
