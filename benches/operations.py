@@ -2,7 +2,7 @@
 """What supervision costs and how soon it acts: operations.py [--kills N] [--soak-minutes M [--samples FILE]]
 
 Runs the release binary (cargo build --release) with a feed and modules that are a shell script each, kills modules of each strategy N times and
-reads the record of events: from the death that was seen to ready again. With --soak-minutes it then leaves the system alone under load and shows
+reads the record of events: from the death that was seen to ready again. Fails if its own memory is above OWN_MAX_MB. With --soak-minutes it then leaves the system alone under load and shows
 how memory, descriptors and threads of the process do: the median of each tenth of the time, and with --samples each sample, a line of
 seconds, own memory and memory of logs in MB, descriptors, threads. Prints figures, with the smallest and largest in brackets; no test.
 """
@@ -21,6 +21,8 @@ CUTLINE = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "cut
 POLITE = ROOT / "control/tests/modules/polite.sh"
 STRATEGIES = ["restart", "reset", "system"]
 RECEIPTS_PER_S = 2_000
+# Without the lanes' logs and counters, which are memory that it shares.
+OWN_MAX_MB = 50
 
 SYSTEM = """
 [scheduler]
@@ -123,6 +125,8 @@ def soak(system, minutes, record):
         time.sleep(10)
     if feeder.returncode != 0 or len(samples) < 10:
         raise SystemExit(f"operations.py: the feed ended with {feeder.returncode} after {len(samples)} samples")
+    if max(own for own, *_ in samples) > OWN_MAX_MB:
+        raise SystemExit(f"operations.py: {max(own for own, *_ in samples):.1f} MB of its own in the soak, more than {OWN_MAX_MB}")
     for name, values in zip(["own memory, MB", "memory of logs, MB", "descriptors", "threads"], zip(*samples)):
         tenths = [statistics.median(values[len(values) * i // 10:len(values) * (i + 1) // 10]) for i in range(10)]
         print(f"soak {minutes} min, {name}, by tenths: {' '.join(f'{value:.1f}' for value in tenths)} [{min(values):.1f}..{max(values):.1f}]")
@@ -142,6 +146,8 @@ def main():
             print(f"from the start of the process to all up, modules included: {system.up_after * 1000:.0f} ms")
             own, shared, descriptors, threads = system.usage()
             print(f"memory: {own:.1f} MB of its own, {shared:.1f} MB of logs and counters; {descriptors} descriptors, {threads} threads")
+            if own > OWN_MAX_MB:
+                raise SystemExit(f"operations.py: more than {OWN_MAX_MB} MB of its own")
             for strategy in STRATEGIES:
                 took = [killed(system, strategy) for _ in range(options.kills)]
                 print(f"{strategy}: ready again after {statistics.median(took):.0f} ms [{min(took)}..{max(took)}], {len(took)} kills, 10 ms of it backoff")

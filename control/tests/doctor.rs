@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{CUTLINE, Place, cutline, fails};
+use common::terminal::Terminal;
+use common::{CUTLINE, Place, cutline, fails, wait_until};
 use serde_json::Value;
 
 const CPU: &str = "sys/devices/system/cpu";
@@ -266,6 +267,38 @@ fn the_script_that_applies_and_takes_back_says_the_same_of_every_knob() {
             .collect()
     };
     assert_eq!(found(compare()), found(before));
+}
+
+#[test]
+fn in_a_real_terminal_every_knob_is_there_with_what_was_found_and_is_wanted_narrow_or_wide() {
+    let machine = Machine::new();
+    CHANGES.into_iter().for_each(|(_, path, value)| machine.put(path, value));
+    machine.remove("proc/sys/kernel/numa_balancing");
+    let command =
+        format!("{CUTLINE} doctor --root {} --config {}; read answer", machine.place.path("root"), machine.config);
+    for columns in [80, 200] {
+        let Some(terminal) = Terminal::start(columns, 24, &command) else { return };
+        wait_until("it has come to its end", || terminal.lines().iter().any(|line| line.contains("are not as wanted")));
+        let (rows, lines) = (terminal.rows(), terminal.lines());
+        for (name, knob) in machine.knobs() {
+            let text = |key: &str| knob[key].as_str().expect("a text");
+            let state = if knob["state"] == "wrong" { "WRONG" } else { text("state") };
+            // How much memory is free is another number each time.
+            let found = if name == "shm.free" { "" } else { knob["found"].as_str().unwrap_or("not to be read") };
+            // At a glance, in one row.
+            let begins = format!("{state:<9} {name:<28} {found}");
+            assert!(rows.iter().any(|row| row.starts_with(&begins)), "{columns}: {begins}: {rows:#?}");
+            let at = lines.iter().position(|line| line.starts_with(&begins)).expect("a line that is whole");
+            let wanted = format!(" want {:<20} {}", text("wanted"), text("why"));
+            assert!(lines[at].trim_end().ends_with(wanted.trim_end()), "{columns}: {wanted}: {}", lines[at]);
+            if state == "WRONG" {
+                assert_eq!(lines[at + 1].trim(), text("how"), "{columns}: {lines:#?}");
+            }
+        }
+        // Where it fits, what is wanted is beside what was found.
+        let is_beside = |row: &&String| row.contains(" want ");
+        assert!(rows.iter().filter(is_beside).count() > machine.knobs().len() / 2, "{columns}: {rows:#?}");
+    }
 }
 
 #[test]

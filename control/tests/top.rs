@@ -3,10 +3,11 @@
 mod common;
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use common::events::{line, trade};
 use common::live::Running;
+use common::terminal::Terminal;
 use common::{CUTLINE, Place, config, connect, fails, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -94,59 +95,24 @@ fn errors_are_listed_with_their_count_and_times_also_of_a_dead_process_and_stat_
     fails(2, &["top", "/nowhere", "--once"]);
 }
 
-/// A terminal of its own, on a server of its own; gone when it is dropped.
-struct Terminal {
-    server: String,
-}
-
-impl Terminal {
-    fn start(command: &str) -> Self {
-        let terminal = Self { server: format!("cutline-{}", std::process::id()) };
-        let started = terminal.tmux(&["new-session", "-d", "-s", "top", "-x", "120", "-y", "45", command]);
-        assert!(started.status.success(), "{started:?}");
-        terminal
-    }
-
-    fn tmux(&self, args: &[&str]) -> Output {
-        Command::new("tmux").args(["-L", &self.server]).args(args).output().expect("it was there before")
-    }
-
-    fn screen(&self) -> String {
-        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-t", "top"]).stdout).into_owned()
-    }
-
-    fn is_open(&self) -> bool {
-        self.tmux(&["has-session", "-t", "top"]).status.success()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
-}
-
 #[test]
 fn in_a_real_terminal_it_follows_the_system_through_its_death_and_q_ends_it() {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        return eprintln!("skipped: there is no tmux (apt-get install tmux)");
-    }
     let (_place, data, socket, running) = running();
-    let terminal = Terminal::start(&format!("{CUTLINE} top {data} --interval-ms 100"));
+    let Some(terminal) = Terminal::start(120, 45, &format!("{CUTLINE} top {data} --interval-ms 100")) else { return };
     wait_until("it shows the lanes", || terminal.screen().contains("LANE (of its cycles)"));
     let mut feed = connect(&socket);
     feed.write_all(&line(&trade("S1", 1))).expect("it reads");
     wait_until("it shows the receipt", || {
         terminal.screen().lines().any(|line| line.starts_with("receipts  ") && line.trim_end().ends_with(" 1"))
     });
-    terminal.tmux(&["resize-window", "-t", "top", "-x", "60", "-y", "12"]);
+    terminal.resize(60, 12);
     wait_until("it fits", || {
         terminal.screen().lines().all(|line| line.len() <= 60) && terminal.screen().contains("FLOW")
     });
     running.signal(Signal::KILL);
     wait_until("it says so", || terminal.screen().contains("is gone"));
     assert!(terminal.is_open());
-    terminal.tmux(&["send-keys", "-t", "top", "q"]);
+    terminal.types("q");
     wait_until("it ends", || !terminal.is_open());
     drop(running);
 }

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod pressure;
 pub mod scripted;
 pub mod slow;
+pub mod terminal;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
