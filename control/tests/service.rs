@@ -3,7 +3,8 @@
 mod common;
 
 use std::io::ErrorKind;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -94,6 +95,34 @@ fn the_watchdog_hears_nothing_while_a_lane_is_held_up_and_is_fed_again_afterward
     is_fed();
     is_fed();
     slow.running.stop();
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_holds_up_neither_a_start_nor_a_stop() {
+    let place = Place::new();
+    let (config, data) = system(&place, "start_delay_ms = 0", &[]);
+    let path = place.path("notify");
+    let _socket = UnixDatagram::bind(&path).expect("a socket");
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("a socket");
+    while full.send_to(b"STATUS=somebody else's", &path).is_ok() {}
+    let running = Running::start_command(&place, &data, watched(&config, &path, 100));
+    wait_for(&data, "system", "up");
+    let said = running.stop();
+    assert!(said.contains("the service manager cannot be told [Ready]"), "{said}");
+    assert!(!said.contains("[Watchdog]"), "it reads of it when it reads: {said}");
+}
+
+#[test]
+fn a_service_manager_whose_socket_is_no_file_is_told_too() {
+    let place = Place::new();
+    let (config, data) = system(&place, "start_delay_ms = 0", &[]);
+    let name = format!("cutline-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let socket = UnixDatagram::bind_addr(&address).expect("a socket");
+    let running = Running::start_command(&place, &data, watched(&config, &format!("@{name}"), 100));
+    until(&socket, "READY=1");
+    running.stop();
 }
 
 #[test]
