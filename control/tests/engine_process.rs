@@ -21,7 +21,9 @@ use serde_json::{Value, json};
 /// Kind of the event that a run was started, in the outputs log.
 const STARTED: u8 = 1;
 /// Longest time of a call, where one is to run out.
-const TIMEOUT_MS: u64 = 700;
+const SHORT_MS: u64 = 700;
+/// The same where none is: as long the next process is waited for, too, on a machine that is busy.
+const LONG_MS: u64 = 20_000;
 
 /// Not a test but an engine, wherever a process was started as one: the scripted engine, but for two symbols.
 #[test]
@@ -145,7 +147,7 @@ fn ends(data: &str, symbol: &str) -> Vec<String> {
 }
 
 /// Backfills three boundaries of a few symbols through this program as engine, with these tables behind `[engine.process.restart]`.
-fn through_this_engine(order: &str, symbols: &[&str], more: &str) -> (Place, String) {
+fn through_this_engine(order: &str, timeout_ms: u64, symbols: &[&str], more: &str) -> (Place, String) {
     let place = Place::new();
     let start_ms = 1_767_225_600_000;
     let mut lines = Vec::new();
@@ -158,7 +160,7 @@ fn through_this_engine(order: &str, symbols: &[&str], more: &str) -> (Place, Str
     }
     let input = place.file("feed.ndjson", str::from_utf8(&lines).unwrap());
     let engine = format!(
-        "{}\ntimeout_ms = {TIMEOUT_MS}\n[engine.process]\nin_flight = 4\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5",
+        "{}\ntimeout_ms = {timeout_ms}\n[engine.process]\nin_flight = 4\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5",
         this_engine()
     );
     let config = config(&place, "manners", &engine, &format!("{more}\n[publish]\norder = \"{order}\"\n"));
@@ -169,7 +171,7 @@ fn through_this_engine(order: &str, symbols: &[&str], more: &str) -> (Place, Str
 
 #[test]
 fn poison_takes_its_own_runs_and_no_others() {
-    let (_place, data) = through_this_engine("run", &["A", "B", "POISON", "Z"], "");
+    let (_place, data) = through_this_engine("run", LONG_MS, &["A", "B", "POISON", "Z"], "");
     for symbol in ["A", "B", "Z"] {
         assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
     }
@@ -183,7 +185,7 @@ fn poison_takes_its_own_runs_and_no_others() {
 fn poison_that_is_repeated_until_the_breaker_opens_takes_its_own_runs_and_no_others() {
     for order in ["run", "symbol"] {
         let retry = "[engine.retry]\nmax_attempts = 6\nmin_delay_ms = 1\nmax_delay_ms = 2";
-        let (_place, data) = through_this_engine(order, &["POISON", "Q", "R", "Z"], retry);
+        let (_place, data) = through_this_engine(order, LONG_MS, &["POISON", "Q", "R", "Z"], retry);
         for symbol in ["Q", "R", "Z"] {
             assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
         }
@@ -195,7 +197,7 @@ fn poison_that_is_repeated_until_the_breaker_opens_takes_its_own_runs_and_no_oth
 
 #[test]
 fn who_does_not_answer_in_time_fails_alone() {
-    let (_place, data) = through_this_engine("symbol", &["A", "SLOW", "Z"], "");
+    let (_place, data) = through_this_engine("symbol", SHORT_MS, &["A", "SLOW", "Z"], "");
     for symbol in ["A", "Z"] {
         assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
     }
