@@ -120,6 +120,7 @@ fn a_service_manager_whose_socket_is_no_file_is_told_too() {
     let name = format!("cutline-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).expect("a name");
     let socket = UnixDatagram::bind_addr(&address).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
     let running = Running::start_command(&place, &data, watched(&config, &format!("@{name}"), 100));
     until(&socket, "READY=1");
     running.stop();

@@ -1,6 +1,11 @@
 //! What the service manager is told (`sd_notify`): READY once everything has started, RELOADING, STOPPING, and WATCHDOG for as long as lanes make
-//! progress. Without a service manager nothing is told.
+//! progress. Without a service manager nothing is told, and one that does not read what it is told holds up nobody for long.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use cutline_shm::reader::CncReader;
@@ -10,6 +15,9 @@ use tokio::time::sleep;
 
 use super::context::Control;
 use crate::commands::note;
+
+/// How long the service manager may take to make room for what it is told. Its socket holds a few messages; while it reloads itself nobody reads.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Service {
@@ -75,9 +83,30 @@ fn make_progress(last: &[i64], now: &[i64]) -> bool {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(fault) = sd_notify::notify(false, states) {
-        note(format_args!("warning: the service manager cannot be told {states:?}: {fault}"));
+    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    // Where there is no room for a sign of life it has not looked at those before.
+    let is_watchdog = matches!(states, [NotifyState::Watchdog]);
+    match send(&place, states, if is_watchdog { None } else { Some(PATIENCE) }) {
+        Err(fault) if is_watchdog && fault.kind() == io::ErrorKind::WouldBlock => {}
+        Err(fault) => note(format_args!("warning: the service manager cannot be told {states:?}: {fault}")),
+        Ok(()) => {}
     }
+}
+
+/// Sends one message, and waits so long for room, or not at all.
+fn send(place: &OsStr, states: &[NotifyState<'_>], patience: Option<Duration>) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    match patience {
+        Some(_) => socket.set_write_timeout(patience)?,
+        None => socket.set_nonblocking(true)?,
+    }
+    // An address that begins so has no name among the files.
+    match place.as_bytes().strip_prefix(b"@") {
+        Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+        None => socket.connect(place)?,
+    }
+    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    socket.send(text.as_bytes()).map(drop)
 }
 
 #[cfg(test)]
