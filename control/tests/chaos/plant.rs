@@ -86,7 +86,8 @@ fn through(place: &Place, name: &str, command: &[&str], read: &[&str]) -> String
     let (python, prefix, files) = (python(), python_prefix(), place.path(""));
     let command = [&[&python, between, &mode][..], command].concat();
     let read = [&[&prefix, between, &files][..], read].concat();
-    format!("command = {command:?}\nread = {read:?}\nprocesses = true\n")
+    // One that is cut off before it is ready is not waited for: that may be for good.
+    format!("command = {command:?}\nread = {read:?}\nprocesses = true\nstartup_timeout_ms = 3000\n")
 }
 
 /// The example in C; `None`, and it is said, without a compiler.
