@@ -122,30 +122,31 @@ fn two_lanes_whose_configuration_changes_twice() {
     plant.stop();
 }
 
+/// What the one lane does while its engine does this once.
+fn done_by(mischief: Mischief) -> Done {
+    let mut plant = Plant::warm(BASE).expect("one lane runs anywhere");
+    let done = done_while(&mut plant, |plant| {
+        plant.order.give(mischief);
+        plant.wait_for_order();
+    });
+    plant.stop();
+    done[0].1
+}
+
 #[test]
 fn an_engine_that_allocates_once_is_caught_and_named() {
     let _alone = alone();
-    let mut plant = Plant::warm(BASE).expect("one lane runs anywhere");
-    let done = done_while(&mut plant, |plant| {
-        plant.order.give(Mischief::Allocate);
-        plant.wait_for_order();
-    });
-    assert_eq!(done[0].1.allocator_calls, 2, "a box made and dropped");
+    let done = done_by(Mischief::Allocate);
+    assert_eq!(done.allocator_calls, 2, "a box made and dropped");
     let first = allocator::first_call();
     assert!(first.contains("engine.rs"), "{first}");
-    plant.stop();
 }
 
 #[test]
 fn an_engine_that_needs_more_stack_than_before_finds_it_there() {
     let _alone = alone();
-    let mut plant = Plant::warm(BASE).expect("one lane runs anywhere");
-    let done = done_while(&mut plant, |plant| {
-        plant.order.give(Mischief::Deepen);
-        plant.wait_for_order();
-    });
-    assert_eq!(done[0].1, Done { allocator_calls: 0, minor_faults: 0, major_faults: 0 });
-    plant.stop();
+    let done = done_by(Mischief::Deepen);
+    assert_eq!(done, Done { allocator_calls: 0, minor_faults: 0, major_faults: 0 });
 }
 
 /// What a lane does for the first time then, it does for the first time in a burst or when something fails.
@@ -164,11 +165,6 @@ fn all_code_is_there_before_a_lane_runs_it() {
 #[test]
 fn an_engine_that_touches_a_new_page_is_caught() {
     let _alone = alone();
-    let mut plant = Plant::warm(BASE).expect("one lane runs anywhere");
-    let done = done_while(&mut plant, |plant| {
-        plant.order.give(Mischief::Touch);
-        plant.wait_for_order();
-    });
-    assert_eq!(done[0].1, Done { allocator_calls: 0, minor_faults: 1, major_faults: 0 });
-    plant.stop();
+    let done = done_by(Mischief::Touch);
+    assert_eq!(done, Done { allocator_calls: 0, minor_faults: 1, major_faults: 0 });
 }
