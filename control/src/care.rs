@@ -3,6 +3,8 @@
 
 use tokio::task::{AbortHandle, spawn_local};
 
+use crate::bus::event::SYSTEM;
+use crate::bus::lifecycle::{Lifecycle, Step};
 use crate::supervisor::context::Control;
 use crate::{health, recovery, resources};
 
@@ -25,7 +27,34 @@ pub fn start(control: &Control) -> Monitors {
 
 impl Monitors {
     /// Nothing is looked at any more.
-    pub fn stop(self) {
+    pub fn stop(self, control: &Control) {
         self.0.iter().for_each(AbortHandle::abort);
+        control.bus.publish(SYSTEM, Lifecycle::Step { step: Step::MonitorsStopped });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutline::config::Config;
+    use tokio::runtime;
+    use tokio::task::{LocalSet, yield_now};
+
+    use super::*;
+    use crate::supervisor::ask::Ask;
+    use crate::supervisor::registry::Registry;
+
+    #[test]
+    fn monitors_end_when_they_are_told_to_and_not_before() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let control = Control::new(Config::embedded_default().clone(), Registry::new(Vec::new()), Ask::new().0);
+            let monitors = start(&control);
+            let tasks = monitors.0.clone();
+            yield_now().await;
+            assert!(!tasks.iter().any(AbortHandle::is_finished));
+            monitors.stop(&control);
+            yield_now().await;
+            assert!(tasks.iter().all(AbortHandle::is_finished));
+        });
     }
 }

@@ -26,7 +26,7 @@ use super::service::Service;
 use super::{herald, modules, settings};
 use crate::bus::Listener;
 use crate::bus::event::SYSTEM;
-use crate::bus::lifecycle::{Lifecycle as Event, Step};
+use crate::bus::lifecycle::Lifecycle as Event;
 use crate::bus::record::Record;
 use crate::bus::resource::Resource;
 use crate::care;
@@ -124,8 +124,7 @@ async fn supervise(control: &Control, graph: &Rc<Graph>, orders: mpsc::Receiver<
     service.stopping();
     let reason = control.stop.reason().unwrap_or_default();
     let others = lifecycle.stop_others(&reason).await;
-    monitors.stop();
-    control.bus.publish(SYSTEM, Event::Step { step: Step::MonitorsStopped });
+    monitors.stop(control);
     let stopped = lifecycle.stop_plane(&reason).await.and(others);
     let outcome = ran.and(stopped);
     let told = outcome.as_ref().err().map_or_else(|| "stopped".to_owned(), |failure| failure.message.clone());
