@@ -1,14 +1,17 @@
 //! The HTTP listener: `/health`, `/ready` and `/metrics`, read from memory. On the control thread; it changes nothing and asks nobody.
 //!
 //! It listens where this machine alone can reach it (`[http]`, which refuses anything else). How many connections there are and how long
-//! each lives is bounded ([`limited`]), so that a slow client costs others nothing.
+//! each lives is bounded ([`limited`]), so that a slow client costs others nothing; how fast requests are taken in is too, while the machine is
+//! loaded ([`intake`]).
 //!
 //! | file | what |
 //! |---|---|
 //! | [`metrics`](mod@metrics) | the cnc file and the modules as OpenMetrics |
 //! | [`openmetrics`] | that text format |
 //! | [`limited`] | a listener whose connections are few and end |
+//! | [`intake`] | requests wait for each other while our own cold parts do less |
 
+mod intake;
 mod limited;
 mod metrics;
 mod openmetrics;
@@ -19,6 +22,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::json;
@@ -27,6 +31,7 @@ use crate::commands::{Failure, say};
 use crate::health::system::{SystemStatus, not_ready};
 use crate::supervisor::context::Control;
 use crate::supervisor::part::Part;
+use intake::Intake;
 use limited::Limited;
 
 /// The listener among the parts of this program.
@@ -69,6 +74,7 @@ fn router(control: Control) -> Router {
         .route("/ready", get(readiness))
         .route("/metrics", get(metrics))
         .fallback(elsewhere)
+        .layer(from_fn_with_state(Intake::new(control.throttle.clone()), Intake::take))
         .with_state(control)
 }
 

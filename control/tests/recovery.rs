@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::modules::{events, lives, module, of, polite, printed, python, python_prefix, system, up, wait_for};
 use common::mounts::with_private_mounts;
-use common::{Place, succeed, wait_until};
+use common::{Place, get, succeed, wait_until};
 use serde_json::Value;
 
 /// Starts at once, and recovers soon.
@@ -298,16 +298,26 @@ fn on_a_machine_that_is_loaded_one_recovery_runs_at_a_time() {
         }
         let names = ["a", "b"];
         let modules = names.map(|name| slow(&place, name));
-        let soon = SOON.replace("[resources]", "[resources]\nthrottle_percent = 40");
+        let http = place.path("http.sock");
+        let load = format!("[http]\nlisten = \"unix:{http}\"\n[resources]\nthrottle_percent = 40");
+        let soon = SOON.replace("[resources]", &load);
         let (config, data) = system(&place, &format!("{soon}\nconcurrent_max = 2"), &modules);
         let running = up(&place, &config, &data);
         let throttled = wait_for(&data, "system", "throttled");
         assert_eq!((&throttled["cpu_percent"], &throttled["memory_percent"]), (&0.into(), &50.into()));
+        let ask_often = || {
+            let began = Instant::now();
+            (0..5).for_each(|_| assert!(get(&http, "/health").starts_with("HTTP/1.1 200 ")));
+            began.elapsed()
+        };
+        let paused = Duration::from_millis(4 * 100);
+        assert!(ask_often() >= paused, "a request each 100 ms");
         kill_both(&data, names);
         names.iter().for_each(|name| wait_until_done(&data, name, "recovered restart"));
         assert_eq!(most_at_a_time(&data), 1, "{:#?}", events(&data));
         succeed(&["config", "set", &data, "resources.throttle_percent=65"]);
         wait_for(&data, "system", "unthrottled");
+        wait_until("requests are answered at once", || ask_often() < paused);
         let recovered = || of(&events(&data), "a", "recovered").len() + of(&events(&data), "b", "recovered").len();
         wait_until("their new processes are said", || names.iter().all(|name| pid(&data, name).is_some_and(lives)));
         kill_both(&data, names);

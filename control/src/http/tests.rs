@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::health::report::{Grade, Issue, IssueKind, Report};
+use crate::resources::throttle::Cause;
 use crate::supervisor::ask::Ask;
 use crate::supervisor::registry::{Health, Module, Registry, State as ModuleState};
 
@@ -162,6 +163,26 @@ fn clients_that_say_nothing_or_too_slowly_keep_nobody_waiting_for_long() {
         let _ = stream.read_to_end(&mut rest);
         assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{rest:?}");
     }
+}
+
+#[test]
+fn while_our_cold_parts_do_less_requests_wait_for_each_other() {
+    const REQUESTS: u32 = 5;
+    let listening = Listening::start("");
+    let all_at_once = || {
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let asked: Vec<_> = (0..REQUESTS).map(|_| scope.spawn(|| listening.get("/health").0)).collect();
+            asked.into_iter().for_each(|asked| assert_eq!(asked.join().expect("it answers"), 200));
+        });
+        began.elapsed()
+    };
+    let pauses = Duration::from_millis(100) * (REQUESTS - 1);
+    listening.control.throttle.set(Cause::Load, true);
+    assert!(all_at_once() >= pauses, "one after the other, with a pause between");
+    listening.control.throttle.set(Cause::Load, false);
+    // Of many tries one that had the machine for itself.
+    assert!((0..20).any(|_| all_at_once() < pauses), "at once again");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whether our own cold parts do less: while the machine is loaded, or the system goes on without a module. Never about a lane.
 //!
-//! Who does less, and how: health checks are further apart, recoveries run one at a time. Lanes that spin are no load: what they use is
-//! taken off before.
+//! Who does less, and how: health checks are further apart, recoveries run one at a time, the HTTP listener pauses between two requests.
+//! Lanes that spin are no load: what they use is taken off before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
