@@ -141,18 +141,20 @@ fn the_breaker_opens_after_deaths_in_a_row_and_closes_by_an_answer() {
 
 /// The others need not wait until it is tried again.
 #[test]
-fn deaths_of_one_symbol_s_calls_open_the_breaker_for_that_symbol_alone() {
+fn deaths_of_a_few_symbols_calls_open_the_breaker_for_these_symbols_alone() {
     let mut wish = Wish::new("");
     wish.place.process.restart.deaths_max = 3;
     wish.place.process.restart.open_ms = 3_600_000;
     let mut rig = Rig::start(&wish).unwrap();
-    for _ in 0..2 {
-        for _ in 0..3 {
-            assert_eq!(rig.fault("exit").1, "engine process died: exit status 3");
+    for poison in [["exit:3", "exit:3", "exit:3"], ["exit:3", "exit:4", "exit:3"]] {
+        for symbol in poison {
+            assert_eq!(rig.fault(symbol).1, "engine process died: exit status 3");
         }
         assert!(rig.health().is_open);
-        let (kind, detail) = rig.fault("exit");
-        assert!(kind == EngineUnavailable && detail.starts_with("engine died 3 times in a row"), "{detail}");
+        for symbol in poison {
+            let (kind, detail) = rig.fault(symbol);
+            assert!(kind == EngineUnavailable && detail.starts_with("engine died 3 times in a row"), "{detail}");
+        }
         assert_eq!(rig.call("a"), in_process("a", 0));
         assert!(!rig.health().is_open);
     }
