@@ -12,7 +12,7 @@ use super::document::Node;
 use super::fit::line_room_bytes;
 use super::problem::{Origin, Problem};
 use super::reader::{Report, is_bad, origin_at};
-use super::{Cadence, Config, Endpoint, EngineMode, SymbolMode};
+use super::{Cadence, Config, Endpoint, EngineMode, EnginePlace, SymbolMode};
 use crate::model::receipt::NAME_MAX_BYTES;
 use crate::plane::topology::{StageId, invokes};
 
@@ -40,6 +40,7 @@ pub(super) fn all_rules(rules: &Rules<'_>) {
     rules.log();
     rules.room();
     rules.lanes();
+    rules.engine_cores();
     super::supervisor::rules(rules);
     care::rules(rules);
 }
@@ -287,6 +288,18 @@ impl Rules<'_> {
                 let what = format!("spins on core {core}, where lane {:?} has to wait for it", other.name);
                 self.warning(&[&key], what, "Give each its own core.");
             }
+        }
+    }
+
+    fn engine_cores(&self) {
+        let (key, host) = ("engine.process.cores", &self.config.engine_host);
+        if host.host != EnginePlace::Process || !self.are_sound(&[key, "lane"]) {
+            return;
+        }
+        let is_engines = |core: &usize| host.process.cores.contains(core);
+        for (core, lane) in self.config.lanes.iter().filter_map(|lane| Some((lane.core.filter(is_engines)?, lane))) {
+            let what = format!("has core {core}, where lane {:?} has to wait for the engine", lane.name);
+            self.warning(&[key], what, "Pin engine processes to cores that no lane is pinned to.");
         }
     }
 

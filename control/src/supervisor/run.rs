@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use cutline::config::Config;
@@ -33,7 +32,7 @@ use crate::care;
 use crate::commands::signals::StopRequest;
 use crate::commands::{Failure, Outcome, note, room};
 use crate::module::Process;
-use crate::module::output::{Line, Output, Writer};
+use crate::module::output::{Lines, Output, Writer};
 use crate::reload::{Reloader, Sources};
 use crate::resources::cgroup::Cgroups;
 use crate::supervisor::body::Body;
@@ -221,7 +220,7 @@ fn seats(control: &Control, graph: &Graph, output: &Output) -> BTreeMap<String, 
 struct Writers(Option<Record>, Option<Writer>);
 
 impl Writers {
-    fn start(control: &Control, heard: Listener, lines: Receiver<Line>) -> Self {
+    fn start(control: &Control, heard: Listener, lines: Lines) -> Self {
         let dir = control.config().log.dir.clone();
         let told = |what: &str, fault: &std::io::Error| {
             note(format_args!("warning: {what} is not written to log.dir: {fault}"))

@@ -179,6 +179,10 @@ fn what_is_legal_but_odd_is_a_warning() {
     assert_eq!(warned(public), [(3, "feed[0].listen".into())]);
     let all = "[[lane]]\nstages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\nidle = \"spin\"\n";
     assert_eq!(warned(all), [(3, "lane[0].idle".into())]);
+    let pinned = |engine: &str| warned(&format!("{}core = 2\n[engine]\n{engine}", all.replace("spin", "park")));
+    assert_eq!(pinned("host = \"process\"\nprocess.cores = [1, 2]"), [(7, "engine.process.cores".into())]);
+    assert_eq!(pinned("host = \"process\"\nprocess.cores = [1, 3]"), []);
+    assert_eq!(pinned("process.cores = [1, 2]"), [], "there is no process");
 }
 
 #[test]
