@@ -2,9 +2,10 @@
 """What supervision costs and how soon it acts: operations.py [--kills N] [--soak-minutes M [--samples FILE]]
 
 Runs the release binary (cargo build --release) with a feed and modules that are a shell script each, kills modules of each strategy N times and
-reads the record of events: from the death that was seen to ready again. Fails if its own memory is above OWN_MAX_MB. With --soak-minutes it then leaves the system alone under load and shows
-how memory, descriptors and threads of the process do: the median of each tenth of the time, and with --samples each sample, a line of
-seconds, own memory and memory of logs in MB, descriptors, threads. Prints figures, with the smallest and largest in brackets; no test.
+reads the record of events: from the death that was seen to ready again, or to where a person is needed and from their word to ready. Fails if
+its own memory is above OWN_MAX_MB. With --soak-minutes it then leaves the system alone under load and shows how memory, descriptors and
+threads of the process do: the median of each tenth of the time, and with --samples each sample, a line of seconds, own memory and memory of
+logs in MB, descriptors, threads. Prints figures, with the smallest and largest in brackets; no test.
 """
 import argparse
 import json
@@ -20,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CUTLINE = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "cutline"
 POLITE = ROOT / "control/tests/modules/polite.sh"
 STRATEGIES = ["restart", "reset", "system"]
+# With these a person starts the module again, and the event that says that it is time to.
+BY_HAND = {"degrade": "recovered", "manual": "given_up"}
 RECEIPTS_PER_S = 2_000
 # Without the lanes' logs and counters, which are memory that it shares.
 OWN_MAX_MB = 50
@@ -62,10 +65,11 @@ class System:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         text = SYSTEM.format(folder=folder)
-        text += "".join(MODULE.format(strategy=strategy, polite=POLITE) for strategy in STRATEGIES)
+        text += "".join(MODULE.format(strategy=strategy, polite=POLITE) for strategy in [*STRATEGIES, *BY_HAND])
         config = self.folder / "system.toml"
         config.write_text(text)
         self.read = 0
+        self.unseen = []
         self.began = time.monotonic()
         self.process = subprocess.Popen([CUTLINE, "run", "--config", config], stderr=subprocess.DEVNULL)
         self.wait(lambda event: event["event"] == "up")
@@ -82,10 +86,11 @@ class System:
         """The first new event that is wanted."""
         seen, until = [], time.monotonic() + seconds
         while time.monotonic() < until:
-            for event in self.events():
-                seen.append(event)
-                if wanted(event):
-                    return event
+            self.unseen += self.events()
+            while self.unseen:
+                seen.append(self.unseen.pop(0))
+                if wanted(seen[-1]):
+                    return seen[-1]
             time.sleep(0.005)
         raise SystemExit(f"operations.py: nothing like that within {seconds} s; the last events: {seen[-5:]}")
 
@@ -101,15 +106,31 @@ class System:
         return mb("RssAnon") + mb("RssFile"), mb("RssShmem"), len(list((proc / "fd").iterdir())), int(status["Threads"])
 
 
-def killed(system, strategy):
-    """Milliseconds from the death that was seen to ready again, or to up again where the whole system restarts."""
-    module = f"by-{strategy}"
+def death_of(system, module):
+    """Kills a module; when its death was seen, Unix ms."""
     time.sleep(0.7)  # It counts as stable again, and is at its first attempt.
     system.events()
     os.kill(system.pid_of(module), signal.SIGKILL)
-    failed = system.wait(lambda event: event["module"] == module and event["event"] == "failed")
+    return system.wait(lambda event: event["module"] == module and event["event"] == "failed")["at_ms"]
+
+
+def killed(system, strategy):
+    """Milliseconds from the death that was seen to ready again, or to up again where the whole system restarts."""
+    module = f"by-{strategy}"
+    died_ms = death_of(system, module)
     is_back = lambda event: event["event"] == "up" if strategy == "system" else event["module"] == module and event["event"] == "ready"
-    return system.wait(is_back)["at_ms"] - failed["at_ms"]
+    return system.wait(is_back)["at_ms"] - died_ms
+
+
+def killed_and_started(system, strategy):
+    """Milliseconds from the death that was seen to where a person is needed, and from their command to ready again."""
+    module = f"by-{strategy}"
+    died_ms = death_of(system, module)
+    needed_ms = system.wait(lambda event: event["module"] == module and event["event"] == BY_HAND[strategy])["at_ms"]
+    asked_ms = time.time() * 1000
+    subprocess.run([CUTLINE, "module", "start", system.folder / "data", module], check=True, capture_output=True)
+    ready_ms = system.wait(lambda event: event["module"] == module and event["event"] == "ready")["at_ms"]
+    return needed_ms - died_ms, ready_ms - asked_ms
 
 
 def soak(system, minutes, record):
@@ -132,6 +153,10 @@ def soak(system, minutes, record):
         print(f"soak {minutes} min, {name}, by tenths: {' '.join(f'{value:.1f}' for value in tenths)} [{min(values):.1f}..{max(values):.1f}]")
 
 
+def spread(took_ms):
+    return f"{statistics.median(took_ms):.0f} ms [{min(took_ms):.0f}..{max(took_ms):.0f}]"
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--kills", type=int, default=20)
@@ -150,7 +175,10 @@ def main():
                 raise SystemExit(f"operations.py: more than {OWN_MAX_MB} MB of its own")
             for strategy in STRATEGIES:
                 took = [killed(system, strategy) for _ in range(options.kills)]
-                print(f"{strategy}: ready again after {statistics.median(took):.0f} ms [{min(took)}..{max(took)}], {len(took)} kills, 10 ms of it backoff")
+                print(f"{strategy}: ready again after {spread(took)}, {len(took)} kills, 10 ms of it backoff")
+            for strategy in BY_HAND:
+                told, took = zip(*(killed_and_started(system, strategy) for _ in range(options.kills)))
+                print(f"{strategy}: a person is needed after {spread(told)}, and ready {spread(took)} after `cutline module start`, {len(took)} kills")
             if options.soak_minutes:
                 soak(system, options.soak_minutes, options.samples)
         finally:
