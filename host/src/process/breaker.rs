@@ -116,7 +116,9 @@ impl Breaker {
 
     /// A process answered a call, by whatever answer.
     pub fn answered(&mut self) {
-        *self = Self::new(self.restart);
+        if self.deaths_in_row > 0 {
+            *self = Self::new(self.restart);
+        }
     }
 
     /// Whether one more process may be started; `alone`: none is there or being started.
