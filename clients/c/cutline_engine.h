@@ -8,7 +8,10 @@
  *   Pure           An answer is a function of the arguments and of the configuration given to `create`: no clock, no random
  *                  source, no memory from one call to the next. Retries, recovery and replay call again and expect the same
  *                  bytes. `cutline engine check` looks for what is not.
- *   Nothing leaves No C++ exception, no longjmp, no exit: a failure is a return code and a text.
+ *   Nothing leaves No C++ exception, no longjmp, no exit: a failure is a return code and a text. An exception that leaves a
+ *                  function ends the process that made the call, by SIGABRT: Cutline itself where the engine works on a lane,
+ *                  and with engine.host = "process" that one process, whose run fails as engine_unavailable. Make the
+ *                  functions `noexcept`: then the C++ runtime says what was thrown before it ends the process.
  *   No signals     It changes no signal handlers, no locale, no rounding mode, and never closes what it did not open.
  *
  * Threads    One instance is called by one thread at a time, but not always by the thread that created it. Instances are

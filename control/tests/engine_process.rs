@@ -6,6 +6,7 @@
 mod common;
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use common::frames::frames;
 use common::live::Running;
 use common::mounts::with_private_mounts;
 use common::scripted::{serve_if_asked, this_engine};
-use common::{Place, capture, children, connect, cutline, fails, succeed};
+use common::{Place, capture, cc, children, connect, cutline, fails, succeed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -146,9 +147,8 @@ fn ends(data: &str, symbol: &str) -> Vec<String> {
     events.map(end).collect()
 }
 
-/// Backfills three boundaries of a few symbols through this program as engine, with these tables behind `[engine.process.restart]`.
-fn through_this_engine(order: &str, timeout_ms: u64, symbols: &[&str], more: &str) -> (Place, String) {
-    let place = Place::new();
+/// A capture of three boundaries of a few symbols.
+fn three_boundaries(place: &Place, symbols: &[&str]) -> String {
     let start_ms = 1_767_225_600_000;
     let mut lines = Vec::new();
     for boundary_ms in (1..=3).map(|tick| start_ms + 500 * tick) {
@@ -158,7 +158,13 @@ fn through_this_engine(order: &str, timeout_ms: u64, symbols: &[&str], more: &st
             lines.extend(line(&event));
         }
     }
-    let input = place.file("feed.ndjson", str::from_utf8(&lines).unwrap());
+    place.file("feed.ndjson", str::from_utf8(&lines).unwrap())
+}
+
+/// Backfills [`three_boundaries`] through this program as engine, with these tables behind `[engine.process.restart]`.
+fn through_this_engine(order: &str, timeout_ms: u64, symbols: &[&str], more: &str) -> (Place, String) {
+    let place = Place::new();
+    let input = three_boundaries(&place, symbols);
     let engine = format!(
         "{}\ntimeout_ms = {timeout_ms}\n[engine.process]\nin_flight = 4\n[engine.process.restart]\nmin_delay_ms = 1\nmax_delay_ms = 5",
         this_engine()
@@ -199,6 +205,42 @@ fn poison_that_is_repeated_until_the_breaker_opens_takes_its_own_runs_and_no_oth
             }
         }
     }
+}
+
+/// Nobody can catch it. On the lane it ends everything at once, and the next start finds what was committed.
+#[test]
+fn an_exception_out_of_a_library_ends_the_process_that_called_it_and_no_other_symbol_s_run() {
+    if Command::new("g++").arg("--version").output().is_err() {
+        return eprintln!(
+            "skipped: an_exception_out_of_a_library_ends_the_process_that_called_it_and_no_other_symbol_s_run: no g++"
+        );
+    }
+    let place = Place::new();
+    let library = place.path("engine.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c/throwing_engine.cpp");
+    cc::compile("g++", &["-std=c++11", "-shared", "-fPIC", "-o", &library], source.as_ref());
+    let start = |host: &str, input: &str| {
+        let config = config(&place, host, &format!("library = {library:?}\nhost = {host:?}"), "");
+        let args = ["backfill", "--config", &config, "--input", input, "--data", &place.path("data"), "--append"];
+        let ended = cutline(&args);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        // Which of the two depends on who is first to find out, the C++ runtime or Rust.
+        let is_told =
+            ["what():  thrown on purpose", "panic in a function that cannot unwind"].map(|told| said.contains(told));
+        assert!(is_told.contains(&true), "{said}");
+        ended.status
+    };
+    let on_the_lane = start("lane", &three_boundaries(&place, &["A", "THROW", "Z"]));
+    assert_eq!(on_the_lane.signal(), Some(Signal::ABORT.as_raw()), "{on_the_lane}");
+    assert!(start("process", &place.file("nothing-more.ndjson", "")).success());
+    let data = place.path("data");
+    assert!(succeed(&["verify", &data]).starts_with("identical: "));
+    for symbol in ["A", "Z"] {
+        assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
+    }
+    let thrown = ends(&data, "THROW");
+    let died = |end: &String| end.starts_with("engine_unavailable: engine process died: signal 6 (SIGABRT)");
+    assert!(thrown.len() == 3 && thrown.iter().all(died), "{thrown:?}");
 }
 
 #[test]

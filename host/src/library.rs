@@ -115,7 +115,8 @@ impl Engine for Library {
         let (input, mut to) = (abi::Snapshot::of(snapshot), sink(output, max));
         let mut error = Sink::new(&mut self.error);
         // SAFETY: the instance is of this table, `&mut self` keeps every other call away, and everything handed over outlives the call.
-        let code = unsafe { (self.functions.run)(self.instance.as_ptr(), &input, &mut to, &mut error) };
+        let call = || unsafe { (self.functions.run)(self.instance.as_ptr(), &input, &mut to, &mut error) };
+        let code = engine_library_must_not_unwind(call);
         let offered = to.offered();
         outcome(code, error.offered(), &self.error)?;
         take(output, offered, max, "output")
@@ -132,7 +133,7 @@ impl Engine for Library {
         let (mut to, mut state_to) = (sink(decision, output_max_bytes), sink(new_state, state_max_bytes));
         let mut error = Sink::new(&mut self.error);
         // SAFETY: as in `run`.
-        let code = unsafe {
+        let call = || unsafe {
             (self.functions.run_with_hysteresis)(
                 self.instance.as_ptr(),
                 &abi::Snapshot::of(snapshot),
@@ -142,6 +143,7 @@ impl Engine for Library {
                 &mut error,
             )
         };
+        let code = engine_library_must_not_unwind(call);
         let (offered, state_offered) = (to.offered(), state_to.offered());
         outcome(code, error.offered(), &self.error)?;
         take(decision, offered, output_max_bytes, "output")?;
@@ -152,7 +154,7 @@ impl Engine for Library {
 impl Drop for Library {
     fn drop(&mut self) {
         // SAFETY: made by this table's `create`, in no call, and not used any more.
-        unsafe { (self.functions.destroy)(self.instance.as_ptr()) };
+        engine_library_must_not_unwind(|| unsafe { (self.functions.destroy)(self.instance.as_ptr()) });
     }
 }
 
@@ -177,7 +179,7 @@ fn table(place: &Path, file: [u8; 32]) -> Result<&'static abi::Table, Why> {
     // SAFETY: the header gives the function of this name this type.
     let entry = unsafe { loaded.get::<abi::Entry>(abi::ENTRY) }.map_err(|_| Why::NoEntry)?;
     // SAFETY: as above.
-    let table = unsafe { entry(abi::ABI_VERSION) };
+    let table = engine_library_must_not_unwind(|| unsafe { entry(abi::ABI_VERSION) });
     if table.is_null() || !table.is_aligned() {
         return Err(Why::NotSpoken);
     }
@@ -217,9 +219,15 @@ fn create(create: abi::Create, config_json: &str) -> Result<NonNull<c_void>, Why
     let mut reason = [MaybeUninit::uninit(); REASON_MAX_BYTES];
     let mut error = Sink::new(&mut reason);
     // SAFETY: the table's own function, and everything handed over outlives the call.
-    let instance = unsafe { create(Text::of(config_json.as_bytes()), &mut error) };
+    let instance = engine_library_must_not_unwind(|| unsafe { create(Text::of(config_json.as_bytes()), &mut error) });
     let offered = error.offered();
     NonNull::new(instance).ok_or_else(|| Why::Refused(text(&reason, offered)))
+}
+
+/// Makes a call into a library. What unwinds out of it, such as an exception of C++, ends the process here, in every profile: Rust cannot
+/// catch it, and nothing may go on beside an engine that was left in the middle of a call. The name is for who reads the backtrace.
+extern "C" fn engine_library_must_not_unwind<T>(call: impl FnOnce() -> T) -> T {
+    call()
 }
 
 /// A sink over the free room of a buffer: `max` bytes, which a caller's buffer has, so that nothing is allocated.

@@ -151,19 +151,22 @@ fn utf8(bytes: &[u8]) -> &str {
     unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
+// The header allows nothing to unwind. That a library in C++ keeps to it no compiler sees to: who calls has to hold up what comes all the
+// same, and an `extern "C"` call would be compiled as if nothing could.
+
 /// Makes an instance, or says in the sink why not.
-pub type Create = unsafe extern "C" fn(config_json: Text<'_>, error: &mut Sink<'_>) -> *mut c_void;
+pub type Create = unsafe extern "C-unwind" fn(config_json: Text<'_>, error: &mut Sink<'_>) -> *mut c_void;
 /// Ends an instance.
-pub type Destroy = unsafe extern "C" fn(engine: *mut c_void);
+pub type Destroy = unsafe extern "C-unwind" fn(engine: *mut c_void);
 /// A run in truth mode.
-pub type Run = unsafe extern "C" fn(
+pub type Run = unsafe extern "C-unwind" fn(
     engine: *mut c_void,
     snapshot: &Snapshot<'_>,
     output: &mut Sink<'_>,
     error: &mut Sink<'_>,
 ) -> i32;
 /// A run in hysteresis mode.
-pub type RunWithHysteresis = unsafe extern "C" fn(
+pub type RunWithHysteresis = unsafe extern "C-unwind" fn(
     engine: *mut c_void,
     snapshot: &Snapshot<'_>,
     state: Text<'_>,
@@ -172,7 +175,7 @@ pub type RunWithHysteresis = unsafe extern "C" fn(
     error: &mut Sink<'_>,
 ) -> i32;
 /// The exported function.
-pub type Entry = unsafe extern "C" fn(abi_version: u32) -> *const Table;
+pub type Entry = unsafe extern "C-unwind" fn(abi_version: u32) -> *const Table;
 
 /// `cutline_engine_v1`. A library may leave out what it must not: nothing here is believed before it was looked at.
 #[repr(C)]

@@ -22,7 +22,7 @@ macro_rules! export {
         );
 
         const _: () = {
-            extern "C" fn cutline_create(
+            extern "C-unwind" fn cutline_create(
                 config_json: $crate::abi::Text<'_>,
                 error: &mut $crate::abi::Sink<'_>,
             ) -> *mut ::core::ffi::c_void {
@@ -41,7 +41,7 @@ macro_rules! export {
             };
 
             #[unsafe(no_mangle)]
-            extern "C" fn cutline_engine(abi_version: u32) -> *const $crate::abi::Table {
+            extern "C-unwind" fn cutline_engine(abi_version: u32) -> *const $crate::abi::Table {
                 if abi_version == $crate::abi::ABI_VERSION { &raw const TABLE } else { ::core::ptr::null() }
             }
         };
@@ -81,7 +81,7 @@ pub fn create(
 /// # Safety
 /// `engine` came from [`create`], is not in a call, and is not used any more.
 #[doc(hidden)]
-pub unsafe extern "C" fn destroy(engine: *mut c_void) {
+pub unsafe extern "C-unwind" fn destroy(engine: *mut c_void) {
     // SAFETY: made by `Box::into_raw` of this type; the caller gives it up.
     let instance = unsafe { Box::from_raw(engine.cast::<Instance>()) };
     // Whom should a panic of its drop be told to?
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn destroy(engine: *mut c_void) {
 /// # Safety
 /// `engine` came from [`create`] and is in no other call.
 #[doc(hidden)]
-pub unsafe extern "C" fn run(
+pub unsafe extern "C-unwind" fn run(
     engine: *mut c_void,
     snapshot: &abi::Snapshot<'_>,
     output: &mut Sink<'_>,
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn run(
 /// # Safety
 /// As [`run`].
 #[doc(hidden)]
-pub unsafe extern "C" fn run_with_hysteresis(
+pub unsafe extern "C-unwind" fn run_with_hysteresis(
     engine: *mut c_void,
     snapshot: &abi::Snapshot<'_>,
     state: Text<'_>,

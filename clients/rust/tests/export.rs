@@ -67,7 +67,7 @@ fn create(config_json: &str) -> Result<Box<dyn Engine>, String> {
 
 cutline_engine::export!(create);
 
-unsafe extern "C" {
+unsafe extern "C-unwind" {
     fn cutline_engine(abi_version: u32) -> *const Table;
 }
 
@@ -137,6 +137,41 @@ fn nothing_unwinds_and_a_panic_is_a_failure_of_its_call() {
         });
         let state = if code == abi::OK { "old+" } else { "" };
         assert_eq!((returned, said.as_str(), new_state.as_str()), (code, output, state), "{symbol}");
+    }
+    // SAFETY: the last use of the instance.
+    unsafe { table().destroy.unwrap()(engine) };
+}
+
+/// A host of a later version has more at the struct's end, and one that is older than version 1 there is none.
+#[test]
+fn a_snapshot_that_says_it_is_larger_is_taken_and_a_smaller_one_is_not_read() {
+    let engine = created("{}").unwrap();
+    let whole = size_of::<abi::Snapshot<'_>>() as u32;
+    for (size, code, said) in [
+        (whole, abi::OK, "S"),
+        (whole + 16, abi::OK, "S"),
+        (whole - 1, 1, "the host's snapshot is smaller than this engine's: update Cutline"),
+        (0, 1, "the host's snapshot is smaller than this engine's: update Cutline"),
+    ] {
+        let snapshot = Snapshot::empty("S", 1);
+        let mut snapshot = abi::Snapshot::of(&snapshot);
+        // SAFETY: a snapshot begins with its size, whatever its version.
+        unsafe { (&raw mut snapshot).cast::<u32>().write(size) };
+        let text = |call: &dyn Fn(&mut Sink<'_>, &mut Sink<'_>) -> i32| {
+            let ((returned, error, _), answer, _) = appended(|to| appended(|error| call(to, error)));
+            (returned, answer + &error)
+        };
+        // SAFETY: the instance is of this table, and in no other call.
+        let run = text(&|to, error| unsafe { table().run.unwrap()(engine, &snapshot, to, error) });
+        assert_eq!(run, (code, said.chars().take(64).collect()), "{size}");
+        let with_hysteresis = text(&|to, error| {
+            let (mut room, state) = ([MaybeUninit::uninit(); 8], Text::of(b"old"));
+            // SAFETY: as above.
+            unsafe {
+                table().run_with_hysteresis.unwrap()(engine, &snapshot, state, to, &mut Sink::new(&mut room), error)
+            }
+        });
+        assert_eq!(with_hysteresis, run, "{size}");
     }
     // SAFETY: the last use of the instance.
     unsafe { table().destroy.unwrap()(engine) };

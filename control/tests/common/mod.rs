@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod binary;
+#[path = "../../../host/tests/cc/mod.rs"]
+pub mod cc;
 pub mod events;
 pub mod follower;
 pub mod frames;

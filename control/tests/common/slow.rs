@@ -1,7 +1,6 @@
 //! A process whose only lane has an engine on it that takes its time, that of `c/slow_engine.c`.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -9,7 +8,7 @@ use serde_json::json;
 use super::events::{line, now_ms, snapshot};
 use super::live::Running;
 use super::modules::events;
-use super::{CUTLINE, Place, connect, wait_until};
+use super::{CUTLINE, Place, cc, connect, wait_until};
 
 /// See the module.
 pub struct Slow {
@@ -33,7 +32,8 @@ impl Slow {
     pub fn start_by(lane: &str, command: impl FnOnce(&str) -> Command) -> Self {
         let place = Place::new();
         let (data, socket, library) = (place.path("data"), place.path("feed.sock"), place.path("engine.so"));
-        compile(&library);
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c/slow_engine.c");
+        cc::shared_library(source.as_ref(), library.as_ref(), &[]);
         let text = format!(
             "[scheduler]\ninterval_ms = 1000\ndelay_ms = 500\n[engine]\nlibrary = \"{library}\"\noutput_max_bytes = 8192\nstate_max_bytes = 8192\n[log]\ndir = \"{data}\"\n\
              live_dir = \"{}\"\nsegment_bytes = 131072\n[ingest]\nline_max_bytes = 32768\n\
@@ -69,13 +69,4 @@ impl Slow {
         let all = events(&self.data);
         all.iter().any(|event| event["module"] == "lane:only" && event["issues"][0]["kind"].is_string())
     }
-}
-
-fn compile(library: &str) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new("cc");
-    command.args(["-std=c99", "-O1", "-Wall", "-Wextra", "-pedantic", "-Werror", "-shared", "-fPIC", "-o", library]);
-    command.arg("-I").arg(here.join("../clients/c")).arg(here.join("tests/c/slow_engine.c"));
-    let ended = command.output().unwrap_or_else(|fault| panic!("{command:?}: {fault}: these tests need a C compiler"));
-    assert!(ended.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&ended.stderr));
 }
