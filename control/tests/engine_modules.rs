@@ -10,7 +10,7 @@ use std::process::Command;
 
 use common::events::{line, now_ms, snapshot};
 use common::live::Running;
-use common::modules::{lives, python, python_prefix, python_with_package};
+use common::modules::{events, lives, of, python, python_prefix, python_with_package};
 use common::{CUTLINE, Place, connect, cutline, fails, get, signal_to, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -238,6 +238,32 @@ fn partitions_of_its_socket_are_told_and_take_no_call_and_no_process_with_them()
     system.is_listed_again_after_its_death();
     system.wait_for("speaks", speaks);
     system.running.stop();
+}
+
+#[test]
+fn calls_without_an_answer_in_time_are_counted_where_operators_look_and_their_process_is_reported() {
+    let mut system = System::start(Place::new(), "use = \"regime-example\"");
+    let patient = system.wait_for("is well", is_well);
+    succeed(&["config", "set", &system.data, "engine.timeout_ms=1500"]);
+    let killed = system.wait_for("is another one", |engine| is_well(engine) && engine["pid"] != patient["pid"]);
+    // So that deaths and restarts are more than calls in vain.
+    signal_to(killed["pid"].as_i64().expect("a process"), Signal::KILL);
+    let hanging = system.wait_for("is a third one", |engine| is_well(engine) && engine["pid"] != killed["pid"]);
+    signal_to(hanging["pid"].as_i64().expect("a process"), Signal::STOP);
+    system.feed_until("S", "a call in vain", |system| system.running.counter("engine_timeouts") > 0);
+    system.wait_for("is there again", |engine| is_well(engine) && engine["pid"] != hanging["pid"]);
+    let reported = of(&events(&system.data), NAME, "changed");
+    let silent = reported.iter().position(|report| report["issues"][0]["kind"] == "no_answer").expect("it was told");
+    assert_eq!(reported[silent]["grade"], "degraded");
+    assert_eq!(reported.last().expect("after it")["grade"], "healthy", "{reported:?}");
+    let (stat, metrics, data) = (succeed(&["stat", &system.data]), system.metrics(), system.data.clone());
+    system.running.stop();
+    let outputs = succeed(&["dump", &data, "outputs"]);
+    let timed_out = outputs.matches("\"error_kind\":\"engine_timeout\"").count().to_string();
+    let is_counter =
+        |line: &str| line.split_whitespace().collect::<Vec<_>>() == ["engine_timeouts", &timed_out, "calls"];
+    assert!(stat.lines().any(is_counter), "{timed_out}: {stat}");
+    assert!(metrics.contains(&format!("\ncutline_engine_timeouts_total {timed_out}\n")), "{timed_out}: {metrics}");
 }
 
 /// An engine that another one takes the place of while the system runs has its name from then on.
