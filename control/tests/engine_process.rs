@@ -14,7 +14,7 @@ use common::events::{line, now_ms, snapshot};
 use common::frames::frames;
 use common::live::Running;
 use common::mounts::with_private_mounts;
-use common::scripted::{serve_if_asked, this_engine};
+use common::scripted::{AHEAD, serve_if_asked, this_engine};
 use common::{Place, capture, cc, children, connect, cutline, fails, succeed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -131,13 +131,15 @@ fn runs_left_over_are_called_in_the_mode_they_were_decided_with_wherever_the_eng
 }
 
 /// What the scripted engine says.
-fn script() -> Value {
-    json!({"regime": "CALM", "confidence": 0.5, "drivers": [], "invalidations": []})
+fn script(regime: &str) -> Value {
+    json!({"regime": regime, "confidence": 0.5, "drivers": [], "invalidations": []})
 }
 
 /// How each run of these events ends, by symbol: `completed` or the error's kind and detail.
 fn ends(data: &str, symbol: &str) -> Vec<String> {
-    let of_symbol = |event: &Value| event["symbol"] == symbol && event["event_type"] != "EngineRunStarted";
+    let is_end =
+        |event: &Value| event["event_type"] == "EngineRunCompleted" || event["event_type"] == "EngineRunFailed";
+    let of_symbol = |event: &Value| event["symbol"] == symbol && is_end(event);
     let events = dump(data, &["outputs"]).into_iter().filter(of_symbol);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let end = |event: Value| match &event["payload"]["error_kind"] {
@@ -147,13 +149,13 @@ fn ends(data: &str, symbol: &str) -> Vec<String> {
     events.map(end).collect()
 }
 
-/// A capture of three boundaries of a few symbols.
+/// A capture of three boundaries of a few symbols, which begin calm.
 fn three_boundaries(place: &Place, symbols: &[&str]) -> String {
     let start_ms = 1_767_225_600_000;
     let mut lines = Vec::new();
-    for boundary_ms in (1..=3).map(|tick| start_ms + 500 * tick) {
+    for (boundary_ms, regime) in (1..=3).map(|tick| start_ms + 500 * tick).zip(["CALM", "STORM", "STORM"]) {
         for symbol in symbols {
-            let mut event = snapshot(symbol, boundary_ms, &script());
+            let mut event = snapshot(symbol, boundary_ms, &script(regime));
             event["recv_ts_ms"] = (boundary_ms - 50).into();
             lines.extend(line(&event));
         }
@@ -253,6 +255,35 @@ fn who_does_not_answer_in_time_fails_alone() {
     assert!(slow.len() == 3 && slow.iter().all(|end| end.starts_with("engine_timeout: ")), "{slow:?}");
 }
 
+#[test]
+fn a_state_of_a_later_time_fails_its_run_alone_and_stays_what_it_was() {
+    let place = Place::new();
+    let input = three_boundaries(&place, &["A", AHEAD, "Z"]);
+    let engine = format!("{}\nmode = \"hysteresis\"", this_engine());
+    let data = backfill(&place, "ahead", &config(&place, "ahead", &engine, ""), &input);
+    assert!(succeed(&["verify", &data, "--strict"]).starts_with("identical: 9 receipts, 3 ticks, 9 runs"));
+    for symbol in ["A", "Z"] {
+        assert_eq!(ends(&data, symbol), ["completed"; 3], "{symbol}");
+    }
+    let [first, failed, last] = &ends(&data, AHEAD)[..] else { panic!("three runs") };
+    assert_eq!([first, last], ["completed"; 2]);
+    let refused = "hysteresis_state_failure: timestamp 1767225601000 is not after the state's 1767225601100";
+    assert_eq!(failed, refused);
+    let of_ahead = |mut all: Vec<Value>| {
+        all.retain(|one| one["symbol"] == AHEAD);
+        all
+    };
+    let states = of_ahead(dump(&data, &["states"]));
+    let times: Vec<_> = states.iter().map(|state| state["engine_timestamp_ms"].as_i64().unwrap()).collect();
+    assert_eq!(times, [1_767_225_600_500, 1_767_225_601_500], "the failed run has none");
+    let mut decisions = of_ahead(dump(&data, &["outputs"]));
+    decisions.retain(|event| event["event_type"] == "HysteresisDecisionPublished");
+    let transition = &decisions.last().unwrap()["payload"]["hysteresis_decision"]["transition"];
+    let (stable, candidate) = (&transition["stable_regime"], &transition["candidate_regime"]);
+    assert_eq!((stable, candidate), (&json!("CALM"), &json!("STORM")), "it goes on from the first run's state");
+    assert_eq!(transition["candidate_count"], 1, "in which the failed run does not count");
+}
+
 /// A pipeline that runs, and its feed.
 struct Live {
     place: Place,
@@ -283,7 +314,7 @@ impl Live {
     fn feed(&mut self) {
         let boundary_ms = (now_ms().div_euclid(50) + 1) * 50;
         for symbol in ["A", "B", "C", "D", "E", "F"] {
-            self.feed.write_all(&line(&snapshot(symbol, boundary_ms, &script()))).unwrap();
+            self.feed.write_all(&line(&snapshot(symbol, boundary_ms, &script("CALM")))).unwrap();
         }
     }
 

@@ -1,4 +1,5 @@
-//! A test program as an engine: the scripted engine, which does something before each call that its symbol says.
+//! A test program as an engine: the scripted engine, which does something before each call that its symbol says, and whose state of the
+//! symbol [`AHEAD`] is of a later time than its run.
 //!
 //! A test file that wants one has a test [`NAME`] which calls [`serve_if_asked`]: it is no test wherever the process was started as an engine.
 
@@ -7,6 +8,10 @@ use cutline::model::snapshot::Snapshot;
 use cutline_host::serve::{Served, serve};
 use cutline_shm::exchange::DESCRIPTOR_ENV;
 
+/// A symbol whose state is [`AHEAD_MS`] later than the run that it is of.
+pub const AHEAD: &str = "AHEAD";
+/// More than the boundary after it, and less than the next one, of tests with 500 ms between them.
+const AHEAD_MS: i64 = 600;
 /// The name of the test that is an engine.
 const NAME: &str = "engine_program";
 
@@ -58,6 +63,13 @@ impl Engine for Scripted {
         new_state: &mut Vec<u8>,
     ) -> Result<(), EngineFault> {
         (self.before)(snapshot.symbol);
-        self.engine.run_with_hysteresis(snapshot, state, decision, new_state)
+        self.engine.run_with_hysteresis(snapshot, state, decision, new_state)?;
+        if snapshot.symbol == AHEAD {
+            let mut later = snapshot.clone();
+            later.timestamp_ms += AHEAD_MS;
+            new_state.clear();
+            self.engine.run_with_hysteresis(&later, state, &mut Vec::new(), new_state)?;
+        }
+        Ok(())
     }
 }
