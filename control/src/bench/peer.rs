@@ -11,7 +11,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::Value;
 
 use super::cores;
-use super::suites::{fanout, feeder, ingest};
+use super::suites::{fanout, feeder, ingest, slow_symbol};
 use crate::cli::{Command as CommandLine, ConfigArgs};
 use crate::commands::{Failure, Outcome, print, run};
 
@@ -30,12 +30,17 @@ pub enum Role {
     Flood { target: String, core: usize, count: u64, length_ms: u64 },
     /// What `cutline run` does, until it is killed.
     Run { config: PathBuf },
+    /// An engine process that takes so long for one symbol.
+    SlowEngine { symbol: String, length_ms: u64 },
 }
 
 /// Carries a role out.
 pub fn play(role: &Role) -> Outcome {
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| Failure::machine(format!("cannot tie this process to its parent: {error}")))?;
+    // Who starts an engine process has tied it to itself, in a sandbox that refuses to change that.
+    if !matches!(role, Role::SlowEngine { .. }) {
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|error| Failure::machine(format!("cannot tie this process to its parent: {error}")))?;
+    }
     match role {
         Role::Echo { core, .. }
         | Role::Drain { core, .. }
@@ -44,6 +49,7 @@ pub fn play(role: &Role) -> Outcome {
         | Role::Flood { core, .. } => cores::pin(*core)?,
         // Its lanes pin themselves.
         Role::Run { .. } => ready()?,
+        Role::SlowEngine { .. } => {}
     }
     let result = match role {
         Role::Echo { from, to, live, count, payload, .. } => fanout::echo(from, to, live, *count, *payload)?,
@@ -54,6 +60,7 @@ pub fn play(role: &Role) -> Outcome {
         Role::Run { config } => {
             return run(CommandLine::Run(ConfigArgs { files: vec![config.clone()], sets: Vec::new() }));
         }
+        Role::SlowEngine { symbol, length_ms } => return slow_symbol::serve(symbol, *length_ms),
     };
     print(result)
 }

@@ -20,6 +20,7 @@ mod plant;
 mod records;
 mod replay;
 mod runs;
+pub mod slow_symbol;
 mod stages;
 mod ticks;
 

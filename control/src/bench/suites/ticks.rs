@@ -18,7 +18,7 @@ use cutline_journal::{Start, Tail};
 
 use super::null_engine::NullEngine;
 use super::plant::{Blueprint, Lanes, Plant, prove_with};
-use super::records::Snapshots;
+use super::records::{Snapshots, symbol};
 use crate::bench::clock::{now_ns, seconds_since};
 use crate::bench::harness::{Case, Context};
 use crate::bench::place::Segments;
@@ -64,7 +64,7 @@ const RUN_BYTES: u64 = 1_024;
 /// Least time before a boundary for its snapshots to be sent and taken; longer if that took longer before.
 const LEAD_MS: i64 = 250;
 /// Boundaries that may pass before the snapshots for them are in, for each tick measured. A busy machine stalls for that long.
-const MISSES_MAX: u64 = 20;
+const MISSES_MAX: usize = 20;
 /// A tick without any output so long after its boundary has no runs, ns.
 const NOTHING_MAX_NS: u64 = 2_000_000_000;
 /// Longest wait for a tick's outputs.
@@ -100,10 +100,29 @@ pub fn null_engines(_config: &cutline::config::Engine) -> Result<Box<dyn Engine>
 
 /// Measures ticks of this size.
 pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Through<'_>) -> Outcome {
+    let seen = follow(context, record, size, through)?;
+    let median_of = |of: fn(&Seen) -> u64| Spread::of(&seen.iter().map(|seen| of(seen) as f64).collect::<Vec<_>>());
+    let last = median_of(|seen| seen.after_ns(seen.outputs.len()));
+    record.value("boundary to first output, median tick", NS, median_of(|seen| seen.after_ns(1)).median);
+    let half = median_of(|seen| seen.after_ns(seen.outputs.len().div_ceil(2)));
+    record.value("boundary to half of the outputs, median tick", NS, half.median);
+    record.value("boundary to last output, median tick", NS, last.median);
+    record.value("boundary to last output, slowest tick", NS, last.max);
+    record.value("per run, median tick", NS, last.median / f64::from(size.symbols));
+    Ok(())
+}
+
+/// Has a pipeline run ticks of this size, proves its logs, and says what was seen of each tick; of none while it is to warm up, since each
+/// repetition has a tick to warm up of its own.
+pub fn follow(
+    context: &Context,
+    record: &mut Record<'_>,
+    size: Size,
+    through: &Through<'_>,
+) -> Result<Vec<Seen>, Failure> {
     let Size { symbols, interval_ms, .. } = size;
     if context.warm_up {
-        // Each repetition has a tick to warm up of its own.
-        return Ok(());
+        return Ok(Vec::new());
     }
     let place = context.root.place()?;
     let socket = place.data.join("feed.sock");
@@ -124,11 +143,11 @@ pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Thr
     let mut stream = UnixStream::connect(&socket).map_err(cannot)?;
     let mut outputs = Tail::open(&place.data, "outputs", Start::Oldest).map_err(Failure::reading)?;
     let mut snapshots = Snapshots::new(symbols)?;
-    let (mut firsts, mut middles, mut lasts, mut sent) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut ticks, mut sent) = (Vec::new(), 0);
     // At least one tick that counts, at any scale.
-    let ticks = 1 + u64::from((size.ticks * context.scale).div_ceil(100).min(100));
-    let (mut tick, mut missed, mut lead_ms) = (0, 0, LEAD_MS);
-    while tick < ticks {
+    let wanted = 1 + (size.ticks * context.scale).div_ceil(100).min(100) as usize;
+    let (mut missed, mut lead_ms) = (0, LEAD_MS);
+    while ticks.len() < wanted {
         let boundary_ms = await_time(&mut plant, interval_ms, lead_ms);
         snapshots.set_boundary(boundary_ms);
         let start = now_ns();
@@ -139,28 +158,19 @@ pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Thr
         lead_ms = lead_ms.max(2 * took_ms);
         let Some(seen) = follow_tick(&plant, &mut outputs, boundary_ms, symbols, through.pause)? else {
             missed += 1;
-            if missed > ticks * MISSES_MAX {
+            if missed > wanted * MISSES_MAX {
                 return Err(Failure::machine(format!("{missed} boundaries passed before {symbols} snapshots were in")));
             }
             continue;
         };
-        if tick > 0 {
-            firsts.push(seen.first_ns as f64);
-            middles.push(seen.middle_ns as f64);
-            lasts.push(seen.last_ns as f64);
-        }
-        tick += 1;
+        ticks.push(seen);
     }
     drop(stream);
     plant.stop()?;
-    let last = Spread::of(&lasts);
-    record.value("boundary to first output, median tick", NS, Spread::of(&firsts).median);
-    record.value("boundary to half of the outputs, median tick", NS, Spread::of(&middles).median);
-    record.value("boundary to last output, median tick", NS, last.median);
-    record.value("boundary to last output, slowest tick", NS, last.max);
-    record.value("per run, median tick", NS, last.median / f64::from(symbols));
     record.value("boundaries passed before their snapshots", MISHAPS, missed as f64);
-    prove_with(record, &place.data, sent, through.engines).map(drop)
+    prove_with(record, &place.data, sent, through.engines)?;
+    ticks.remove(0);
+    Ok(ticks)
 }
 
 /// Those of the default configuration if a tick's outputs fit into memory that is ready; otherwise as many as it takes: it is the
@@ -197,12 +207,28 @@ fn await_receipts(plant: &mut Plant, count: u64) -> Outcome {
     Ok(())
 }
 
-/// What was seen of a tick, ns after its boundary.
-struct Seen {
-    first_ns: u64,
-    /// Half of the outcomes were there.
-    middle_ns: u64,
-    last_ns: u64,
+/// What was seen of a tick.
+pub struct Seen {
+    /// Outputs in the order in which they came.
+    outputs: Vec<Output>,
+}
+
+struct Output {
+    /// After the boundary.
+    after_ns: u64,
+    is_first_symbol: bool,
+}
+
+impl Seen {
+    /// When so many outputs were there, ns after the boundary.
+    fn after_ns(&self, outputs: usize) -> u64 {
+        self.outputs[outputs - 1].after_ns
+    }
+
+    /// When each output but the first symbol's was there, ns after the boundary.
+    pub fn beside_first_symbol(&self) -> impl Iterator<Item = u64> {
+        self.outputs.iter().filter(|output| !output.is_first_symbol).map(|output| output.after_ns)
+    }
 }
 
 /// Reads outputs until the last outcome of the tick; `None` if the boundary passed before every symbol had its snapshot, or if they came into
@@ -215,9 +241,11 @@ fn follow_tick(
     pause: Duration,
 ) -> Result<Option<Seen>, Failure> {
     let after = || (plant.clock.now_ns() - boundary_ms * 1_000_000).max(0).unsigned_abs();
-    let (mut first_ns, mut middle_ns, mut outcomes, start) = (0, 0, 0, now_ns());
-    while outcomes < symbols {
+    let (mut seen, start) = (Seen { outputs: Vec::with_capacity(symbols as usize) }, now_ns());
+    let first_symbol = symbol(0);
+    while seen.outputs.len() < symbols as usize {
         let Some(frame) = outputs.poll().map_err(Failure::reading)? else {
+            let outcomes = seen.outputs.len();
             if outcomes == 0 && after() > NOTHING_MAX_NS {
                 return Ok(None);
             }
@@ -234,7 +262,7 @@ fn follow_tick(
         if frame.header.kind != OUTCOME {
             continue;
         }
-        let run = RunFrame::read(frame.payload).map_err(Failure::logs)?.run;
+        let RunFrame { run, symbol, .. } = RunFrame::read(frame.payload).map_err(Failure::logs)?;
         // A tick before comes while the snapshots of this one are sent.
         if run.engine_timestamp_ms > boundary_ms {
             return Ok(None);
@@ -243,14 +271,8 @@ fn follow_tick(
             if run.failure != 0 {
                 return Ok(None);
             }
-            outcomes += 1;
-            if outcomes == 1 {
-                first_ns = after();
-            }
-            if outcomes == symbols.div_ceil(2) {
-                middle_ns = after();
-            }
+            seen.outputs.push(Output { after_ns: after(), is_first_symbol: symbol == first_symbol });
         }
     }
-    Ok(Some(Seen { first_ns, middle_ns, last_ns: after() }))
+    Ok(Some(seen))
 }
