@@ -1,5 +1,5 @@
 //! Calls of the suite `engines`: the scripted engine behind every host that there is, one call at a time and a thousand at once, beside a
-//! direct call of it, a round trip through pipes to another process, one through a cache line to the other core, and Python's own call.
+//! direct call of it and the yardsticks ([`super::engine_yardsticks`]).
 //!
 //! A processor's speed changes from one second to the next: calls behind a host are measured in turns with direct ones, and what is told
 //! is the median of the differences within a turn.
@@ -8,22 +8,22 @@
 
 use std::hint::spin_loop;
 
-use cutline::config::Config;
 use cutline::invoke::call::{Answer, AnswerLimits, Asked};
 use cutline::invoke::engine::Engine;
 use cutline::invoke::host::{Ask, Begun, Ended, Host};
 use cutline::model::receipt::BINARY;
 use cutline::model::run_id::EngineMode;
 use cutline::model::snapshot::Snapshot;
+use cutline_ring::Idle;
 use hdrhistogram::Histogram;
 
-use super::engine_yardsticks::{self, Yardsticks};
+use super::engine_form::Form;
+use super::engine_yardsticks::Yardsticks;
 use super::records::{self, ANY_BOUNDARY_MS};
 use crate::bench::clock::{histogram, now_ns};
 use crate::bench::harness::{Case, Context};
 use crate::bench::record::{NS, Record, Spread, TIMES_AS_LONG};
-use crate::commands::{Failure, Outcome, note};
-use crate::engines;
+use crate::commands::{Failure, Outcome};
 
 /// Calls one at a time at full scale.
 pub const CALLS: u64 = 50_000;
@@ -32,49 +32,16 @@ const TURN: usize = 500;
 /// Symbols of a tick, and ticks at full scale.
 const SYMBOLS: u32 = 1_000;
 const TICKS: u64 = 100;
-const ON_THE_LANE: &str = "use = \"scripted\"";
 /// Longest wait for a call's end, ns.
-const WAIT_MAX_NS: u64 = 10_000_000_000;
-/// Says as much as the scripted engine, as a function over dicts.
-pub const PYTHON: &str = r#"def run(snapshot):
-    script = snapshot["market"]["structure_levels"]["script"]
-    return {"symbol": snapshot["symbol"], "timestamp": snapshot["timestamp"], "regime": script["regime"],
-            "confidence": script["confidence"], "drivers": script["drivers"],
-            "invalidations": script["invalidations"], "permissions": [script["regime"]]}
-"#;
+const WAIT_MAX_NS: u64 = 30_000_000_000;
 
 /// The cases.
-pub fn cases() -> Vec<Case> {
-    let yardsticks = Yardsticks::default();
-    let of = || yardsticks.clone();
-    let mut cases = engine_yardsticks::cases(&yardsticks);
-    let library = std::env::current_exe().map(|path| path.with_file_name("libcutline_engines_library.so"));
-    let library = library.ok().filter(|path| path.exists());
-    let hysteresis = "[engine.hysteresis]\nengine = \"scripted\"\n";
-    let places = [
-        ("on the lane", Some(ON_THE_LANE.to_owned()), ""),
-        ("in a library", library.map(|path| format!("library = {path:?}")), hysteresis),
-        ("in a process", Some("use = \"scripted\"\nhost = \"process\"".to_owned()), ""),
-        ("in Python", Some("python = \"cutline_bench_engine:run\"".to_owned()), ""),
-    ];
-    for (name, engine, more) in places {
-        let Some(engine) = engine else {
-            note(format_args!("engines: no libcutline_engines_library.so beside this program: {name} is left out"));
-            continue;
-        };
-        let yardsticks = of();
-        cases.push(Case::new(format!("engine {name}"), move |context, record| {
-            behind(context, record, &engine, more, &yardsticks)
-        }));
-    }
-    cases
-}
-
-/// A configuration with this engine; its processes spin on the hot core.
-pub fn config(context: &Context, engine: &str, more: &str) -> Result<Config, Failure> {
-    let process = format!("[engine.process]\nidle = \"spin\"\ncores = [{}]\n", context.cores.hot);
-    let text = format!("feed = []\n[engine]\nmode = \"truth\"\n{engine}\n{process}{more}");
-    Config::from_text("bench", &text).map(|(config, _)| config).map_err(Failure::machine)
+pub fn cases(forms: &[Form], yardsticks: &Yardsticks) -> Vec<Case> {
+    let case = |&form: &Form| {
+        let yardsticks = yardsticks.clone();
+        Case::new(format!("engine {form}"), move |context, record| behind(context, record, form, &yardsticks))
+    };
+    forms.iter().map(case).collect()
 }
 
 /// What is asked about: stored snapshots, whose fields are read when somebody asks for them, as in a run.
@@ -101,33 +68,32 @@ impl Snapshots {
     }
 }
 
-fn behind(context: &Context, record: &mut Record<'_>, engine: &str, more: &str, yardsticks: &Yardsticks) -> Outcome {
-    let config = config(context, engine, more)?;
-    let host = match started(context, &config) {
-        Ok(host) => host,
-        Err(why) if engine.starts_with("python") => {
-            note(format_args!("engines: left out: {why}"));
-            return Ok(());
-        }
-        Err(why) => return Err(Failure::machine(why)),
-    };
+fn behind(context: &Context, record: &mut Record<'_>, form: Form, yardsticks: &Yardsticks) -> Outcome {
+    let Some(host) = form.host(context, context.cores.hot, Idle::Spin)? else { return Ok(()) };
     let mut caller = Caller::new(host);
-    let mut direct = Direct::new(context)?;
+    let mut direct = Direct::new()?;
     let single = one_at_a_time(context, &mut caller, &mut direct, &Snapshots::new(1)?)?;
     record.latency("a call, 1 symbol", &single.behind);
     record.latency("direct calls between them, 1 symbol", &single.direct);
     let batch = all_at_once(context, &mut caller, &mut direct, &Snapshots::new(SYMBOLS)?)?;
-    record.value("a call, 1,000 symbols", NS, batch.behind.value_at_quantile(0.5) as f64);
-    let is_lane = engine == ON_THE_LANE;
+    record.value("a call, 1,000 symbols", NS, median(&batch.behind));
+    if form == Form::Lane {
+        yardsticks.direct.set(median(&batch.direct));
+    }
     for (calls, turns, lane) in
         [("1 symbol", single, &yardsticks.lane[0]), ("1,000 symbols", batch, &yardsticks.lane[1])]
     {
         let beyond_ns = turns.beyond_ns();
         record.value(&format!("over a direct call, {calls}"), TIMES_AS_LONG, turns.over());
         record.value(&format!("beyond a direct call, {calls}"), NS, beyond_ns);
-        if is_lane {
+        if form == Form::Lane {
             lane.set(beyond_ns);
             continue;
+        }
+        if form == Form::Python {
+            let (call_ns, own_ns) = (median(&turns.behind), yardsticks.python.get());
+            record.value(&format!("over Python's own call, {calls}"), TIMES_AS_LONG, call_ns / own_ns);
+            record.value(&format!("beyond Python's own call, {calls}"), NS, call_ns - own_ns);
         }
         let beyond_ns = beyond_ns - lane.get();
         record.value(&format!("beyond a call on the lane, {calls}"), NS, beyond_ns);
@@ -136,17 +102,6 @@ fn behind(context: &Context, record: &mut Record<'_>, engine: &str, more: &str, 
         }
     }
     Ok(())
-}
-
-/// The host of a configuration. Python finds its engine in the folder in which it is started.
-fn started(context: &Context, config: &Config) -> Result<Box<dyn Host>, String> {
-    let back = std::env::current_dir().map_err(|error| error.to_string())?;
-    let place = context.root.place().map_err(|failure| failure.message)?;
-    let written = std::fs::write(place.data.join("cutline_bench_engine.py"), PYTHON);
-    written.and_then(|()| std::env::set_current_dir(&place.data)).map_err(|error| error.to_string())?;
-    let host = engines::host(config);
-    std::env::set_current_dir(back).map_err(|error| error.to_string())?;
-    host
 }
 
 /// Asks a host as an invoke stage does.
@@ -240,9 +195,8 @@ struct Direct {
 }
 
 impl Direct {
-    fn new(context: &Context) -> Result<Self, Failure> {
-        let config = config(context, "use = \"scripted\"", "")?;
-        let engine = engines::on_lane(&config.output.engine).map_err(Failure::machine)?;
+    fn new() -> Result<Self, Failure> {
+        let engine = cutline_engines::build("scripted", "").map_err(Failure::machine)?;
         Ok(Self { engine, output: Vec::with_capacity(4_096) })
     }
 
@@ -271,7 +225,6 @@ impl Turns {
     }
 
     fn add(&mut self, behind: &Histogram<u64>, direct: &Histogram<u64>) {
-        let median = |found: &Histogram<u64>| found.value_at_quantile(0.5) as f64;
         self.medians.push((median(behind), median(direct)));
         self.behind += behind;
         self.direct += direct;
@@ -322,6 +275,10 @@ fn all_at_once(
         turns.add(&per_call(&called), &per_call(&timed(1, || direct.call(snapshots))?));
     }
     Ok(turns)
+}
+
+fn median(found: &Histogram<u64>) -> f64 {
+    found.value_at_quantile(0.5) as f64
 }
 
 /// How long each of so many goes takes.

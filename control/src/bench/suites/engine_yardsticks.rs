@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use hdrhistogram::Histogram;
 
-use super::engine_calls::{CALLS, PYTHON};
+use super::engine_calls::CALLS;
+use super::engine_form::{PYTHON, PYTHON_FILE};
 use super::hop::ping_pong;
 use super::hops::limit;
 use crate::bench::clock::{histogram, now_ns};
@@ -43,25 +44,29 @@ pub struct Yardsticks {
     pub pipe: Rc<Cell<f64>>,
     /// One over a line of shared memory.
     pub memory: Rc<Cell<f64>>,
+    /// Python's own call.
+    pub python: Rc<Cell<f64>>,
+    /// A direct call of the scripted engine, each of a thousand symbols.
+    pub direct: Rc<Cell<f64>>,
     /// What a call on the lane takes beyond a direct one: one symbol, and each of a thousand.
     pub lane: [Rc<Cell<f64>>; 2],
 }
 
 /// The cases that set them.
 pub fn cases(yardsticks: &Yardsticks) -> Vec<Case> {
-    let (pipe, memory) = (yardsticks.clone(), yardsticks.clone());
+    let [pipe, memory, python] = [&yardsticks.pipe, &yardsticks.memory, &yardsticks.python].map(Rc::clone);
     vec![
         Case::new("yardstick: pipes to a process and back, 256 B", move |context, record| {
-            told(record, "round trip", &pipes(context)?, &pipe.pipe);
+            told(record, "round trip", &pipes(context)?, &pipe);
             Ok(())
         }),
         Case::new("yardstick: a line of shared memory there and back", move |context, record| {
             let halves = ping_pong(context, limit(), limit())?;
-            told(record, "RTT/2", &halves, &memory.memory);
-            memory.memory.set(2.0 * memory.memory.get());
+            told(record, "RTT/2", &halves, &memory);
+            memory.set(2.0 * memory.get());
             Ok(())
         }),
-        Case::new("yardstick: Python's own call", python_alone),
+        Case::new("yardstick: Python's own call", move |context, record| python_alone(context, record, &python)),
     ]
 }
 
@@ -71,21 +76,23 @@ fn told(record: &mut Record<'_>, name: &str, found: &Histogram<u64>, median: &Ce
 }
 
 /// What `python3` takes for the same without us.
-fn python_alone(context: &Context, record: &mut Record<'_>) -> Outcome {
+fn python_alone(context: &Context, record: &mut Record<'_>, call: &Cell<f64>) -> Outcome {
     let place = context.root.place()?;
-    std::fs::write(place.data.join("cutline_bench_engine.py"), PYTHON).map_err(Failure::machine)?;
+    std::fs::write(place.data.join(PYTHON_FILE), PYTHON).map_err(Failure::machine)?;
     let asked = Command::new("python3").args(["-c", PYTHON_ALONE, NORMALIZED]).current_dir(&place.data).output();
     let Ok(told) = asked else {
         note(format_args!("engines: there is no python3: its own call is left out"));
         return Ok(());
     };
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    for (name, value) in
-        ["call p50", "json.loads of its input p50", "json.dumps of its answer p50"].iter().zip(told.split(' '))
-    {
-        let value = value.trim().parse().map_err(|_| Failure::machine(format!("python3 said {told:?}")))?;
-        record.value(name, NS, value);
-    }
+    let medians: Option<Vec<f64>> = told.split_whitespace().map(|median| median.parse().ok()).collect();
+    let Some(&[own, loads, dumps]) = medians.as_deref() else {
+        return Err(Failure::machine(format!("python3 said {told:?}")));
+    };
+    call.set(own);
+    record.value("call p50", NS, own);
+    record.value("json.loads of its input p50", NS, loads);
+    record.value("json.dumps of its answer p50", NS, dumps);
     Ok(())
 }
 

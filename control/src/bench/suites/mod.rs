@@ -3,6 +3,8 @@
 pub mod burst;
 mod disk;
 mod engine_calls;
+mod engine_form;
+mod engine_ticks;
 mod engine_yardsticks;
 mod engines;
 pub mod fanout;

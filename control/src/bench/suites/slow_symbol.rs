@@ -16,7 +16,7 @@ use cutline_host::serve::{Served, serve as serve_engine};
 use cutline_ring::Idle;
 use hdrhistogram::Histogram;
 
-use super::engines::PAUSE;
+use super::engine_ticks::PAUSE;
 use super::null_engine::NullEngine;
 use super::records;
 use super::ticks::{self, Size, Through, null_engines};
@@ -38,7 +38,7 @@ struct Processes {
     in_flight: u32,
 }
 
-/// As many calls ahead as in the default configuration, and none.
+/// As many calls ahead as in the default configuration, and none, which a small scale leaves out.
 const PROCESSES: [Processes; 3] = [
     Processes { name: "1 process", count: 1, in_flight: 16 },
     Processes { name: "2 processes", count: 2, in_flight: 16 },
@@ -46,10 +46,10 @@ const PROCESSES: [Processes; 3] = [
 ];
 
 /// The cases.
-pub fn cases() -> Vec<Case> {
+pub fn cases(context: &Context) -> Vec<Case> {
     let mut cases = Vec::new();
     for order in ["run", "symbol"] {
-        for processes in PROCESSES {
+        for processes in PROCESSES.into_iter().filter(|processes| processes.in_flight > 1 || context.scale >= 10) {
             let none_slow = Rc::new(RefCell::new(histogram()));
             for slow_ms in [0, SLOW_MS] {
                 let slow = if slow_ms == 0 { "none is slow".to_owned() } else { format!("one takes {slow_ms} ms") };

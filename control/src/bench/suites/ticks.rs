@@ -88,6 +88,7 @@ pub fn cases(context: &Context) -> Vec<Case> {
                     size,
                     &Through { hosts: &on_the_lane(engines), engines, config: "", pause: Duration::ZERO },
                 )
+                .map(drop)
             })
         })
         .collect()
@@ -98,8 +99,8 @@ pub fn null_engines(_config: &cutline::config::Engine) -> Result<Box<dyn Engine>
     Ok(Box::new(NullEngine))
 }
 
-/// Measures ticks of this size.
-pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Through<'_>) -> Outcome {
+/// Measures ticks of this size, and returns what a run of them takes, ns.
+pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Through<'_>) -> Result<f64, Failure> {
     let seen = follow(context, record, size, through)?;
     let median_of = |of: fn(&Seen) -> u64| Spread::of(&seen.iter().map(|seen| of(seen) as f64).collect::<Vec<_>>());
     let last = median_of(|seen| seen.after_ns(seen.outputs.len()));
@@ -108,8 +109,9 @@ pub fn run(context: &Context, record: &mut Record<'_>, size: Size, through: &Thr
     record.value("boundary to half of the outputs, median tick", NS, half.median);
     record.value("boundary to last output, median tick", NS, last.median);
     record.value("boundary to last output, slowest tick", NS, last.max);
-    record.value("per run, median tick", NS, last.median / f64::from(size.symbols));
-    Ok(())
+    let run_ns = last.median / f64::from(size.symbols);
+    record.value("per run, median tick", NS, run_ns);
+    Ok(run_ns)
 }
 
 /// Has a pipeline run ticks of this size, proves its logs, and says what was seen of each tick; of none while it is to warm up, since each
