@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::modules::python_with_package;
 use common::{CUTLINE, Place, capture, config, fails, succeed};
 use serde_json::Value;
 
@@ -103,22 +104,7 @@ def output(snapshot, **other):
 
 /// A virtual environment with the package in it; `None`, with the reason, where there cannot be one.
 fn venv() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let made = match Command::new("python3").arg(root.join("clients/python/tests/install.py")).output() {
-        Ok(made) => made,
-        Err(fault) => {
-            eprintln!("skipped: python3: {fault}");
-            return None;
-        }
-    };
-    let said = String::from_utf8_lossy(&made.stderr);
-    if made.status.code() == Some(77) {
-        eprintln!("{said}");
-        return None;
-    }
-    assert!(made.status.success(), "{said}");
-    let python = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
-    Some(python.parent().unwrap().parent().unwrap().to_owned())
+    python_with_package()?.parent().and_then(Path::parent).map(Path::to_owned)
 }
 
 /// Checks the function `judge` of a module with this text; `None` if Python cannot be used here.

@@ -32,11 +32,19 @@ pub fn python_prefix() -> String {
 /// An interpreter that has the package of clients/python; `None`, having said why, where this machine cannot have one.
 pub fn python_with_package() -> Option<PathBuf> {
     let install = concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/python/tests/install.py");
-    let made = Command::new("python3").arg(install).output().expect("python3");
+    let made = match Command::new("python3").arg(install).output() {
+        Ok(made) => made,
+        Err(fault) => {
+            println!("skipped: python3: {fault}");
+            return None;
+        }
+    };
+    let said = String::from_utf8_lossy(&made.stderr);
     if made.status.code() == Some(77) {
-        println!("skipped: {}", String::from_utf8_lossy(&made.stderr));
+        println!("{said}");
         return None;
     }
+    assert!(made.status.success(), "{said}");
     Some(PathBuf::from(String::from_utf8(made.stdout).expect("UTF-8").trim_end()))
 }
 
