@@ -13,6 +13,8 @@ use crate::engines;
 
 /// What the example engines are called as a shared library, beside this program.
 const LIBRARY: &str = "libcutline_engines_library.so";
+/// Longest time of a call, ms: a machine that others use may keep an engine process from its core for longer than the default.
+const TIMEOUT_MS: u64 = 30_000;
 /// The module of the engine in Python.
 pub const PYTHON_FILE: &str = "cutline_bench_engine.py";
 /// Says as much as the scripted engine, as a function over dicts.
@@ -88,7 +90,7 @@ impl Form {
         // Which of its engines the library is to be.
         let which = if self == Self::Library { "[engine.hysteresis]\nengine = \"scripted\"\n" } else { "" };
         let text = format!(
-            "feed = []\n[engine]\nmode = \"truth\"\n{engine}\n[engine.process]\nidle = \"{idle}\"\ncores = [{core}]\n{which}"
+            "feed = []\n[engine]\nmode = \"truth\"\ntimeout_ms = {TIMEOUT_MS}\n{engine}\n[engine.process]\nidle = \"{idle}\"\ncores = [{core}]\n{which}"
         );
         Config::from_text("bench", &text).map(|(config, _)| config).map_err(|fault| fault.to_string())
     }

@@ -100,3 +100,17 @@ impl Suite {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn everything_is_measured_if_nothing_is_named() {
+        let names = |named: &[Suite]| Suite::in_order(named).map(Suite::name).collect::<Vec<_>>();
+        let known: Vec<_> = Suite::value_variants().iter().map(|suite| suite.name()).collect();
+        assert_eq!(names(&[]), known);
+        assert_eq!(names(&[Suite::Burst, Suite::Hop]), ["hop", "burst"]);
+    }
+}
