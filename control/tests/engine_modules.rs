@@ -10,7 +10,7 @@ use std::process::Command;
 
 use common::events::{line, now_ms, snapshot};
 use common::live::Running;
-use common::modules::{events, lives, of, python, python_prefix, python_with_package};
+use common::modules::{between_within, events, lives, of, python, python_prefix, python_with_package};
 use common::{CUTLINE, Place, connect, cutline, fails, get, signal_to, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -24,37 +24,6 @@ def judge(snapshot):
         raise ValueError("no")
     return {"symbol": snapshot["symbol"], "timestamp": snapshot["timestamp"], "regime": "R", "confidence": 0.5,
             "drivers": [], "invalidations": [], "permissions": []}
-"#;
-
-/// A network that fails, between the supervisor and the engine's process, as the file says by then: what an engine imports it may also start.
-const BETWEEN: &str = r#"
-import os
-import pathlib
-import select
-import socket
-import threading
-import time
-
-MODE = pathlib.Path(__file__).with_name("network")
-ABOVE = socket.socket(fileno=int(os.environ["CUTLINE_MODULE_FD"]))
-BELOW, theirs = socket.socketpair()
-os.environ["CUTLINE_MODULE_FD"] = str(theirs.detach())
-
-
-def between():
-    while (mode := MODE.read_text()) != "reset":
-        if mode == "drop":
-            time.sleep(0.01)
-            continue
-        for one in select.select([ABOVE, BELOW], [], [], 0.01)[0]:
-            piece = one.recv(65536)
-            if mode.startswith("delay="):
-                time.sleep(float(mode.removeprefix("delay=")))
-            (BELOW if one is ABOVE else ABOVE).sendall(piece)
-    ABOVE.close()
-
-
-threading.Thread(target=between, daemon=True).start()
 "#;
 
 struct System {
@@ -141,14 +110,14 @@ fn own(engine: &Value, name: &str) -> f64 {
 
 /// A system with the engine in Python, if this machine can have the package.
 fn in_python() -> Option<System> {
-    in_python_with("")
+    in_python_with(|_| String::new())
 }
 
 /// The same, of which this is imported first.
-fn in_python_with(first: &str) -> Option<System> {
+fn in_python_with(first: impl FnOnce(&Place) -> String) -> Option<System> {
     let python = python_with_package()?;
     let place = Place::new();
-    place.file("mine.py", &format!("__version__ = \"1\"\n{first}{JUDGE}"));
+    place.file("mine.py", &format!("__version__ = \"1\"\n{}{JUDGE}", first(&place)));
     place.file("network", "pass");
     let venv = python.parent().and_then(Path::parent).expect("bin/python").to_owned();
     Some(System::start(place, &format!("python = \"mine:judge\"\n[engine.process]\nvenv = {venv:?}")))
@@ -213,9 +182,9 @@ fn one_that_stands_still_degrades_the_system_and_no_more_and_is_well_again_once_
 
 #[test]
 fn partitions_of_its_socket_are_told_and_take_no_call_and_no_process_with_them() {
-    let Some(mut system) = in_python_with(BETWEEN) else { return };
+    let Some(mut system) = in_python_with(|place| between_within(&place.path("network"))) else { return };
     let speaks = |engine: &Value| is_well(engine) && own(engine, "calls") >= 0.0;
-    let pid = system.wait_for("speaks", speaks)["pid"].clone();
+    system.wait_for("speaks", speaks);
     for mode in ["drop", "delay=1"] {
         system.place.file("network", mode);
         let silent = system.wait_for("is silent", |engine| engine["health"]["status"] == "degraded");
@@ -227,16 +196,22 @@ fn partitions_of_its_socket_are_told_and_take_no_call_and_no_process_with_them()
         system.place.file("network", "pass");
         system.wait_for("is well again", speaks);
     }
-    system.place.file("network", "reset");
-    let ended = system.running.counter("runs_by_outcome");
-    system.feed_until("S", "a run", |system| system.running.counter("runs_by_outcome") > ended + 2);
-    let engine = system.engine();
-    assert_eq!((&engine["pid"], &engine["state"]), (&pid, &json!("running")), "it is its lane's affair");
-    assert_eq!(system.running.counter("engine_deaths"), 0);
-    // What takes its place is heard again.
-    system.place.file("network", "pass");
-    system.is_listed_again_after_its_death();
-    system.wait_for("speaks", speaks);
+    for mode in ["half", "reset"] {
+        let pid = system.engine()["pid"].clone();
+        let deaths = system.running.counter("engine_deaths");
+        system.place.file("network", mode);
+        // Who does not speak is well as long as it runs.
+        system.wait_for("says no more", |engine| is_well(engine) && own(engine, "calls") < 0.0);
+        let ended = system.running.counter("runs_by_outcome");
+        system.feed_until("S", "a run", |system| system.running.counter("runs_by_outcome") > ended + 2);
+        let engine = system.engine();
+        assert_eq!((&engine["pid"], &engine["state"]), (&pid, &json!("running")), "{mode}: it is its lane's affair");
+        assert_eq!(system.running.counter("engine_deaths"), deaths, "{mode}");
+        // What takes its place is heard again.
+        system.place.file("network", "pass");
+        system.is_listed_again_after_its_death();
+        system.wait_for("speaks", speaks);
+    }
     system.running.stop();
 }
 

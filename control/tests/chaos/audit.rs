@@ -26,6 +26,8 @@ pub struct Found {
     pub completed: u64,
     /// Events that the follower saw, all of them.
     pub followed: u64,
+    /// Times that the network of an engine's process was seen to fail there.
+    pub engines_cut_off: u64,
 }
 
 impl Found {
@@ -37,6 +39,7 @@ impl Found {
         self.outcomes += more.outcomes;
         self.completed += more.completed;
         self.followed += more.followed;
+        self.engines_cut_off += more.engines_cut_off;
     }
 }
 

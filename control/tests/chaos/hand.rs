@@ -1,6 +1,7 @@
 //! The hand: one thing after the other that a bad day has, drawn from a seed, each taken back after a while. At the end everything is as it
 //! was, and what is broken is the system's own to mend.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub struct Tally {
     pub corruptions: u64,
     pub edits: u64,
     pub restarts: u64,
-    pub partitions: u64,
+    pub partitions: BTreeMap<&'static str, u64>,
     pub without_descriptors: u64,
     pub without_memory: u64,
     pub without_processor: u64,
@@ -54,7 +55,7 @@ enum Back {
     Limit(Pid, Resource, Rlimit),
     /// The configuration is no configuration.
     Config,
-    /// The network of a module fails.
+    /// The network of one of [`THROUGH`] fails.
     Network(&'static str),
     /// Threads spin.
     Spinners(Arc<AtomicBool>, Vec<JoinHandle<()>>),
@@ -180,12 +181,12 @@ impl<'a> Hand<'a> {
         self.tally.restarts += 1;
     }
 
-    /// Between the supervisor and a module; what that sends to the pipeline has a way of its own.
+    /// Between the supervisor and a module or the engine; what those send to the pipeline has a way of its own.
     fn partition(&mut self) {
         let name = THROUGH[self.random.index(THROUGH.len())];
         let mode = PARTITIONS[self.random.index(PARTITIONS.len())];
         fs::write(self.plant.network(name), mode).expect("writable");
-        self.tally.partitions += 1;
+        *self.tally.partitions.entry(name).or_default() += 1;
         self.later(Back::Network(name));
     }
 

@@ -77,5 +77,8 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
         tally.found.cut_off <= tally.kills + tally.stops + tally.restarts,
         "lines are cut off without a kill: {tally:?}"
     );
+    // A partition or two may come when both processes have just been killed.
+    let is_felt = tally.found.engines_cut_off > 0 || tally.partitions.get(plant::ENGINE) < Some(&3);
+    assert!(is_felt || !plant::has_python(), "partitions of the engine do not reach it: {tally:?}");
     assert!(tally.kills > 0 && tally.found.receipts > 0 && tally.found.outcomes > 0, "nothing has happened: {tally:?}");
 }

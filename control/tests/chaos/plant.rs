@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::audit::{self, Found};
 use crate::common::follower::Follower;
 use crate::common::live::Running;
-use crate::common::modules::{fed_bytes, module, polite, python, python_prefix, wait_for};
+use crate::common::modules::{
+    between_within, fed_bytes, module, polite, printed, python, python_prefix, python_with_package, wait_for,
+};
 use crate::common::{CUTLINE, Place, cutline, wait_until, wait_within};
 use crate::isolation;
 use crate::load::{DIRECT, Load, Sent};
@@ -36,12 +38,9 @@ pub struct Plant {
 }
 
 /// The Python engine, or what stands for it where Python's headers or a compiler are missing.
-#[derive(Clone)]
 struct Engine {
     /// Keys of `[engine]`.
     keys: String,
-    /// Where the system is started, so that the module is found.
-    directory: PathBuf,
     /// Further arguments of `verify`.
     verify: Vec<String>,
 }
@@ -50,30 +49,42 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Found out once: it may have to be installed.
-fn engine() -> Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    let found = || {
-        let directory = root().join("clients/python/tests/standin");
-        let made = Command::new("python3").arg(root().join("clients/python/tests/install.py")).output();
-        let python = made.ok().filter(|made| made.status.success()).map(|made| made.stdout);
-        let Some(python) = python else {
-            eprintln!(
-                "skipped: the host of Python engines cannot be installed; a built-in engine in processes stands for it"
-            );
-            return Engine { keys: "use = \"scripted\"\nhost = \"process\"".to_owned(), directory, verify: Vec::new() };
-        };
-        let python = PathBuf::from(String::from_utf8(python).expect("UTF-8").trim_end());
-        let venv =
-            python.parent().and_then(Path::parent).expect("bin/python of it").to_str().expect("UTF-8").to_owned();
-        let keys = format!("python = \"regime_engine.engine\"\nprocess.venv = {venv:?}");
-        Engine { keys, directory, verify: vec!["--venv".to_owned(), venv] }
-    };
-    ENGINE.get_or_init(found).clone()
+/// Whether the engine is the one in Python, whose network can fail.
+pub fn has_python() -> bool {
+    venv().is_some()
 }
 
-/// Modules whose network fails, each as the file says that [`Plant::network`] names.
-pub const THROUGH: [&str; 3] = ["feed", "c", "python"];
+/// The virtual environment with the host of Python engines; found out once, because it may have to be installed.
+fn venv() -> Option<&'static str> {
+    static VENV: OnceLock<Option<String>> = OnceLock::new();
+    let found = || {
+        let venv = python_with_package()?;
+        Some(venv.parent().and_then(Path::parent).expect("bin/python of it").to_str().expect("UTF-8").to_owned())
+    };
+    VENV.get_or_init(found).as_deref()
+}
+
+/// The stand-in's package lies in the place that the system is started in, with a network before it.
+fn engine(place: &Place) -> Engine {
+    let Some(venv) = venv() else {
+        eprintln!("a built-in engine in processes stands for the Python engine");
+        return Engine { keys: "use = \"scripted\"\nhost = \"process\"".to_owned(), verify: Vec::new() };
+    };
+    let package = root().join("clients/python/tests/standin/regime_engine");
+    let copied = Command::new("cp").arg("-r").arg(package).arg(place.path("")).status();
+    assert!(copied.is_ok_and(|copied| copied.success()), "the package is copied");
+    let (init, mode) = (place.path("regime_engine/__init__.py"), network(place, ENGINE));
+    std::fs::write(&mode, "pass").expect("writable");
+    let own = std::fs::read_to_string(&init).expect("readable");
+    std::fs::write(&init, between_within(&mode) + &own).expect("writable");
+    let keys = format!("python = \"regime_engine.engine\"\nprocess.venv = {venv:?}");
+    Engine { keys, verify: vec!["--venv".to_owned(), venv.to_owned()] }
+}
+
+/// Whose network fails, each as the file says that [`Plant::network`] names: modules, and the processes of the engine.
+pub const THROUGH: [&str; 4] = ["feed", "c", "python", ENGINE];
+/// See [`THROUGH`].
+pub const ENGINE: &str = "engine";
 
 fn network(place: &Place, name: &str) -> String {
     place.path(&format!("network-{name}"))
@@ -165,14 +176,15 @@ fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String
 impl Plant {
     /// Starts it and waits until everything is up. `is_apart`: the lane has a core of its own.
     pub fn start(is_apart: bool) -> Self {
-        let (place, engine) = (Place::new(), engine());
+        let place = Place::new();
+        let engine = engine(&place);
         std::fs::create_dir(place.path("kept")).expect("a folder");
         std::fs::write(place.path("kept/capture"), "").expect("writable");
         let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = listener.expect("a port").to_string();
         let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address, is_apart)), place.path("data"));
         let mut command = Command::new(CUTLINE);
-        command.args(["run", "--config", &config]).current_dir(&engine.directory);
+        command.args(["run", "--config", &config]).current_dir(place.dir.path());
         isolation::none();
         let running = Running::start_command(&place, &data, command);
         wait_for(&data, "system", "up");
@@ -183,7 +195,7 @@ impl Plant {
         Self { place, running, config, data, address, engine, follower }
     }
 
-    /// The file that says how the network between the supervisor and this module is.
+    /// The file that says how the network between the supervisor and one of [`THROUGH`] is.
     pub fn network(&self, name: &str) -> String {
         network(&self.place, name)
     }
@@ -246,10 +258,10 @@ impl Plant {
 
     /// Stops it; it must end well, with everything in its logs, seen by the follower, and the same in a replay.
     pub fn prove(self, sent: &Sent) -> Found {
-        let Self { place: _place, running, data, engine, follower, .. } = self;
+        let Self { place, running, data, engine, follower, .. } = self;
         running.stop();
         let mut verify = Command::new(CUTLINE);
-        verify.args(["verify", &data, "--strict"]).args(&engine.verify).current_dir(&engine.directory);
+        verify.args(["verify", &data, "--strict"]).args(&engine.verify).current_dir(place.dir.path());
         let proof = verify.output().expect("cutline starts");
         let [out, err] = [&proof.stdout, &proof.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
         assert!(proof.status.success() && out.starts_with("identical: ") && out.contains(" 0 pending"), "{out}{err}");
@@ -257,6 +269,9 @@ impl Plant {
         let published: Vec<&str> = dump.lines().collect();
         follower.has_seen(&published);
         let completed = published.iter().filter(|event| event.contains("\"EngineRunCompleted\"")).count() as u64;
-        Found { completed, followed: published.len() as u64, ..audit::of(data.as_ref(), sent) }
+        let told = ["engine:invoke/0", "engine:invoke/1"].map(|process| printed(&data, process)).concat();
+        let fails = |line: &&String| line.strip_prefix("network: ").is_some_and(|mode| mode != "pass");
+        let engines_cut_off = told.iter().filter(fails).count() as u64;
+        Found { completed, followed: published.len() as u64, engines_cut_off, ..audit::of(data.as_ref(), sent) }
     }
 }

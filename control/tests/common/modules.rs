@@ -48,6 +48,12 @@ pub fn python_with_package() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(made.stdout).expect("UTF-8").trim_end()))
 }
 
+/// What a module of a Python engine begins with that is to have a network between the supervisor and its process that is as this file says:
+/// what an engine imports it may also start.
+pub fn between_within(mode: &str) -> String {
+    format!("{}\nwithin_this_process(pathlib.Path({mode:?}))\n", include_str!("../modules/between.py"))
+}
+
 /// A `[[module]]` of these manners; `more` are further keys.
 pub fn module(name: &str, manners: &[&str], more: &str) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/manners.py");
