@@ -18,7 +18,7 @@ fn two_cores() -> bool {
     if allowed < 2 {
         let said = fails(3, &["bench", "hiccup"]);
         assert!(said.contains("two"), "{said}");
-        eprintln!("SKIPPED: bench needs two cores");
+        eprintln!("skipped: bench needs two cores");
     }
     allowed >= 2
 }
@@ -232,7 +232,7 @@ fn two_runs_are_compared_metric_by_metric() {
 fn a_given_capture_is_replayed_as_well() {
     let Some(input) = shared().map(|shared| shared.join("golden/v1_boundary_truth_scripted/raw_market_events.jsonl"))
     else {
-        eprintln!("SKIPPED: a_given_capture_is_replayed_as_well needs ../shared/golden");
+        eprintln!("skipped: there are no golden cases; set CUTLINE_SHARED");
         return;
     };
     if !two_cores() {

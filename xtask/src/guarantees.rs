@@ -6,19 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use proc_macro2::{TokenStream, TokenTree};
 
+use crate::report::{self, Report};
 use crate::suites;
 
 /// The page.
 const PAGE: &str = "docs/guarantees.md";
 /// The suite whose tests nextest reports.
 const UNIT: &str = "unit";
-/// Where nextest writes its report (`.config/nextest.toml`): its store lies in the workspace, wherever cargo's target folder is.
-const REPORT: &str = "target/nextest/default/junit.xml";
 
 /// A promise and what shows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,8 +40,8 @@ struct Test {
 struct Ran {
     /// Suites that ran before this one, and whether they passed (else they were skipped or failed).
     suites: BTreeMap<String, bool>,
-    /// Binary and name of the tests in nextest's report of this run; none if it wrote none.
-    unit: Option<BTreeSet<(String, String)>>,
+    /// Nextest's report of this run; none if it wrote none.
+    unit: Option<Report>,
 }
 
 /// Checks the page. Prints the problems; returns whether there are none.
@@ -86,6 +85,8 @@ pub fn check(root: &Path) -> Result<bool, String> {
         }
     }
     problems.iter().for_each(|problem| println!("{problem}"));
+    let named = BTreeSet::from_iter(&unproven);
+    named.iter().for_each(|test| println!("not run here: {test}"));
     let ran = if ran.suites.is_empty() {
         "not run here, only looked up".into()
     } else {
@@ -102,17 +103,20 @@ fn show(test: &Test) -> String {
     }
 }
 
-/// Whether a test ran and passed; none if its suite did not run before this one in this run.
+/// Whether a test ran and passed; none if its suite did not run before this one in this run, or the test was skipped in it.
 fn did_run(test: &Test, ran: &Ran, root: &Path) -> Option<bool> {
     let passed = *ran.suites.get(&test.suite)?;
     let (Some((file, name)), Some(unit), UNIT) = (&test.function, &ran.unit, test.suite.as_str()) else {
         return Some(passed);
     };
     let (binary, module) = binary_of(root, file)?;
-    let found = unit.iter().any(|(own, path)| {
+    let found = unit.iter().find(|((own, path), _)| {
         *own == binary && path.starts_with(&module) && (path == name || path.ends_with(&format!("::{name}")))
     });
-    Some(passed && found)
+    match found {
+        Some((_, Some(_))) if passed => None,
+        _ => Some(passed && found.is_some()),
+    }
 }
 
 /// Nextest's id of the binary that a file belongs to, and the start of its tests' names.
@@ -203,29 +207,7 @@ fn ran(root: &Path) -> Result<Ran, String> {
         .filter(|(_, result)| *result != "skipped")
         .map(|(name, result)| (name.to_owned(), result == "passed"))
         .collect();
-    let report = root.join(REPORT);
-    Ok(Ran { unit: report_of_this_run(&report, UNIX_EPOCH + Duration::from_secs(began))?, suites })
-}
-
-/// The tests of nextest's report, if it was written since `began`.
-fn report_of_this_run(report: &PathBuf, began: SystemTime) -> Result<Option<BTreeSet<(String, String)>>, String> {
-    let fault = |fault| format!("{}: {fault}", report.display());
-    match fs::metadata(report) {
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(other) => Err(fault(other)),
-        Ok(found) if found.modified().map_err(fault)? < began => Ok(None),
-        Ok(_) => Ok(Some(tests_of_report(&fs::read_to_string(report).map_err(fault)?))),
-    }
-}
-
-/// Binary and name of each test case of a JUnit report, as nextest writes it.
-fn tests_of_report(text: &str) -> BTreeSet<(String, String)> {
-    let attribute = |case: &str, name: &str| {
-        let value = case.split_once(&format!(" {name}=\""))?.1;
-        Some(value.split_once('"')?.0.to_owned())
-    };
-    let cases = text.split("<testcase").skip(1).map(|case| case.split('>').next().unwrap_or(case));
-    cases.filter_map(|case| Some((attribute(case, "classname")?, attribute(case, "name")?))).collect()
+    Ok(Ran { unit: report::of_this_run(root, UNIX_EPOCH + Duration::from_secs(began))?, suites })
 }
 
 #[cfg(test)]
@@ -268,24 +250,18 @@ mod tests {
 
     #[test]
     fn only_what_ran_and_passed_counts() {
-        let report = "<testsuite name=\"p::b\"><testcase name=\"m::a\" classname=\"cutline-journal::crash\" time=\"1\">\n</testcase>";
-        let mut ran = Ran { unit: Some(tests_of_report(report)), suites: BTreeMap::from([("unit".into(), true)]) };
+        let case = |name: &str, skipped: Option<&str>| {
+            (("cutline-journal::crash".to_owned(), name.to_owned()), skipped.map(str::to_owned))
+        };
+        let report = Report::from([case("m::a", None), case("m::c", Some("no such file"))]);
+        let mut ran = Ran { unit: Some(report), suites: BTreeMap::from([("unit".into(), true)]) };
         let root = crate::root();
         assert_eq!(did_run(&test("journal/tests/crash.rs::a"), &ran, &root), Some(true));
         assert_eq!(did_run(&test("journal/tests/crash.rs::b"), &ran, &root), Some(false));
+        assert_eq!(did_run(&test("journal/tests/crash.rs::c"), &ran, &root), None, "it was skipped");
         assert_eq!(did_run(&test("journal/tests/model.rs::a"), &ran, &root), Some(false));
         assert_eq!(did_run(&test("suite loom"), &ran, &root), None, "it has not run before this suite");
         ran.suites.insert("loom".into(), false);
         assert_eq!(did_run(&test("suite loom"), &ran, &root), Some(false));
-    }
-
-    #[test]
-    fn a_report_of_another_run_does_not_count() {
-        let path = std::env::temp_dir().join(format!("xtask-guarantees-{}", std::process::id()));
-        fs::write(&path, "<testcase name=\"a\" classname=\"b\">").unwrap();
-        let now = fs::metadata(&path).unwrap().modified().unwrap();
-        assert_eq!(report_of_this_run(&path, now + Duration::from_secs(1)), Ok(None));
-        assert_eq!(report_of_this_run(&path, now).unwrap().unwrap().len(), 1);
-        fs::remove_file(path).unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod docs;
 mod fuzz;
 mod guarantees;
 mod process;
+mod report;
 mod rules;
 mod suites;
 

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::process::{self, Ended};
+use crate::report;
 
 /// All budgets together stay below this, so that the one command stays one that people run.
 const BUDGET_TOTAL_MAX_SECONDS: u64 = 1500;
@@ -96,15 +97,19 @@ pub fn run_table(root: &Path, table: Table, names: &[String]) -> Result<bool, St
         let known: Vec<_> = suites.iter().map(|suite| suite.name.as_str()).collect();
         return Err(format!("no {} `{unknown}`; there are: {}", table.key(), known.join(", ")));
     }
-    let run_began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let run_began = SystemTime::now();
+    let run_began_s = run_began.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut rows = Vec::new();
     for suite in suites.iter().filter(|suite| names.is_empty() || names.contains(&suite.name)) {
-        let told = [(RESULTS_VARIABLE, results(&rows)), (BEGAN_VARIABLE, run_began.to_string())];
+        let told = [(RESULTS_VARIABLE, results(&rows)), (BEGAN_VARIABLE, run_began_s.to_string())];
         let began = Instant::now();
         let outcome = run(suite, root, &told);
         rows.push((suite, outcome, began.elapsed()));
     }
-    print_table(&rows);
+    let skipped = report::of_this_run(root, run_began)?.unwrap_or_default();
+    let skipped =
+        skipped.iter().filter_map(|((binary, test), why)| Some(format!("{binary} {test}: {}", why.as_ref()?)));
+    print_table(&rows, &skipped.collect::<Vec<_>>());
     Ok(rows.iter().all(|(_, outcome, _)| !matches!(outcome, Outcome::Failed(_))))
 }
 
@@ -159,7 +164,8 @@ fn judge(budget_seconds: u64, code: Option<i32>, took: Duration) -> Outcome {
     }
 }
 
-fn print_table(rows: &[(&Suite, Outcome, Duration)]) {
+/// `skipped_tests`: by name and with the reason, within suites that passed.
+fn print_table(rows: &[(&Suite, Outcome, Duration)], skipped_tests: &[String]) {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     let width = rows.iter().map(|(suite, ..)| suite.name.len()).max().unwrap_or(0).max("suite".len());
     println!("\n{:width$}  {:7}  {:>8}  {:>8}", "suite", "result", "seconds", "budget");
@@ -175,7 +181,9 @@ fn print_table(rows: &[(&Suite, Outcome, Duration)]) {
             format!("{:width$}  {word:7}  {:8.1}  {:8}  {why}", suite.name, took.as_secs_f64(), suite.budget_seconds);
         println!("{}", line.trim_end());
     }
-    println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+    println!();
+    skipped_tests.iter().for_each(|test| println!("skipped: {test}"));
+    println!("{passed} passed, {failed} failed, {skipped} skipped; {} tests within them skipped", skipped_tests.len());
 }
 
 /// Reads one table and refuses what is wrong with the file: all problems of both tables at once, one a line.
