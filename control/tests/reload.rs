@@ -168,7 +168,7 @@ fn a_bad_file_leaves_the_old_configuration_in_force_and_says_so() {
     assert_eq!(shown["refused"], refused["why"]);
     std::fs::write(&edited.file, "").expect("writable");
     let emptied = edited.wait_for("refused", 2);
-    assert!(emptied["why"].as_str().is_some_and(|why| why.contains("edited.toml is empty")), "{emptied}");
+    assert!(emptied["why"].as_str().is_some_and(|why| why.contains("edited.toml: is empty. ")), "{emptied}");
     assert_eq!(edited.show()["keys"]["scheduler.interval_ms"]["value"], 200, "not what it is by default");
     // What needs a restart is named, what does not is in force.
     edited.edit(&format!("{}[publish]\norder = \"symbol\"\n", FIRST.replace("200", "150")));

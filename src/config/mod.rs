@@ -384,6 +384,12 @@ fn read_text(layer: usize, file: &std::path::Path) -> Result<String, Problem> {
     };
     let bytes = std::fs::read(file)
         .map_err(|error| problem(0, format!("cannot be read: {error}"), "Name a file that exists and may be read."))?;
+    // It says that every key is to be as it is by default, and nobody means that: it is what is left when a file could not be written, and
+    // what is there while an editor writes it.
+    let is_special = || std::fs::metadata(file).is_ok_and(|found| !found.is_file());
+    if bytes.is_empty() && !is_special() {
+        return Err(problem(0, "is empty".into(), "Write it anew, or leave it out."));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();

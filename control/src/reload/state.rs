@@ -4,7 +4,6 @@
 //! they make with the others as they are must be a sound configuration too; the rest is named, and waits for a restart.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use cutline::config::{Config, Difference, Problems, Tree, When, differences};
@@ -268,17 +267,10 @@ impl State {
     }
 }
 
-/// Reads the files, on a thread of the runtime's: their disk may stand still. An empty one says that every key is to be as it is by default,
-/// and nobody means that: it is what is left when a file could not be written.
+/// Reads the files, on a thread of the runtime's: their disk may stand still.
 async fn read(sources: &Sources, overrides: &Overrides) -> Result<Tree, String> {
     let (sources, overrides) = (sources.clone(), overrides.sets());
-    let read = move || {
-        let is_empty = |file: &&PathBuf| std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0);
-        match sources.files.iter().find(is_empty) {
-            Some(file) => Err(format!("{} is empty: write it anew", file.display())),
-            None => told(Tree::read(&sources.files, &sources.sets, &overrides)),
-        }
-    };
+    let read = move || told(Tree::read(&sources.files, &sources.sets, &overrides));
     spawn_blocking(read).await.map_err(|fault| fault.to_string())?
 }
 

@@ -114,6 +114,33 @@ fn what_differs_is_told_by_key_with_when_it_would_be_in_force() {
     assert_eq!(left, ["clock.max_step_ms", "symbols.max"]);
 }
 
+/// It says that everything is to be as it is by default, which nobody means: many an editor empties a file before it writes it.
+#[test]
+fn an_empty_file_is_refused_and_so_is_one_that_is_written_while_it_is_read() {
+    const TEXT: &str = "[scheduler]\ninterval_ms = 777\n";
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let file = place.path().join("edited.toml");
+    let read = || Tree::read(&[file.clone()], &[], &[]).map(|tree| tree.keys()["scheduler.interval_ms"].value.clone());
+    std::fs::write(&file, "").expect("writable");
+    let why = read().expect_err("refused").to_string();
+    assert!(why.ends_with("edited.toml: is empty. Write it anew, or leave it out."), "{why}");
+    let (mut whole, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        let edits = scope.spawn(|| (0..10_000).for_each(|_| std::fs::write(&file, TEXT).expect("writable")));
+        while !edits.is_finished() {
+            match read() {
+                Ok(value) => {
+                    assert_eq!(value, 777);
+                    whole += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    });
+    assert!(whole > 0 && refused > 0, "{whole} reads went well, {refused} met an edit");
+    assert!(Tree::read(&["/dev/null".into()], &[], &[]).is_ok(), "no file, and meant so");
+}
+
 #[test]
 fn overrides_lie_above_everything_and_are_named_so() {
     let sets = |text: &str| vec![text.to_owned()];
