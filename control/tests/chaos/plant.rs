@@ -224,18 +224,30 @@ impl Plant {
 
     /// Waits until every module runs and is healthy, both engine processes take calls, and the plane is ready.
     pub fn wait_until_well(&self) {
-        let mut ailments = Vec::new();
-        let mut is_well = || {
-            ailments = self.ailments();
-            ailments.is_empty()
-        };
         let began = std::time::Instant::now();
-        while !is_well() && began.elapsed() < WELL_WITHIN {
+        let ailments = loop {
+            let ailments = self.ailments();
+            if ailments.is_empty() {
+                return;
+            }
+            if began.elapsed() >= WELL_WITHIN {
+                break ailments;
+            }
             std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        };
         let said = self.running.said();
-        let last: Vec<&str> = said.lines().rev().take(40).collect();
-        assert!(self.ailments().is_empty(), "not well after {WELL_WITHIN:?}: {:#?}: {last:#?}", self.ailments());
+        let told = |prefix: &str, most: usize| {
+            said.lines().rev().filter(|line| line.starts_with(prefix)).take(most).collect::<Vec<_>>()
+        };
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.running.pid())).into_iter().flatten().flatten();
+        let threads: String =
+            tasks.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
+        panic!(
+            "not well after {WELL_WITHIN:?}: {ailments:#?}: {:#?}; of its engine: {:#?}; its threads: {threads:?}; panics: {:#?}",
+            told("", 40),
+            told("engine ", 20),
+            told("thread ", 5),
+        );
     }
 
     /// Receipts of a source.

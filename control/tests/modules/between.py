@@ -43,7 +43,11 @@ def hand_on(above, below, mode, is_over):
             kind, _, seconds = mode.read_text(encoding="ascii").partition("=")
             if kind == "delay":
                 time.sleep(float(seconds))
-            (below if one is above else above).sendall(piece)
+            try:
+                (below if one is above else above).sendall(piece)
+            except BrokenPipeError:
+                # The other one has just ended.
+                return False
     return False
 
 

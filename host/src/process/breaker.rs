@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A death of a symbol's call makes that symbol suspect, and the engine only once so many others died of it too: each further suspect counts
-//! for the engine, as does each death of no call. Until these are `deaths_max` (two at least, [`SUSPECTS_MAX`] at most) an open breaker is open to
+//! for the engine, as does each death of no call. Until these are `deaths_max` (two at least, 16 at most) an open breaker is open to
 //! the suspects alone: a process is started soon, and a call of any other symbol tries it at once. Symbols are told apart by a number that who
 //! asks makes of them: two of the same number are one.
 

@@ -120,7 +120,9 @@ fn an_empty_file_is_refused_and_so_is_one_that_is_written_while_it_is_read() {
     const TEXT: &str = "[scheduler]\ninterval_ms = 777\n";
     let place = tempfile::tempdir().expect("a temporary folder");
     let file = place.path().join("edited.toml");
-    let read = || Tree::read(&[file.clone()], &[], &[]).map(|tree| tree.keys()["scheduler.interval_ms"].value.clone());
+    let read = || {
+        Tree::read(std::slice::from_ref(&file), &[], &[]).map(|tree| tree.keys()["scheduler.interval_ms"].value.clone())
+    };
     std::fs::write(&file, "").expect("writable");
     let why = read().expect_err("refused").to_string();
     assert!(why.ends_with("edited.toml: is empty. Write it anew, or leave it out."), "{why}");
