@@ -14,9 +14,9 @@ use crate::common::live::Running;
 use crate::common::modules::{
     between_within, fed_bytes, module, polite, printed, python, python_prefix, python_with_package, wait_for,
 };
-use crate::common::{CUTLINE, Place, cutline, wait_until, wait_within};
+use crate::common::{CUTLINE, Place, cutline, wait_within};
 use crate::isolation;
-use crate::load::{DIRECT, Load, Sent};
+use crate::load::{DIRECT, Load, Sent, TAILED};
 
 /// Between two ticks.
 pub const INTERVAL_MS: i64 = 100;
@@ -262,10 +262,13 @@ impl Plant {
 
     /// Waits until everything that was sent was taken in.
     pub fn wait_until_taken(&self, sent: &Sent) {
-        wait_until("the direct feed was taken", || self.receipts_of(DIRECT) >= sent.direct.len() as u64);
         let length = std::fs::metadata(self.place.path("kept/capture")).expect("there").len();
         let is_sent = || fed_bytes(&self.data, "feed") == Some(length);
         wait_within(WELL_WITHIN, "the feed handler has sent all of its file", is_sent);
+        // What was sent lies in a socket until the listener, which was short of descriptors, accepts again.
+        for (source, lines) in [(DIRECT, &sent.direct), (TAILED, &sent.tailed)] {
+            wait_within(WELL_WITHIN, source, || self.receipts_of(source) >= lines.len() as u64);
+        }
     }
 
     /// Stops it; it must end well, with everything in its logs, seen by the follower, and the same in a replay.
