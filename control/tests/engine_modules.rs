@@ -10,8 +10,8 @@ use std::process::Command;
 
 use common::events::{line, now_ms, snapshot};
 use common::live::Running;
-use common::modules::{between_within, events, lives, of, python, python_prefix, python_with_package};
-use common::{CUTLINE, Place, connect, cutline, fails, get, signal_to, succeed, wait_until};
+use common::modules::{between_within, events, of, python, python_prefix, python_with_package};
+use common::{CUTLINE, Place, connect, cutline, fails, get, lives, signal_to, succeed, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

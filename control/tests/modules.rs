@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::live::Running;
-use common::modules::{events, lives, module, of, polite, printed, system, up, wait_for};
+use common::modules::{events, module, of, polite, printed, system, up, wait_for};
 use common::mounts::{mount, with_private_mounts};
-use common::{Place, cutline, fails, succeed, wait_until};
+use common::{Place, cutline, fails, lives, succeed, wait_until};
 use serde_json::Value;
 
 /// Starts quickly, one after the other.

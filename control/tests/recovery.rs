@@ -5,9 +5,9 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::modules::{events, lives, module, of, polite, printed, python, python_prefix, system, up, wait_for};
+use common::modules::{events, module, of, polite, printed, python, python_prefix, system, up, wait_for};
 use common::mounts::with_private_mounts;
-use common::{Place, get, succeed, wait_until};
+use common::{Place, get, lives, succeed, wait_until};
 use serde_json::Value;
 
 /// Starts at once, and recovers soon.

@@ -58,15 +58,7 @@ pub struct Alive {
 impl Alive {
     /// Takes over a child that was started.
     pub fn new(name: &str, child: Child, wire: Wire, notify: Option<NotifySocket>, output: Output) -> io::Result<Self> {
-        let [death, out, err] = match watched(&child) {
-            Ok(watched) => watched,
-            Err(fault) => {
-                // It has done nothing yet; that it cannot be watched is what matters.
-                child.kill();
-                let _ = child.bury(&mut |_| ());
-                return Err(fault);
-            }
-        };
+        let [death, out, err] = watched_of(&child)?;
         let (out, err, last_lines) = (Some(out), Some(err), VecDeque::new());
         Ok(Self { name: name.to_owned(), child, death, out, err, wire, is_open: true, notify, output, last_lines })
     }
@@ -142,13 +134,17 @@ impl Alive {
     }
 }
 
-/// Its death, and its two streams, as the runtime waits for them.
-#[allow(deprecated)] // for types that do not own their descriptor, as these do; what replaces it is unsafe
-fn watched(child: &Child) -> io::Result<[AsyncFd<OwnedFd>; 3]> {
+/// Its death, and its two streams.
+fn watched_of(child: &Child) -> io::Result<[AsyncFd<OwnedFd>; 3]> {
     let all = [child.death()].into_iter().chain(child.streams());
-    let watch = |fd: BorrowedFd<'_>| AsyncFd::with_interest(fd.try_clone_to_owned()?, Interest::READABLE);
-    let watched = all.map(watch).collect::<io::Result<Vec<_>>>()?;
+    let watched = all.map(watched).collect::<io::Result<Vec<_>>>()?;
     watched.try_into().map_err(|_| io::Error::other("its output is not in pipes"))
+}
+
+/// A descriptor, as the runtime waits for it.
+#[allow(deprecated)] // for types that do not own their descriptor, as these do; what replaces it is unsafe
+pub fn watched(descriptor: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor.try_clone_to_owned()?, Interest::READABLE)
 }
 
 /// How a process ended.

@@ -1,15 +1,18 @@
 //! Probes: whether a program that does not speak the module protocol is ready, found out from the outside. Each attempt has its time, and
 //! what does not answer is asked again, soon at first and then less often.
 
+use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use cutline::config::Probe;
+use cutline_host::child::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
+use super::alive::watched;
 use super::spawn::Plan;
 
 /// Longest time of one attempt at a start.
@@ -47,10 +50,17 @@ pub async fn once(probe: &Probe, plan: &Plan, within: Duration) -> Result<(), St
 }
 
 async fn run(command: &[String], plan: &Plan) -> Result<(), String> {
-    let mut command = tokio::process::Command::from(plan.command_of(command)?);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let status = command.status().await.map_err(|fault| fault.to_string())?;
+    let mut command = plan.command_of(command)?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = ended(&mut command).await.map_err(|fault| fault.to_string())?;
     if status.success() { Ok(()) } else { Err(format!("the probe ended with {status}")) }
+}
+
+/// Starts it and waits for its end; dropped meanwhile it is killed.
+async fn ended(command: &mut Command) -> io::Result<ExitStatus> {
+    let process = Process::start(command)?;
+    watched(process.death())?.readable().await.map(drop)?;
+    process.ended()
 }
 
 async fn connect(address: &str) -> Result<(), String> {

@@ -20,16 +20,25 @@ pub const CORE: usize = 0;
 const WORDS: usize = 1 << 20;
 /// Priority, as nice(1) has it.
 const LAST: i32 = 19;
+/// Whether threads share a core by session and not each for itself. `doctor` wants it off: on kernel 6.18 a process that was ending, which is
+/// in no session's group any more, was seen to wait for minutes for a core on which its session was busy, and whoever waited for it too.
+const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 
 /// Keeps the cores beside the lanes' busy with memory and with processes that start and end, whenever nobody else wants them: who is a lane's
 /// neighbour on the same silicon costs it something, whoever that is. So it does in quiet runs too, and what differs is Cutline's own doing.
 pub struct Neighbours {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// [`AUTOGROUP`] as it was, if it was turned off.
+    autogroup: Option<String>,
 }
 
 impl Neighbours {
     pub fn start() -> Self {
+        let autogroup = fs::read_to_string(AUTOGROUP).ok().filter(|_| fs::write(AUTOGROUP, "0").is_ok());
+        if autogroup.is_none() {
+            eprintln!("{AUTOGROUP} stays as it is: this user may not turn it off, or this kernel has none");
+        }
         let over = Arc::new(AtomicBool::new(false));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let neighbour = |core| {
@@ -50,7 +59,7 @@ impl Neighbours {
             })
         };
         let threads = (0..cores).filter(|core| *core != CORE).map(neighbour).collect();
-        Self { over, threads }
+        Self { over, threads, autogroup }
     }
 }
 
@@ -58,6 +67,9 @@ impl Drop for Neighbours {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         self.threads.drain(..).for_each(|thread| thread.join().expect("it ends"));
+        if let Some(before) = &self.autogroup {
+            let _ = fs::write(AUTOGROUP, before);
+        }
     }
 }
 

@@ -139,12 +139,18 @@ impl Drop for Place {
     }
 }
 
-/// Child processes of any thread of a process.
+/// Whether a process is there and no zombie.
+pub fn lives(pid: i64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Child processes of any thread of a process; the dead, which are taken away later, are left out.
 pub fn children(pid: u32) -> Vec<i32> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("children")).unwrap_or_default();
     let pids = threads.map(|thread| of_thread(thread.path())).collect::<Vec<_>>().join(" ");
-    pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    pids.split_whitespace().map(|pid| pid.parse().unwrap()).filter(|pid| lives(i64::from(*pid))).collect()
 }
 
 /// Processor time of a process's main thread, ms.

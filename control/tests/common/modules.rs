@@ -129,9 +129,3 @@ pub fn fed_bytes(data: &str, module: &str) -> Option<u64> {
     let found = modules.into_iter().find(|found| found["name"] == module)?;
     found["metrics"]["own"]["position_bytes"].as_f64().map(|bytes| bytes as u64)
 }
-
-/// Whether a process is there and no zombie.
-pub fn lives(pid: i64) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}

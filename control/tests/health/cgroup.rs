@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::common::live::Running;
-use crate::common::modules::{events, lives, of, printed, system, wait_for};
-use crate::common::{CUTLINE, Place, get, succeed, wait_until};
+use crate::common::modules::{events, of, printed, system, wait_for};
+use crate::common::{CUTLINE, Place, get, lives, succeed, wait_until};
 
 /// A group that is the test's own, below the root of what is mounted.
 struct Ours(PathBuf);

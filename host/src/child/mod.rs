@@ -1,37 +1,40 @@
-//! One child process as the kernel has it: started through the launcher in a process group of its own, with what it is spoken to over as
-//! standard input, its output in pipes, and a descriptor by which its death is noticed.
+//! One child process as its owner has it: started through the launcher, with what it is spoken to over as standard input, and its output in
+//! pipes.
 //!
 //! Used by one thread, which starts it: with that thread it dies. Engine processes have their warden, modules the control thread.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`launch`] | the step between fork and the program |
+//! | [`process`] | the process by itself |
+//! | `undertaker` | who takes it away when it is dead |
 //! | [`log`] | what it prints, as lines |
 //! | [`pass`](mod@pass) | a second descriptor for it |
 
 pub mod launch;
 pub mod log;
 pub mod pass;
+pub mod process;
+mod undertaker;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::Signal;
 
 use log::{Allowance, Event, Lines, Stream};
+use process::Process;
 
 /// Environment variables of ours that every child process sees, if we have them.
 pub const BASIC_ENV: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"];
 
-/// See the module.
+/// See the module. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Child {
-    process: std::process::Child,
-    pid: Pid,
-    pidfd: OwnedFd,
+    process: Process,
     out: Lines<ChildStdout>,
     err: Lines<ChildStderr>,
     /// How much of what it prints is taken over.
@@ -46,32 +49,14 @@ impl Child {
     /// # Errors
     /// There is no process; nothing is left of it.
     pub fn start(mut command: Command, spoken_to: OwnedFd, lines_per_s: u32) -> io::Result<Self> {
-        command.stdin(Stdio::from(spoken_to)).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut process = command.spawn()?;
-        match Self::watch(&mut process) {
-            Ok((pid, pidfd, out, err)) => {
-                let (out, err) = (Lines::new(out, Stream::Out), Lines::new(err, Stream::Err));
-                let allowance = Allowance::new(lines_per_s, Instant::now());
-                Ok(Self { process, pid, pidfd, out, err, allowance, floods: false })
-            }
-            Err(fault) => {
-                // It has done nothing yet; that it cannot be watched is what matters.
-                let _ = process.kill();
-                let _ = process.wait();
-                Err(fault)
-            }
-        }
-    }
-
-    fn watch(process: &mut std::process::Child) -> io::Result<(Pid, OwnedFd, ChildStdout, ChildStderr)> {
-        let pid = Pid::from_child(process);
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let (Some(out), Some(err)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(io::Error::other("its output is not in pipes"));
-        };
+        command.stdin(Stdio::from(spoken_to)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::start(&mut command)?;
+        let streams = process.take_streams();
+        let (out, err) = streams.ok_or_else(|| io::Error::other("its output is not in pipes"))?;
         rustix::io::ioctl_fionbio(&out, true)?;
         rustix::io::ioctl_fionbio(&err, true)?;
-        Ok((pid, pidfd, out, err))
+        let (out, err) = (Lines::new(out, Stream::Out), Lines::new(err, Stream::Err));
+        Ok(Self { process, out, err, allowance: Allowance::new(lines_per_s, Instant::now()), floods: false })
     }
 
     /// Its process id.
@@ -82,23 +67,18 @@ impl Child {
 
     /// Kills it and all that it has started.
     pub fn kill(&self) {
-        self.signal(Signal::KILL);
+        self.process.signal(Signal::KILL);
     }
 
     /// Asks it, and all that it has started, to end.
     pub fn terminate(&self) {
-        self.signal(Signal::TERM);
-    }
-
-    fn signal(&self, signal: Signal) {
-        // That there is nobody left is no fault.
-        let _ = kill_process_group(self.pid, signal);
+        self.process.signal(Signal::TERM);
     }
 
     /// Becomes readable when it is dead.
     #[must_use]
     pub fn death(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.process.death()
     }
 
     /// Its streams that have not ended.
@@ -128,9 +108,8 @@ impl Child {
     /// # Errors
     /// The system does not tell how.
     pub fn bury(mut self, listener: &mut dyn FnMut(Event<'_>)) -> io::Result<ExitStatus> {
-        // Before it is waited for, so that the group's number is nobody else's yet.
         self.kill();
-        let status = self.process.wait();
+        let status = self.process.ended();
         self.read(listener);
         self.out.finish(&mut self.allowance, listener);
         self.err.finish(&mut self.allowance, listener);
@@ -175,6 +154,8 @@ fn name_of(signal: i32) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::Pid;
+
     use super::*;
 
     /// Where the sandbox's guard against new processes is missing, this is what ends them.
