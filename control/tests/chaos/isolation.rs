@@ -29,16 +29,33 @@ const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 pub struct Neighbours {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    /// [`AUTOGROUP`] as it was, if it was turned off.
-    autogroup: Option<String>,
+    _autogroup: Autogroup,
+}
+
+/// [`AUTOGROUP`], turned off until this is dropped; how it was, if this user may.
+struct Autogroup(Option<String>);
+
+impl Autogroup {
+    fn off() -> Self {
+        let before = fs::read_to_string(AUTOGROUP).ok().filter(|_| fs::write(AUTOGROUP, "0").is_ok());
+        if before.is_none() {
+            eprintln!("{AUTOGROUP} stays as it is: this user may not turn it off, or this kernel has none");
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Autogroup {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = fs::write(AUTOGROUP, before);
+        }
+    }
 }
 
 impl Neighbours {
     pub fn start() -> Self {
-        let autogroup = fs::read_to_string(AUTOGROUP).ok().filter(|_| fs::write(AUTOGROUP, "0").is_ok());
-        if autogroup.is_none() {
-            eprintln!("{AUTOGROUP} stays as it is: this user may not turn it off, or this kernel has none");
-        }
+        let autogroup = Autogroup::off();
         let over = Arc::new(AtomicBool::new(false));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let neighbour = |core| {
@@ -59,7 +76,7 @@ impl Neighbours {
             })
         };
         let threads = (0..cores).filter(|core| *core != CORE).map(neighbour).collect();
-        Self { over, threads, autogroup }
+        Self { over, threads, _autogroup: autogroup }
     }
 }
 
@@ -67,9 +84,6 @@ impl Drop for Neighbours {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         self.threads.drain(..).for_each(|thread| thread.join().expect("it ends"));
-        if let Some(before) = &self.autogroup {
-            let _ = fs::write(AUTOGROUP, before);
-        }
     }
 }
 

@@ -243,10 +243,9 @@ impl Plant {
         let threads: String =
             tasks.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
         panic!(
-            "not well after {WELL_WITHIN:?}: {ailments:#?}: {:#?}; of its engine: {:#?}; its threads: {threads:?}; panics: {:#?}",
+            "not well after {WELL_WITHIN:?}: {ailments:#?}: {:#?}; of its engine: {:#?}; its threads: {threads:?}",
             told("", 40),
             told("engine ", 20),
-            told("thread ", 5),
         );
     }
 

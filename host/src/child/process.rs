@@ -26,13 +26,12 @@ impl Process {
     /// # Errors
     /// There is no process; nothing is left of it.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command.process_group(0).spawn()?;
+        let child = command.process_group(0).spawn()?;
         let pid = Pid::from_child(&child);
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Self { child: Some(child), pid, pidfd }),
             Err(fault) => {
                 // It has done nothing yet; that it cannot be watched is what matters.
-                let _ = child.kill();
                 take_away(child);
                 Err(fault.into())
             }
@@ -107,7 +106,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(10);
         while state(pid).is_some() {
             assert!(Instant::now() < until, "process {pid} is left in state {:?}", state(pid));
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::yield_now();
         }
     }
 

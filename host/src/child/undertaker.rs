@@ -14,15 +14,18 @@ use std::time::Duration;
 
 use cutline_shm::background::give_way;
 
-/// Most processes that wait to be taken away; who has one more takes it away himself.
+/// Most processes on their way here; who has one more takes it away himself.
 const WAITING_MAX: usize = 1024;
-/// How long the dead are left alone.
+/// How long the dead are left alone, and how often it is looked after those that did not die at once. When nobody is in their way any more the
+/// kernel tells nobody, so that there is nothing to wait for but time.
 const REST: Duration = Duration::from_millis(50);
 
-/// Takes a process away that is dead, or about to be.
-pub fn take_away(dead: Child) {
+/// Kills a process, if it lives, and takes it away.
+pub fn take_away(mut process: Child) {
     static UNDERTAKER: OnceLock<Option<SyncSender<Child>>> = OnceLock::new();
-    hand_over(UNDERTAKER.get_or_init(start).as_ref(), dead);
+    // By its own number: it may have left the group that it was started in. That it is dead is no fault.
+    let _ = process.kill();
+    hand_over(UNDERTAKER.get_or_init(start).as_ref(), process);
 }
 
 fn start() -> Option<SyncSender<Child>> {
@@ -34,28 +37,35 @@ fn start() -> Option<SyncSender<Child>> {
 fn work(waiting: &Receiver<Child>) {
     give_way();
     while let Ok(first) = waiting.recv() {
-        let others: Vec<Child> = waiting.try_iter().collect();
-        thread::sleep(REST);
-        [first].into_iter().chain(others).for_each(wait);
+        let mut here = vec![first];
+        while !here.is_empty() {
+            thread::sleep(REST);
+            // One that does not die, because the kernel is busy with it, keeps no other one waiting.
+            here.retain_mut(|process| matches!(process.try_wait(), Ok(None)));
+            here.extend(waiting.try_iter());
+        }
     }
 }
 
-fn hand_over(undertaker: Option<&SyncSender<Child>>, dead: Child) {
-    let Some(undertaker) = undertaker else { return wait(dead) };
-    if let Err(TrySendError::Full(dead) | TrySendError::Disconnected(dead)) = undertaker.try_send(dead) {
-        wait(dead);
+fn hand_over(undertaker: Option<&SyncSender<Child>>, process: Child) {
+    let Some(undertaker) = undertaker else { return wait(process) };
+    if let Err(TrySendError::Full(process) | TrySendError::Disconnected(process)) = undertaker.try_send(process) {
+        wait(process);
     }
 }
 
-fn wait(mut dead: Child) {
+fn wait(mut process: Child) {
     // How it ended was asked before, if anybody wanted to know.
-    let _ = dead.wait();
+    let _ = process.wait();
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::process::Command;
+    use std::time::Instant;
+
+    use rustix::process::{Pid, Signal, kill_process};
 
     use super::*;
 
@@ -68,5 +78,28 @@ mod tests {
             hand_over(undertaker, child);
             assert!(!Path::new(&folder).exists());
         }
+    }
+
+    #[test]
+    fn one_that_does_not_die_keeps_no_other_one_waiting() {
+        let (undertaker, waiting) = sync_channel(2);
+        let child = |program: &str, argument: &str| Command::new(program).arg(argument).spawn().expect("it is there");
+        let (slow, dead) = (child("sleep", "1000"), child("true", ""));
+        let [slow_pid, dead_pid] = [&slow, &dead].map(Pid::from_child);
+        let is_there = |pid: Pid| Path::new(&format!("/proc/{}", pid.as_raw_nonzero())).exists();
+        for process in [slow, dead] {
+            hand_over(Some(&undertaker), process);
+        }
+        let worker = thread::spawn(move || work(&waiting));
+        let until = Instant::now() + Duration::from_secs(10);
+        while is_there(dead_pid) {
+            assert!(Instant::now() < until, "it waits behind the other one");
+            thread::yield_now();
+        }
+        assert!(is_there(slow_pid));
+        kill_process(slow_pid, Signal::KILL).expect("it lives");
+        drop(undertaker);
+        worker.join().expect("it ends once nobody is left");
+        assert!(!is_there(slow_pid));
     }
 }
