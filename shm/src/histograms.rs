@@ -66,9 +66,15 @@ impl Histogram {
     /// Counts one value.
     #[inline]
     pub fn record(&self, value: u64) {
+        self.record_times(value, 1);
+    }
+
+    /// Counts a value that so many had.
+    #[inline]
+    pub fn record_times(&self, value: u64, times: u64) {
         let bucket = self.at + HISTOGRAM_BUCKETS_AT + bucket_of(value) * 8;
-        self.region.atomic_u64(bucket).fetch_add(1, Ordering::Relaxed);
-        self.region.atomic_u64(self.at + HISTOGRAM_SUM_AT).fetch_add(value, Ordering::Relaxed);
+        self.region.atomic_u64(bucket).fetch_add(times, Ordering::Relaxed);
+        self.region.atomic_u64(self.at + HISTOGRAM_SUM_AT).fetch_add(value.wrapping_mul(times), Ordering::Relaxed);
         let max = self.region.atomic_u64(self.at + HISTOGRAM_MAX_AT);
         // A new maximum is rare; the read-modify-write is only paid then.
         if value > max.load(Ordering::Relaxed) {

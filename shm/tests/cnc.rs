@@ -265,6 +265,11 @@ fn percentiles_are_within_one_64th_of_a_sorted_vector() {
         for value in &values {
             histogram.record(*value);
         }
+        for _ in 0..100 {
+            let (value, times) = (numbers.next() >> (64 - bits), 1 + numbers.next() % 40);
+            histogram.record_times(value, times);
+            values.extend((0..times).map(|_| value));
+        }
         values.sort_unstable();
         let reader = CncReader::open(&path).expect("open");
         let view = reader.histograms().nth(index).expect("there");

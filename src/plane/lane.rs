@@ -53,7 +53,7 @@ pub struct StageCounters {
     pub worked: Counter,
     /// Polls in which work was waiting for room.
     pub blocked: Counter,
-    /// Time per item, ns, if it is to be measured.
+    /// Time per item, the mean of the poll that it was in, ns, if it is to be measured.
     pub time_ns: Option<Histogram>,
     /// How much of each link that it writes is taken, bytes, in the links' order.
     pub links: Vec<Counter>,
@@ -87,7 +87,7 @@ impl Seat {
                     && items > 0
                 {
                     let taken_ns = clock.now_ns().saturating_sub(begin_ns).max(0).unsigned_abs();
-                    histogram.record(taken_ns / u64::from(items));
+                    histogram.record_times(taken_ns / u64::from(items), u64::from(items));
                 }
                 self.items += u64::from(items);
                 self.worked += 1;
@@ -232,6 +232,7 @@ mod tests {
     use std::path::Path;
 
     use cutline_shm::cnc::CncWriter;
+    use cutline_shm::reader::CncReader;
 
     use super::super::given_time::GivenTime;
     use super::super::observe;
@@ -265,6 +266,54 @@ mod tests {
         fn is_done(&self) -> bool {
             self.polls == 2
         }
+    }
+
+    /// Works on so many items in so much time, poll after poll.
+    struct Working {
+        time: GivenTime,
+        polls: Vec<(u32, u64)>,
+    }
+
+    impl Stage for Working {
+        fn name(&self) -> &'static str {
+            "cut"
+        }
+
+        fn poll(&mut self, _now_ns: i64) -> Progress {
+            let Some((items, ns)) = self.polls.pop() else { return Progress::Idle };
+            self.time.pass(ns);
+            Progress::Did(items)
+        }
+
+        fn is_done(&self) -> bool {
+            self.polls.is_empty()
+        }
+    }
+
+    #[test]
+    fn what_an_item_takes_is_told_of_items_and_not_of_polls() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let path = place.path().join("cnc");
+        let cnc = CncWriter::create(&path, 0).expect("memory");
+        let lanes = vec![LaneSpec { name: "main".into(), core: None, idle: Idle::Yield, stages: vec![StageId::Cut] }];
+        let topology = Topology::new(lanes, Vec::new()).expect("legal");
+        let time = GivenTime::new(0);
+        let stage = Working { time: time.clone(), polls: vec![(1, 50), (20, 800), (1, 60)] };
+        let lane = Lane {
+            stages: vec![Seat::new(
+                Box::new(stage),
+                observe::stage(&cnc, &topology, StageId::Cut, true).expect("room"),
+                SeatStamps::new(flight::number_of(&topology, StageId::Cut)),
+            )],
+            core: None,
+            idle: Idle::Yield,
+            counters: observe::lane(&cnc, "main", 0).expect("room"),
+            recorder: flight::create(&cnc, &topology, 0).expect("memory").lanes.remove(0),
+        };
+        lane.run(&Clock::given(time), &Arc::default(), &Arc::default());
+        let told = CncReader::open(&path).expect("there").histograms().next().expect("measured");
+        assert_eq!((told.count, told.max, told.sum), (22, 60, 20 * 40 + 50 + 60));
+        assert_eq!((told.percentile(0.5), told.percentile(0.95)), (Some(40), Some(50)));
     }
 
     #[test]

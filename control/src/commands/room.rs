@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
 
 use cutline::config::Config;
 use cutline_journal::{Start, Tail};
@@ -39,27 +40,43 @@ pub fn check_all(config: &Config) -> Result<(), Vec<String>> {
 
 /// Each lane has the core that it is pinned to, and those that spin have one each.
 fn cores(config: &Config) -> Result<(), String> {
-    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Ok(()) };
-    let is_there = |core: &usize| *core < CpuSet::MAX_CPU && allowed.is_set(*core);
-    let missing = config.lanes.iter().filter(|lane| lane.core.is_some_and(|core| !is_there(&core)));
-    let missing: Vec<String> =
-        missing.map(|lane| format!("lane {} wants core {}", lane.name, lane.core.unwrap_or_default())).collect();
-    let there: Vec<String> = (0..CpuSet::MAX_CPU).filter(is_there).map(|core| core.to_string()).collect();
+    let Ok(mut usable) = rustix::thread::sched_getaffinity(None) else { return Ok(()) };
+    let mut missing = Vec::new();
+    for lane in &config.lanes {
+        match lane.core {
+            Some(core) if is_to_be_had(core) => usable.set(core),
+            Some(core) => missing.push(format!("lane {} wants core {core}", lane.name)),
+            None => {}
+        }
+    }
+    let usable: Vec<String> =
+        (0..CpuSet::MAX_CPU).filter(|core| usable.is_set(*core)).map(|core| core.to_string()).collect();
     if !missing.is_empty() {
-        let missing = missing.join(", ");
         return Err(format!(
-            "{missing}, but this process may use core {} alone: set its core to one of them",
-            there.join(", ")
+            "{}, but this process may use core {} alone: set its core to one of them",
+            missing.join(", "),
+            usable.join(", ")
         ));
     }
     let spinning = config.lanes.iter().filter(|lane| lane.idle == Idle::Spin).count();
-    if spinning > there.len() {
+    if spinning > usable.len() {
         return Err(format!(
             "{spinning} lanes spin, but this process may use {} cores: set their idle to \"backoff\", or give it more",
-            there.len()
+            usable.len()
         ));
     }
     Ok(())
+}
+
+/// Whether a thread can be pinned to a core. Only trying tells: what a server keeps for its lanes (`isolcpus`) is not among the cores that a
+/// process is started on, and may be had; what a group's `cpuset` leaves out may not.
+fn is_to_be_had(core: usize) -> bool {
+    let try_it = move || {
+        let mut only = CpuSet::new();
+        only.set(core);
+        rustix::thread::sched_setaffinity(None, &only).is_ok()
+    };
+    thread::spawn(try_it).join().is_ok_and(|is_had| is_had)
 }
 
 /// Live segments that are not there yet fit into what the machine has free.

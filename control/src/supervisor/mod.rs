@@ -21,11 +21,13 @@
 //! | [`context`] | what every task of the control thread is given |
 //! | [`settings`] | hands modules their configuration as it changes |
 //! | [`herald`], [`service`] | what people, and the service manager, are told |
+//! | [`cores`] | keeps all of it off the lanes' cores |
 //! | [`run`](mod@run) | the whole of `cutline run` |
 
 pub mod ask;
 pub mod body;
 pub mod context;
+mod cores;
 pub mod fault;
 pub mod graph;
 mod herald;

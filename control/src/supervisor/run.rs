@@ -15,6 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use super::ask::{Ask, Asked, Order};
 use super::context::{Again, Control, Stop};
+use super::cores::OffLanes;
 use super::graph::Graph;
 use super::lifecycle::Lifecycle;
 use super::part::{PARTS, PartBody};
@@ -48,6 +49,8 @@ pub fn run(config: Config, sources: Sources) -> Outcome {
     let asked = StopRequest::listen().map_err(cannot)?;
     let graph = Rc::new(modules::graph(&config)?);
     room::check_all(&config).map_err(StartupError::Resources)?;
+    // Before the first thread.
+    let off_lanes = OffLanes::keep(&config);
     let cgroups = cgroups(&config);
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::machine(format!("cannot start the control thread: {error}")))?;
@@ -63,6 +66,7 @@ pub fn run(config: Config, sources: Sources) -> Outcome {
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
     cgroups.leave();
+    drop(off_lanes);
     if again.is_set() { Err(become_again()) } else { outcome }
 }
 

@@ -1,5 +1,5 @@
-//! The first core is the lanes' and nobody else's, as `isolcpus` and the kernel's `cpuset` have it on a market-data server: what lanes take
-//! longer is their own doing then, and not that others had their core.
+//! The first core is the lanes' and nobody else's, as `isolcpus` has it on a market-data server: what lanes take longer is their own doing
+//! then, and not that others had their core.
 
 use std::fs;
 use std::hint::black_box;
@@ -9,10 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::process::{Pid, setpriority_process};
-use rustix::thread::{CpuSet, sched_setaffinity};
-
-use crate::common::children;
-use crate::common::live::Running;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The lanes' core.
 pub const CORE: usize = 0;
@@ -23,45 +20,119 @@ const LAST: i32 = 19;
 /// Whether threads share a core by session and not each for itself. `doctor` wants it off: on kernel 6.18 a process that was ending, which is
 /// in no session's group any more, was seen to wait for minutes for a core on which its session was busy, and whoever waited for it too.
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
+/// Where the kernel does work that is not bound to a core: a mask, in hexadecimal.
+const UNBOUND_WORK: &str = "/sys/devices/virtual/workqueue/cpumask";
+
+/// What keeps everything off the lanes' core, and the cores beside it busy; all of it is put back when this goes.
+pub struct Isolation {
+    _neighbours: Neighbours,
+    _tasks: Tasks,
+    _autogroup: Setting,
+    _unbound_work: Setting,
+}
+
+impl Isolation {
+    pub fn start() -> Self {
+        let without_core = |mask: &str| {
+            let (rest, last) = mask.split_at_checked(mask.len().checked_sub(1)?)?;
+            let last = u32::from_str_radix(last, 16).ok()? & !(1 << CORE);
+            Some(format!("{rest}{}", char::from_digit(last, 16)?))
+        };
+        Self {
+            _autogroup: Setting::change(AUTOGROUP, |_| Some("0".to_owned())),
+            _unbound_work: Setting::change(UNBOUND_WORK, without_core),
+            _tasks: Tasks::move_off(),
+            _neighbours: Neighbours::start(),
+        }
+    }
+}
+
+/// One of the kernel's settings, and what it was.
+struct Setting(&'static str, Option<String>);
+
+impl Setting {
+    fn change(path: &'static str, to: impl FnOnce(&str) -> Option<String>) -> Self {
+        let set = || {
+            let before = fs::read_to_string(path).ok()?.trim().to_owned();
+            fs::write(path, to(&before)?).ok().map(|()| before)
+        };
+        let before = set();
+        if before.is_none() {
+            eprintln!("{path} stays as it is: this user may not change it, or this kernel has none");
+        }
+        Self(path, before)
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        if let Some(before) = &self.1 {
+            let _ = fs::write(self.0, before);
+        }
+    }
+}
+
+/// Tasks of this machine, its kernel's too, that were moved off the lanes' core, and where they could be before. What they start follows
+/// them.
+struct Tasks(Vec<(Pid, CpuSet)>);
+
+impl Tasks {
+    fn move_off() -> Self {
+        let mut moved = Vec::new();
+        // One that was started meanwhile by one that had not been moved yet is found the next time.
+        loop {
+            let before = moved.len();
+            for task in tasks() {
+                let Ok(cores) = sched_getaffinity(Some(task)) else { continue };
+                let mut others = cores;
+                others.unset(CORE);
+                // Refused for what belongs to the core, and where this user may not.
+                if others != cores && others.count() > 0 && sched_setaffinity(Some(task), &others).is_ok() {
+                    moved.push((task, cores));
+                }
+            }
+            if moved.len() == before {
+                return Self(moved);
+            }
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for (task, cores) in &self.0 {
+            // It may have ended meanwhile.
+            let _ = sched_setaffinity(Some(*task), cores);
+        }
+    }
+}
+
+fn tasks() -> Vec<Pid> {
+    let numbers = |path: &str| {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect::<Vec<i32>>()
+    };
+    numbers("/proc")
+        .into_iter()
+        .flat_map(|pid| numbers(&format!("/proc/{pid}/task")))
+        .filter_map(Pid::from_raw)
+        .collect()
+}
 
 /// Keeps the cores beside the lanes' busy with memory and with processes that start and end, whenever nobody else wants them: who is a lane's
 /// neighbour on the same silicon costs it something, whoever that is. So it does in quiet runs too, and what differs is Cutline's own doing.
-pub struct Neighbours {
+struct Neighbours {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    _autogroup: Autogroup,
-}
-
-/// [`AUTOGROUP`], turned off until this is dropped; how it was, if this user may.
-struct Autogroup(Option<String>);
-
-impl Autogroup {
-    fn off() -> Self {
-        let before = fs::read_to_string(AUTOGROUP).ok().filter(|_| fs::write(AUTOGROUP, "0").is_ok());
-        if before.is_none() {
-            eprintln!("{AUTOGROUP} stays as it is: this user may not turn it off, or this kernel has none");
-        }
-        Self(before)
-    }
-}
-
-impl Drop for Autogroup {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = fs::write(AUTOGROUP, before);
-        }
-    }
 }
 
 impl Neighbours {
-    pub fn start() -> Self {
-        let autogroup = Autogroup::off();
+    fn start() -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let neighbour = |core| {
+        let neighbour = |_| {
             let over = Arc::clone(&over);
             thread::spawn(move || {
-                set(None, std::iter::once(core));
                 setpriority_process(None, LAST).expect("lower is allowed");
                 let (mut words, mut at) = (vec![1_u64; WORDS], 1_u64);
                 while !over.load(Ordering::Relaxed) {
@@ -75,8 +146,7 @@ impl Neighbours {
                 black_box(words);
             })
         };
-        let threads = (0..cores).filter(|core| *core != CORE).map(neighbour).collect();
-        Self { over, threads, _autogroup: autogroup }
+        Self { threads: (0..cores).map(neighbour).collect(), over }
     }
 }
 
@@ -84,31 +154,5 @@ impl Drop for Neighbours {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         self.threads.drain(..).for_each(|thread| thread.join().expect("it ends"));
-    }
-}
-
-fn set(thread: Option<Pid>, cores: impl Iterator<Item = usize>) {
-    let mut set = CpuSet::new();
-    cores.for_each(|core| set.set(core));
-    // A thread may have ended meanwhile.
-    let _ = sched_setaffinity(thread, &set);
-}
-
-fn threads(pid: u32) -> Vec<Pid> {
-    let names = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    names.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
-}
-
-/// This thread, and what it starts from now on, may be anywhere.
-pub fn none() {
-    set(None, 0..CpuSet::MAX_CPU);
-}
-
-/// Everything that runs here, and what it starts from now on, is kept off the lanes' core, but the lanes.
-pub fn of_lanes(running: &Running) {
-    let lanes = running.lanes();
-    let pids = children(running.pid()).into_iter().map(i32::cast_unsigned).chain([std::process::id(), running.pid()]);
-    for thread in pids.flat_map(threads).filter(|thread| !lanes.contains(thread)) {
-        set(Some(thread), (0..CpuSet::MAX_CPU).filter(|core| *core != CORE));
     }
 }

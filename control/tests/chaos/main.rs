@@ -35,7 +35,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 /// One run: started, under load for so long with or without the hand, well again, stopped, and proved.
 fn run(length: Duration, is_apart: bool, hand: Option<&mut Random>, tally: &mut Tally) -> Service {
-    let _neighbours = is_apart.then(isolation::Neighbours::start);
+    let _isolation = is_apart.then(isolation::Isolation::start);
     let plant = Plant::start(is_apart);
     let load = plant.load();
     match hand {

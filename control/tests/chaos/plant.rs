@@ -185,12 +185,8 @@ impl Plant {
         let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address, is_apart)), place.path("data"));
         let mut command = Command::new(CUTLINE);
         command.args(["run", "--config", &config]).current_dir(place.dir.path());
-        isolation::none();
         let running = Running::start_command(&place, &data, command);
         wait_for(&data, "system", "up");
-        if is_apart {
-            isolation::of_lanes(&running);
-        }
         let follower = Follower::start(&data);
         Self { place, running, config, data, address, engine, follower }
     }
