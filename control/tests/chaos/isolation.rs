@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,6 +13,9 @@ use std::thread::{self, JoinHandle};
 use rustix::process::{Pid, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+/// Asks [`frees_the_core`] to do so, in the environment, and what it says then.
+const ASKED: &str = "CHAOS_FREES_THE_CORE";
+const FREE: &str = "the core is free";
 /// The lanes' core.
 pub const CORE: usize = 0;
 /// More words than a core has in caches of its own.
@@ -23,28 +28,59 @@ const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 /// Where the kernel does work that is not bound to a core: a mask, in hexadecimal.
 const UNBOUND_WORK: &str = "/sys/devices/virtual/workqueue/cpumask";
 
-/// What keeps everything off the lanes' core, and the cores beside it busy; all of it is put back when this goes.
+/// As long as this lives the lanes' core is theirs, and those beside it are busy.
 pub struct Isolation {
     _neighbours: Neighbours,
-    _tasks: Tasks,
-    _autogroup: Setting,
-    _unbound_work: Setting,
+    _free: Free,
 }
 
 impl Isolation {
     pub fn start() -> Self {
-        let without_core = |mask: &str| {
-            let (rest, last) = mask.split_at_checked(mask.len().checked_sub(1)?)?;
-            let last = u32::from_str_radix(last, 16).ok()? & !(1 << CORE);
-            Some(format!("{rest}{}", char::from_digit(last, 16)?))
-        };
-        Self {
-            _autogroup: Setting::change(AUTOGROUP, |_| Some("0".to_owned())),
-            _unbound_work: Setting::change(UNBOUND_WORK, without_core),
-            _tasks: Tasks::move_off(),
-            _neighbours: Neighbours::start(),
-        }
+        let free = Free::start();
+        Self { _neighbours: Neighbours::start(), _free: free }
     }
+}
+
+/// The process that has moved everything off the core, [`frees_the_core`]. Whichever way this one ends, by a signal too, that one hears of it
+/// and puts all of it back.
+struct Free(Child);
+
+impl Free {
+    fn start() -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("Linux"));
+        command.args(["--exact", "isolation::frees_the_core", "--nocapture"]).env(ASKED, "1");
+        // What the keyboard sends is for this process alone.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("this very program");
+        let mut said = BufReader::new(child.stdout.as_mut().expect("piped")).lines();
+        assert!(said.any(|line| line.is_ok_and(|line| line.ends_with(FREE))), "the core is not free");
+        Self(child)
+    }
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// Not a test but what keeps the core free until nobody holds its standard input any more, wherever a process was started as that.
+#[test]
+fn frees_the_core() {
+    if std::env::var_os(ASKED).is_none() {
+        return;
+    }
+    let without_core = |mask: &str| {
+        let (rest, last) = mask.split_at_checked(mask.len().checked_sub(1)?)?;
+        let last = u32::from_str_radix(last, 16).ok()? & !(1 << CORE);
+        Some(format!("{rest}{}", char::from_digit(last, 16)?))
+    };
+    let _autogroup = Setting::change(AUTOGROUP, |_| Some("0".to_owned()));
+    let _unbound_work = Setting::change(UNBOUND_WORK, without_core);
+    let _tasks = Tasks::move_off();
+    println!("{FREE}");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// One of the kernel's settings, and what it was.
