@@ -20,7 +20,6 @@ pub const TAILED: &str = "tailed";
 /// Lines at a time, and the pause after them: the rate of each way.
 const DIRECT_PACE: (u64, Duration) = (20, Duration::from_millis(4));
 const TAILED_PACE: (u64, Duration) = (10, Duration::from_millis(10));
-const SYMBOLS: u64 = 3;
 /// Priority, as nice(1) has it.
 const FIRST: i32 = -20;
 
@@ -39,13 +38,13 @@ pub struct Load {
 
 impl Load {
     /// Begins.
-    pub fn start(address: &str, capture: &str) -> Self {
+    pub fn start(address: &str, capture: &str, symbols: u64) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let stream = TcpStream::connect(address).expect("it listens");
         let file = File::options().append(true).open(capture).expect("there");
         let (is_over, is_over_too) = (Arc::clone(&over), Arc::clone(&over));
-        let direct = thread::spawn(move || send(DIRECT, stream, DIRECT_PACE, true, &is_over));
-        let tailed = thread::spawn(move || send(TAILED, file, TAILED_PACE, false, &is_over_too));
+        let direct = thread::spawn(move || send(DIRECT, stream, DIRECT_PACE, [symbols; 2], &is_over));
+        let tailed = thread::spawn(move || send(TAILED, file, TAILED_PACE, [symbols, 0], &is_over_too));
         Self { over, direct, tailed }
     }
 
@@ -57,8 +56,14 @@ impl Load {
     }
 }
 
-/// Writes numbered trades, and if it has them the snapshots of the boundary that is near, however long that is not taken.
-fn send(source: &str, mut to: impl Write, pace: (u64, Duration), has_snapshots: bool, over: &AtomicBool) -> Vec<u32> {
+/// Writes numbered trades of so many symbols, and of so many the snapshots of the boundary that is near, however long that is not taken.
+fn send(
+    source: &str,
+    mut to: impl Write,
+    pace: (u64, Duration),
+    [traded, snapped]: [u64; 2],
+    over: &AtomicBool,
+) -> Vec<u32> {
     // The same load however busy the machine is; where that is not allowed it comes in bursts.
     let _ = setpriority_process(None, FIRST);
     let (mut sent, mut number, mut last) = (Vec::new(), 0, 0);
@@ -72,15 +77,15 @@ fn send(source: &str, mut to: impl Write, pace: (u64, Duration), has_snapshots: 
         };
         // Within what is cut for it: soon behind the tick before, and so well before its own.
         let boundary = (events::now_ms() - DELAY_MAX_MS) / INTERVAL_MS + 1;
-        if has_snapshots && boundary > last {
+        if boundary > last {
             last = boundary;
             let regime = if boundary % 7 < 4 { "up" } else { "down" };
             let script = json!({"regime": regime, "confidence": 0.9, "drivers": [], "invalidations": []});
-            (0..SYMBOLS)
+            (0..snapped)
                 .for_each(|symbol| put(events::snapshot(&format!("S{symbol}"), boundary * INTERVAL_MS, &script)));
         }
         for _ in 0..pace.0 {
-            put(events::trade(&format!("S{}", number % SYMBOLS), number));
+            put(events::trade(&format!("S{}", number % traded), number));
             number += 1;
         }
         to.write_all(&batch).expect("it is taken some time");

@@ -21,21 +21,26 @@ use crate::isolation;
 use crate::load::{DIRECT, Load, Sent, TAILED};
 
 /// Between two ticks.
-pub const INTERVAL_MS: i64 = 100;
+pub const INTERVAL_MS: i64 = 50;
 /// Longest delay of a tick.
 pub const DELAY_MAX_MS: i64 = 25;
 /// How long it may take to come back to healthy.
 const WELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// What the Python engine takes for a call, s, by symbol: as long as an engine does, and so that answers come one by one. Where they come at
-/// once the lane takes them in while its caches still know the call, two in a poll, and each delay would make that dearer.
+/// A call of the Python engine takes milliseconds, as an engine's do: an answer that comes while the lane's caches still know the call is taken in
+/// faster, and it does so only as long as nothing is done to the engine.
 const CALL_TAKES: &str = "
 import time
 _run = run
 def run(snapshot):
-    time.sleep({'S0': 0.004, 'S1': 0.009, 'S2': 0.010}[snapshot.symbol])
+    time.sleep(0.004)
     return _run(snapshot)
 ";
+/// Symbols.
+const SYMBOLS: u64 = 3;
+/// The same where it is measured: of calls and answers that share a poll each is told its mean. Where three share it as long as nothing is done
+/// to the engine, and less afterwards, the p99 of polls with more is compared with that of polls with less.
+const SYMBOLS_MEASURED: u64 = 1;
 
 /// See the module.
 pub struct Plant {
@@ -43,6 +48,7 @@ pub struct Plant {
     pub config: String,
     pub data: String,
     address: String,
+    symbols: u64,
     engine: Engine,
     follower: Follower,
     /// Last, so that nobody writes into it any more when it goes.
@@ -188,7 +194,7 @@ fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String
 }
 
 impl Plant {
-    /// Starts it and waits until everything is up. `is_apart`: the lane has a core of its own.
+    /// Starts it and waits until everything is up. `is_apart`: the lane has a core of its own, and it is measured.
     pub fn start(is_apart: bool) -> Self {
         let place = Place::new();
         let engine = engine(&place);
@@ -202,7 +208,8 @@ impl Plant {
         let running = Running::start_command(&place, &data, command);
         wait_for(&data, "system", "up");
         let follower = Follower::start(&data);
-        Self { place, running, config, data, address, engine, follower }
+        let symbols = if is_apart { SYMBOLS_MEASURED } else { SYMBOLS };
+        Self { place, running, config, data, address, symbols, engine, follower }
     }
 
     /// The file that says how the network between the supervisor and one of [`THROUGH`] is.
@@ -212,7 +219,7 @@ impl Plant {
 
     /// Puts it under load.
     pub fn load(&self) -> Load {
-        Load::start(&self.address, &self.place.path("kept/capture"))
+        Load::start(&self.address, &self.place.path("kept/capture"), self.symbols)
     }
 
     /// What is not well; empty if all is.
