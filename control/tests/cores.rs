@@ -10,12 +10,12 @@ use common::modules::{module, wait_for};
 use common::{CUTLINE, Place, children};
 
 /// Two cores that a process may use here; `None`, and it is said, if there is one.
-fn two_cores(test: &str) -> Option<[usize; 2]> {
+fn two_cores() -> Option<[usize; 2]> {
     let cores = rustix::thread::sched_getaffinity(None).expect("this process's cores");
     let mut cores = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| cores.is_set(core));
     let two = cores.next().zip(cores.next());
     if two.is_none() {
-        eprintln!("skipped: {test} (a process may use one core here)");
+        eprintln!("skipped: a process may use one core here");
     }
     two.map(<[usize; 2]>::from)
 }
@@ -55,11 +55,7 @@ fn cores_of(pids: &[u32]) -> Vec<(String, String)> {
 
 #[test]
 fn a_pinned_lane_has_its_core_for_itself_and_whatever_else_is_started_keeps_off_it() {
-    let Some([first, second]) =
-        two_cores("a_pinned_lane_has_its_core_for_itself_and_whatever_else_is_started_keeps_off_it")
-    else {
-        return;
-    };
+    let Some([first, second]) = two_cores() else { return };
     let place = Place::new();
     let running = start(&place, second, &[first, second]);
     let started = children(running.pid()).into_iter().map(i32::cast_unsigned);
@@ -75,11 +71,7 @@ fn a_pinned_lane_has_its_core_for_itself_and_whatever_else_is_started_keeps_off_
 /// With `isolcpus` the kernel starts every process on the other cores.
 #[test]
 fn a_lane_has_the_core_that_is_kept_for_it_though_the_process_was_not_started_on_it() {
-    let Some([first, second]) =
-        two_cores("a_lane_has_the_core_that_is_kept_for_it_though_the_process_was_not_started_on_it")
-    else {
-        return;
-    };
+    let Some([first, second]) = two_cores() else { return };
     let place = Place::new();
     let running = start(&place, first, &[second]);
     let lanes: Vec<_> = cores_of(&[running.pid()]).into_iter().filter(|(name, _)| name == "pinned").collect();

@@ -76,7 +76,8 @@ fn is_to_be_had(core: usize) -> bool {
         only.set(core);
         rustix::thread::sched_setaffinity(None, &only).is_ok()
     };
-    thread::spawn(try_it).join().is_ok_and(|is_had| is_had)
+    let Ok(trying) = thread::Builder::new().spawn(try_it) else { return true };
+    trying.join().unwrap_or(true)
 }
 
 /// Live segments that are not there yet fit into what the machine has free.

@@ -26,3 +26,37 @@ impl Drop for OffLanes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cores of this thread while it keeps off lanes that are pinned to these, and afterwards.
+    fn cores_with_lanes_on(lanes: &[usize]) -> [CpuSet; 2] {
+        let text: String = lanes
+            .iter()
+            .zip(["\"ingest\", \"sequence\"", "\"cut\", \"invoke\", \"publish\""])
+            .map(|(core, stages)| format!("[[lane]]\ncore = {core}\nidle = \"park\"\nstages = [{stages}]\n"))
+            .collect();
+        let text = format!("[engine]\nuse = \"scripted\"\n{text}");
+        let config = Config::from_text("lanes.toml", &text).unwrap_or_else(|problems| panic!("{problems}")).0;
+        let off_lanes = OffLanes::keep(&config);
+        let kept = sched_getaffinity(None).expect("this thread's cores");
+        drop(off_lanes);
+        [kept, sched_getaffinity(None).expect("this thread's cores")]
+    }
+
+    #[test]
+    fn a_thread_keeps_off_lanes_as_long_as_there_is_another_core_and_is_free_afterwards() {
+        let mut two = CpuSet::new();
+        let all = sched_getaffinity(None).expect("this thread's cores");
+        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).take(2).collect();
+        let [first, second] = cores[..] else { return eprintln!("skipped: a process may use one core here") };
+        cores.iter().for_each(|core| two.set(*core));
+        sched_setaffinity(None, &two).expect("fewer than before");
+        assert!(cores_with_lanes_on(&[first, second]) == [two, two]);
+        let mut rest = CpuSet::new();
+        rest.set(second);
+        assert!(cores_with_lanes_on(&[first, first]) == [rest, two]);
+    }
+}

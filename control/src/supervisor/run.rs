@@ -66,6 +66,7 @@ pub fn run(config: Config, sources: Sources) -> Outcome {
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
     cgroups.leave();
+    // Another start may have other lanes.
     drop(off_lanes);
     if again.is_set() { Err(become_again()) } else { outcome }
 }
