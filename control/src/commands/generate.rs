@@ -71,7 +71,10 @@ pub fn open(target: &str) -> io::Result<Box<dyn Write>> {
         return Ok(Box::new(io::stdout()));
     }
     if let Some(address) = target.strip_prefix("tcp:") {
-        return Ok(Box::new(TcpStream::connect(address)?));
+        let stream = TcpStream::connect(address)?;
+        // What is due goes at once, and not when what went before is acknowledged.
+        stream.set_nodelay(true)?;
+        return Ok(Box::new(stream));
     }
     match target.strip_prefix("unix:") {
         Some(path) => Ok(Box::new(UnixStream::connect(path)?)),

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 
 use crate::audit::Found;
 use crate::common::{CUTLINE, children};
-use crate::plant::{DELAY_MAX_MS, Plant, THROUGH};
+use crate::plant::{DELAY_MS, Plant, THROUGH};
 
 /// Between two deeds, ms.
 const PAUSE_MS: (u64, u64) = (20, 200);
@@ -165,7 +165,7 @@ impl<'a> Hand<'a> {
         let config = self.config.clone();
         let (line, to) = match self.random.below(2) {
             0 => ("rate = ", RATES[self.random.index(RATES.len())]),
-            _ => ("delay_ms = ", self.random.between(15, DELAY_MAX_MS.unsigned_abs())),
+            _ => ("delay_ms = ", self.random.between(DELAY_MS.0, DELAY_MS.1)),
         };
         let with = |text: &str| if text.starts_with(line) { format!("{line}{to}") } else { text.to_owned() };
         self.config = config.lines().map(with).collect::<Vec<_>>().join("\n");

@@ -2,15 +2,11 @@
 //! then, and not that others had their core.
 
 use std::fs;
-use std::hint::black_box;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
-use rustix::process::{Pid, setpriority_process};
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Asks [`frees_the_core`] to do so, in the environment, and what it says then.
@@ -18,35 +14,19 @@ const ASKED: &str = "CHAOS_FREES_THE_CORE";
 const FREE: &str = "the core is free";
 /// The lanes' core.
 pub const CORE: usize = 0;
-/// More words than a core has in caches of its own.
-const WORDS: usize = 1 << 20;
-/// Priority, as nice(1) has it.
-const LAST: i32 = 19;
 /// Whether threads share a core by session and not each for itself. `doctor` wants it off: on kernel 6.18 a process that was ending, which is
 /// in no session's group any more, was seen to wait for minutes for a core on which its session was busy, and whoever waited for it too.
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 /// Where the kernel does work that is not bound to a core: a mask, in hexadecimal.
 const UNBOUND_WORK: &str = "/sys/devices/virtual/workqueue/cpumask";
 
-/// As long as this lives the lanes' core is theirs, and those beside it are busy.
-pub struct Isolation {
-    _neighbours: Neighbours,
-    _free: Free,
-}
-
-impl Isolation {
-    pub fn start() -> Self {
-        let free = Free::start();
-        Self { _neighbours: Neighbours::start(), _free: free }
-    }
-}
-
 /// The process that has moved everything off the core, [`frees_the_core`]. Whichever way this one ends, by a signal too, that one hears of it
 /// and puts all of it back.
-struct Free(Child);
+pub struct Free(Child);
 
 impl Free {
-    fn start() -> Self {
+    /// Starts it, and waits until the core is free.
+    pub fn start() -> Self {
         let mut command = Command::new(std::env::current_exe().expect("Linux"));
         command.args(["--exact", "isolation::frees_the_core", "--nocapture"]).env(ASKED, "1");
         // What the keyboard sends is for this process alone.
@@ -153,42 +133,4 @@ fn tasks() -> Vec<Pid> {
         .flat_map(|pid| numbers(&format!("/proc/{pid}/task")))
         .filter_map(Pid::from_raw)
         .collect()
-}
-
-/// Keeps the cores beside the lanes' busy with memory and with processes that start and end, whenever nobody else wants them: who is a lane's
-/// neighbour on the same silicon costs it something, whoever that is. So it does in quiet runs too, and what differs is Cutline's own doing.
-struct Neighbours {
-    over: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Neighbours {
-    fn start() -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let neighbour = |_| {
-            let over = Arc::clone(&over);
-            thread::spawn(move || {
-                setpriority_process(None, LAST).expect("lower is allowed");
-                let (mut words, mut at) = (vec![1_u64; WORDS], 1_u64);
-                while !over.load(Ordering::Relaxed) {
-                    for _ in 0..WORDS {
-                        at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                        words[(at >> 33) as usize % WORDS] ^= at;
-                    }
-                    let process = Command::new("python3").args(["-c", "import json"]).status();
-                    assert!(process.is_ok_and(|status| status.success()), "python3 is there, as for the modules");
-                }
-                black_box(words);
-            })
-        };
-        Self { threads: (0..cores).map(neighbour).collect(), over }
-    }
-}
-
-impl Drop for Neighbours {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        self.threads.drain(..).for_each(|thread| thread.join().expect("it ends"));
-    }
 }

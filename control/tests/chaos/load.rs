@@ -12,7 +12,7 @@ use rustix::process::setpriority_process;
 use serde_json::json;
 
 use crate::common::events;
-use crate::plant::{DELAY_MAX_MS, INTERVAL_MS};
+use crate::plant::{DELAY_MS, INTERVAL_MS};
 
 /// Sources of both ways.
 pub const DIRECT: &str = "direct";
@@ -41,6 +41,8 @@ impl Load {
     pub fn start(address: &str, capture: &str, symbols: u64) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let stream = TcpStream::connect(address).expect("it listens");
+        // Otherwise ten batches lie in the socket until the first one is acknowledged, and snapshots are too late.
+        stream.set_nodelay(true).expect("a stream of TCP");
         let file = File::options().append(true).open(capture).expect("there");
         let (is_over, is_over_too) = (Arc::clone(&over), Arc::clone(&over));
         let direct = thread::spawn(move || send(DIRECT, stream, DIRECT_PACE, [symbols; 2], &is_over));
@@ -76,7 +78,7 @@ fn send(
             batch.extend(line);
         };
         // Within what is cut for it: soon behind the tick before, and so well before its own.
-        let boundary = (events::now_ms() - DELAY_MAX_MS) / INTERVAL_MS + 1;
+        let boundary = (events::now_ms() - DELAY_MS.1.cast_signed()) / INTERVAL_MS + 1;
         if boundary > last {
             last = boundary;
             let regime = if boundary % 7 < 4 { "up" } else { "down" };

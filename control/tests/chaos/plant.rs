@@ -17,13 +17,13 @@ use crate::common::modules::{
     between_within, fed_bytes, module, polite, printed, python, python_prefix, python_with_package, wait_for,
 };
 use crate::common::{CUTLINE, Place, cutline, wait_within};
-use crate::isolation;
 use crate::load::{DIRECT, Load, Sent, TAILED};
 
-/// Between two ticks.
-pub const INTERVAL_MS: i64 = 50;
-/// Longest delay of a tick.
-pub const DELAY_MAX_MS: i64 = 25;
+/// Between two ticks. The hand does something to the engine about once a second, and a poll that copes with that takes longer than a call does:
+/// at fifty ticks a second it is less than one of a hundred items.
+pub const INTERVAL_MS: i64 = 20;
+/// Delay of a tick, least and most.
+pub const DELAY_MS: (u64, u64) = (12, 18);
 /// How long it may take to come back to healthy.
 const WELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -36,12 +36,6 @@ def run(snapshot):
     time.sleep(0.004)
     return _run(snapshot)
 ";
-/// Symbols.
-const SYMBOLS: u64 = 3;
-/// The same where it is measured: of calls and answers that share a poll each is told its mean. Where three share it as long as nothing is done
-/// to the engine, and less afterwards, the p99 of polls with more is compared with that of polls with less.
-const SYMBOLS_MEASURED: u64 = 1;
-
 /// See the module.
 pub struct Plant {
     pub running: Running,
@@ -166,9 +160,9 @@ fn probed(place: &Place) -> String {
     module("probed", &["silent", &format!("listen={door}")], &ready)
 }
 
-/// `is_apart`: the lane is pinned.
-fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String {
-    let core = if is_apart { format!("core = {}\n", isolation::CORE) } else { String::new() };
+/// `core`: the lane's.
+fn text(place: &Place, engine: &Engine, address: &str, core: Option<usize>) -> String {
+    let core = core.map_or_else(String::new, |core| format!("core = {core}\n"));
     let modules = [
         Some(feed(place, address)),
         in_c(place),
@@ -177,7 +171,7 @@ fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String
         Some(polite("shell", "required = false")),
     ];
     format!(
-        "[scheduler]\nmode = \"boundary\"\ninterval_ms = {INTERVAL_MS}\ndelay_ms = 20\n[engine]\n{}\nmode = \"hysteresis\"\ntimeout_ms = 500\n\
+        "[scheduler]\nmode = \"boundary\"\ninterval_ms = {INTERVAL_MS}\ndelay_ms = {}\n[engine]\n{}\nmode = \"hysteresis\"\ntimeout_ms = 500\n\
          output_max_bytes = 8192\nstate_max_bytes = 8192\nprocess.count = 2\nprocess.restart = {{min_delay_ms = 5, max_delay_ms = 50, deaths_max = 1000}}\n\
          retry = {{max_attempts = 1000, min_delay_ms = 5, max_delay_ms = 100}}\n[ingest]\nline_max_bytes = 32768\n\
          [log]\ndir = {:?}\nsegment_bytes = 1048576\n[[feed]]\nname = \"feed\"\nkind = \"tcp\"\nlisten = {address:?}\n[measure]\nstage_times = true\n\
@@ -187,6 +181,7 @@ fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String
          [resources]\ninterval_ms = 500\n\
          [recovery]\nattempts_max = 1000\nbackoff_ms = 20\nbackoff_max_ms = 200\nstable_ms = 1000\nvalidate_ms = 10000\n\
          concurrent_max = 4\nfailing_modules_max = 0\nbreaker_open_ms = 200\n{}",
+        DELAY_MS.0,
         engine.keys,
         place.path("data"),
         modules.into_iter().flatten().collect::<String>()
@@ -194,21 +189,20 @@ fn text(place: &Place, engine: &Engine, address: &str, is_apart: bool) -> String
 }
 
 impl Plant {
-    /// Starts it and waits until everything is up. `is_apart`: the lane has a core of its own, and it is measured.
-    pub fn start(is_apart: bool) -> Self {
+    /// Starts it and waits until everything is up. `core`: the lane's own.
+    pub fn start(symbols: u64, core: Option<usize>) -> Self {
         let place = Place::new();
         let engine = engine(&place);
         std::fs::create_dir(place.path("kept")).expect("a folder");
         std::fs::write(place.path("kept/capture"), "").expect("writable");
         let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = listener.expect("a port").to_string();
-        let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address, is_apart)), place.path("data"));
+        let (config, data) = (place.file("chaos.toml", &text(&place, &engine, &address, core)), place.path("data"));
         let mut command = Command::new(CUTLINE);
         command.args(["run", "--config", &config]).current_dir(place.dir.path());
         let running = Running::start_command(&place, &data, command);
         wait_for(&data, "system", "up");
         let follower = Follower::start(&data);
-        let symbols = if is_apart { SYMBOLS_MEASURED } else { SYMBOLS };
         Self { place, running, config, data, address, symbols, engine, follower }
     }
 

@@ -1,12 +1,13 @@
-//! How long the lanes took per item, by stage, and how often they lost their core meanwhile: of quiet runs and chaotic ones, beside each other.
+//! How long the lanes took per item, by stage, and how often they lost their core meanwhile: of quiet runs and chaotic ones, in rounds beside each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::common::live::Running;
 
 /// See the module.
+#[derive(Debug)]
 pub struct Service {
     /// p50 and p99 of `stage_time`, ns, by stage.
     stages: BTreeMap<String, [u64; 2]>,
@@ -36,41 +37,43 @@ impl Service {
         Self { stages: stages.collect(), preemptions: preemptions.sum(), seconds: running.seconds() }
     }
 
-    fn preemptions_per_s(&self) -> f64 {
-        self.preemptions as f64 / self.seconds
+    fn preemptions_per_s(&self) -> u64 {
+        (self.preemptions as f64 / self.seconds) as u64
     }
 }
 
-/// Prints both, and whether the chaotic ones lie within what the quiet ones differ by among themselves; returns what lies above.
+/// Runs of each kind that are compared, in turns: a round.
+pub const ROUND: usize = 5;
+
+/// Prints each round, and how often the median of its chaotic runs lies above all its quiet ones. By chance alone that is so once in twelve: returns
+/// what lies above in more than half of the rounds.
 pub fn compare(quiet: &[Service], chaotic: &[Service]) -> Vec<String> {
     let mut above = Vec::new();
     println!("stage_time, ns per item:");
-    for stage in quiet.iter().flat_map(|service| service.stages.keys()).collect::<std::collections::BTreeSet<_>>() {
+    let stages: BTreeSet<&String> = quiet.iter().flat_map(|service| service.stages.keys()).collect();
+    for stage in stages {
         for (at, name) in ["p50", "p99"].into_iter().enumerate() {
-            let of = |all: &[Service]| -> Vec<u64> {
-                all.iter().filter_map(|service| service.stages.get(stage)).map(|both| both[at]).collect()
-            };
-            let (quiet, chaotic) = (of(quiet), of(chaotic));
-            let (least, most) = (quiet.iter().min().copied(), quiet.iter().max().copied());
-            let median = |all: &[u64]| {
-                let mut all = all.to_vec();
+            let of = |round: &[Service]| {
+                let mut all: Vec<u64> = round.iter().map(|service| service.stages[stage][at]).collect();
                 all.sort_unstable();
-                all.get(all.len() / 2).copied()
+                all
             };
-            let middle = median(&chaotic);
-            let how = if middle < least {
-                "less than any"
-            } else if middle <= most {
-                "within the spread"
-            } else {
+            let rounds = quiet.chunks(ROUND).map(of).zip(chaotic.chunks(ROUND).map(of));
+            let rounds: Vec<_> =
+                rounds.map(|(quiet, chaotic)| (quiet[0], quiet[ROUND - 1], chaotic[ROUND / 2])).collect();
+            let over = rounds.iter().filter(|(_, most, median)| median > most).count();
+            let told = rounds.iter().map(|(least, most, median)| format!("quiet {least} to {most}, chaotic {median}"));
+            println!(
+                "{stage:<10} {name}  above in {over} of {}: {}",
+                rounds.len(),
+                told.collect::<Vec<_>>().join("; ")
+            );
+            if 2 * over > rounds.len() {
                 above.push(format!("{name} of {stage}"));
-                "more than any"
-            };
-            println!("{stage:<10} {name}  quiet {quiet:?}  chaotic {chaotic:?}  median {} {how}", middle.unwrap_or(0));
+            }
         }
     }
-    let per_s =
-        |all: &[Service]| -> Vec<u64> { all.iter().map(|service| service.preemptions_per_s() as u64).collect() };
+    let per_s = |all: &[Service]| -> Vec<u64> { all.iter().map(Service::preemptions_per_s).collect() };
     println!("preemptions of lanes per second: quiet {:?}  chaotic {:?}", per_s(quiet), per_s(chaotic));
     above
 }
