@@ -26,10 +26,10 @@ use service::Service;
 /// What the environment may say otherwise.
 const SECONDS: u64 = 1;
 const SEED: u64 = 1;
-/// From here on it is measured as well.
-const LONG: u64 = 60;
 /// One run where it is measured, s, or longer: a machine that many share changes its pace for a minute, and both kinds are to have their part of it.
 const SHORT: u64 = 15;
+/// From here on it is measured, in three rounds or more.
+const LONG: u64 = 3 * SHORT * service::ROUND as u64;
 /// Symbols.
 const SYMBOLS: u64 = 3;
 /// The same where it is measured: of calls and answers that share a poll each is told its mean. Where three share it as long as nothing is done
@@ -60,8 +60,7 @@ fn run(plants: Vec<Plant>, victim: usize, length: Duration, random: &mut Random,
 /// Two systems at a time, the hand at the first one and at the second in turns. What the first one's lanes took is to be within what it differs
 /// by with the hand elsewhere.
 fn measure(seconds: u64, random: &mut Random, tally: &mut Tally) {
-    let rounds = (seconds / SHORT / service::ROUND as u64).max(1);
-    let pairs = rounds * service::ROUND as u64;
+    let pairs = seconds / SHORT / service::ROUND as u64 * service::ROUND as u64;
     let length = Duration::from_secs(seconds) / pairs as u32;
     let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let core = has_cores.then_some(isolation::CORE);
