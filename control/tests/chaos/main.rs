@@ -2,7 +2,7 @@
 //! kills, stops, starves and misconfigures it. No receipt is lost, the system comes back to healthy by itself, and a replay is the same.
 //!
 //! `CHAOS_SECONDS` and `CHAOS_SEED` say how long and by which seed. From [`LONG`] on there are two systems at a time, the second one beside the
-//! lanes' core of the first, and the hand is at the one or at the other: so the machine has as much to do in quiet runs as in chaotic ones, and the
+//! lanes' core of the first, and the hand is at the one or at the other: so the machine is busy in quiet runs too, and the
 //! time that the first one's lanes took per item is compared. It prints what it has done and found. What the hand does is the seed's, what
 //! it meets is not: a failure need not come again.
 
@@ -26,10 +26,10 @@ use service::Service;
 /// What the environment may say otherwise.
 const SECONDS: u64 = 1;
 const SEED: u64 = 1;
-/// One run where it is measured, s, or longer: a machine that many share changes its pace for a minute, and both kinds are to have their part of it.
+/// One run where it is measured, s, where there is time for that: a machine that many share changes its pace for a minute, and both kinds are to have their part of it.
 const SHORT: u64 = 15;
-/// From here on it is measured, in three rounds or more.
-const LONG: u64 = 3 * SHORT * service::ROUND as u64;
+/// From here on it is measured as well.
+const LONG: u64 = 60;
 /// Symbols.
 const SYMBOLS: u64 = 3;
 /// The same where it is measured: of calls and answers that share a poll each is told its mean. Where three share it as long as nothing is done
@@ -60,7 +60,7 @@ fn run(plants: Vec<Plant>, victim: usize, length: Duration, random: &mut Random,
 /// Two systems at a time, the hand at the first one and at the second in turns. What the first one's lanes took is to be within what it differs
 /// by with the hand elsewhere.
 fn measure(seconds: u64, random: &mut Random, tally: &mut Tally) {
-    let pairs = seconds / SHORT / service::ROUND as u64 * service::ROUND as u64;
+    let pairs = (seconds / SHORT / service::ROUND as u64).max(1) * service::ROUND as u64;
     let length = Duration::from_secs(seconds) / pairs as u32;
     let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let core = has_cores.then_some(isolation::CORE);

@@ -19,8 +19,7 @@ use crate::common::modules::{
 use crate::common::{CUTLINE, Place, cutline, wait_within};
 use crate::load::{DIRECT, Load, Sent, TAILED};
 
-/// Between two ticks. The hand does something to the engine about once a second, and a poll that copes with that takes longer than a call does:
-/// at fifty ticks a second it is less than one of a hundred items.
+/// Between two ticks.
 pub const INTERVAL_MS: i64 = 20;
 /// Delay of a tick, least and most.
 pub const DELAY_MS: (u64, u64) = (12, 18);
@@ -36,6 +35,7 @@ def run(snapshot):
     time.sleep(0.004)
     return _run(snapshot)
 ";
+
 /// See the module.
 pub struct Plant {
     pub running: Running,
