@@ -78,7 +78,7 @@ impl<'a> Hand<'a> {
         Self { plant, random, tally, config, backs: Vec::new(), commands: Vec::new() }
     }
 
-    /// Does its worst for so long, and takes back what can be taken back.
+    /// Does its worst for so long, takes back what can be taken back, and sees that all gets well.
     pub fn meddle(mut self, length: Duration) {
         let until = Instant::now() + length;
         while Instant::now() < until {
@@ -94,6 +94,9 @@ impl<'a> Hand<'a> {
             // Whether it could be done at that moment is all the same.
             command.wait().expect("a child");
         }
+        let began = Instant::now();
+        self.plant.wait_until_well();
+        self.tally.well_after.push(began.elapsed());
     }
 
     fn deed(&mut self) {

@@ -1,9 +1,8 @@
 //! Chaos: the real `cutline run` under load, with modules in three languages and a Python engine in processes, while a hand that a seed leads
 //! kills, stops, starves and misconfigures it. No receipt is lost, the system comes back to healthy by itself, and a replay is the same.
 //!
-//! `CHAOS_SECONDS` and `CHAOS_SEED` say how long and by which seed. From [`LONG`] on there are two systems at a time, the second one beside the
-//! lanes' core of the first, and the hand is at the one or at the other: so the machine is busy in quiet runs too, and the
-//! time that the first one's lanes took per item is compared. It prints what it has done and found. What the hand does is the seed's, what
+//! `CHAOS_SECONDS` and `CHAOS_SEED` say how long and by which seed. From [`LONG`] on it is measured as well: as long without the hand, in turns, and
+//! the time that the lanes took per item is compared. It prints what it has done and found. What the hand does is the seed's, what
 //! it meets is not: a failure need not come again.
 
 mod audit;
@@ -15,19 +14,19 @@ mod load;
 mod plant;
 mod service;
 
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use cutline::sim::random::Random;
 use hand::{Hand, Tally};
-use load::{Load, Sent};
 use plant::Plant;
 use service::Service;
 
 /// What the environment may say otherwise.
 const SECONDS: u64 = 1;
 const SEED: u64 = 1;
-/// One run where it is measured, s, where there is time for that: a machine that many share changes its pace for a minute, and both kinds are to have their part of it.
-const SHORT: u64 = 15;
+/// A part of a run where it is measured, s, about: a machine that many share changes its pace for a minute, and all runs are to have their part of it.
+const PART: u64 = 15;
 /// From here on it is measured as well.
 const LONG: u64 = 60;
 /// Symbols.
@@ -40,45 +39,46 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
-/// One run: all of them under load, the hand at that one of them for so long, all well again, stopped, and proved. Returns what the first
-/// one's lanes took.
-fn run(plants: Vec<Plant>, victim: usize, length: Duration, random: &mut Random, tally: &mut Tally) -> Service {
-    let loads: Vec<Load> = plants.iter().map(Plant::load).collect();
-    Hand::new(&plants[victim], random, tally).meddle(length);
-    let began = Instant::now();
-    plants.iter().for_each(Plant::wait_until_well);
-    tally.well_after.push(began.elapsed());
-    let service = Service::of(&plants[0].running);
-    let sent: Vec<Sent> = loads.into_iter().map(Load::stop).collect();
-    for (plant, sent) in plants.into_iter().zip(sent) {
-        plant.wait_until_taken(&sent);
-        tally.found.add(&plant.prove(&sent));
-    }
+/// One system of so many symbols under load, meddled with or not, stopped, and proved. Returns what its lanes took.
+fn run(symbols: u64, core: Option<usize>, tally: &mut Tally, meddle: impl FnOnce(&Plant, &mut Tally)) -> Service {
+    let plant = Plant::start(symbols, core);
+    let load = plant.load();
+    meddle(&plant, tally);
+    let service = Service::of(&plant.running);
+    let sent = load.stop();
+    plant.wait_until_taken(&sent);
+    tally.found.add(&plant.prove(&sent));
     service
 }
 
-/// Two systems at a time, the hand at the first one and at the second in turns. What the first one's lanes took is to be within what it differs
-/// by with the hand elsewhere.
+/// A chaotic run of so many seconds and [`service::QUIET_RUNS`] that last as long together, all in parts and in turns. What the lanes took in the chaotic
+/// one is to be within what the quiet ones differ by.
 fn measure(seconds: u64, random: &mut Random, tally: &mut Tally) {
-    let pairs = (seconds / SHORT / service::ROUND as u64).max(1) * service::ROUND as u64;
-    let length = Duration::from_secs(seconds) / pairs as u32;
+    let quiet_runs = service::QUIET_RUNS as u64;
+    // Odd, so that the median is one of them.
+    let parts = quiet_runs * ((seconds / PART / quiet_runs) | 1);
+    let length = Duration::from_secs(seconds) / parts as u32;
     let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let core = has_cores.then_some(isolation::CORE);
     let _free = has_cores.then(isolation::Free::start);
-    let mut runs = [Vec::new(), Vec::new()];
-    for at in 0..2 * pairs {
-        let plants = vec![Plant::start(SYMBOLS_MEASURED, core), Plant::start(SYMBOLS_MEASURED, None)];
+    let (mut quiet, mut chaotic) = (Vec::new(), Vec::new());
+    for at in 0..2 * parts {
         // Neither kind is always the second one.
-        let victim = usize::from(matches!(at % 4, 0 | 3));
-        let service = run(plants, victim, length, random, tally);
-        println!("{}: {service:?}", ["chaotic", "quiet"][victim]);
-        runs[victim].push(service);
+        let is_chaotic = matches!(at % 4, 0 | 3);
+        let service = run(SYMBOLS_MEASURED, core, tally, |plant, tally| {
+            if is_chaotic {
+                Hand::new(plant, random, tally).meddle(length);
+            } else {
+                thread::sleep(length);
+            }
+        });
+        println!("{}: {service:?}", if is_chaotic { "chaotic" } else { "quiet" });
+        if is_chaotic { &mut chaotic } else { &mut quiet }.push(service);
     }
     println!("{tally:?}");
-    let [chaotic, quiet] = runs;
     let above = service::compare(&quiet, &chaotic);
     // Where the lane shares its core with the hand's threads it is slower, and that says nothing.
-    assert!(above.is_empty() || !has_cores, "above the spread of the quiet runs: {above:?}");
+    assert!(above.is_empty() || !has_cores, "above the quiet runs: {above:?}");
 }
 
 #[test]
@@ -87,7 +87,8 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     let (mut random, mut tally) = (Random::new(seed), Tally::default());
     if seconds < LONG {
-        run(vec![Plant::start(SYMBOLS, None)], 0, Duration::from_secs(seconds), &mut random, &mut tally);
+        let length = Duration::from_secs(seconds);
+        run(SYMBOLS, None, &mut tally, |plant, tally| Hand::new(plant, &mut random, tally).meddle(length));
     } else {
         measure(seconds, &mut random, &mut tally);
     }

@@ -1,4 +1,4 @@
-//! How long the lanes took per item, by stage, and how often they lost their core meanwhile: of quiet runs and chaotic ones, in rounds beside each other.
+//! How long the lanes took per item, by stage, and how often they lost their core meanwhile: in a chaotic run and in quiet ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,33 +42,27 @@ impl Service {
     }
 }
 
-/// Runs of each kind that are compared, in turns: a round.
-pub const ROUND: usize = 5;
+/// What a chaotic run is compared with.
+pub const QUIET_RUNS: usize = 5;
 
-/// Prints each round, and how often the median of its chaotic runs lies above all its quiet ones; returns what does so in any round. By chance
-/// alone a comparison does so once in twelve.
+/// Prints each stage's p50 and p99 in a chaotic run and in [`QUIET_RUNS`], whose parts these are, in the order in which they were made, and returns those
+/// above all quiet ones. A run's is the median of its parts.
 pub fn compare(quiet: &[Service], chaotic: &[Service]) -> Vec<String> {
     let mut above = Vec::new();
     println!("stage_time, ns per item:");
     let stages: BTreeSet<&String> = quiet.iter().flat_map(|service| service.stages.keys()).collect();
     for stage in stages {
         for (at, name) in ["p50", "p99"].into_iter().enumerate() {
-            let of = |round: &[Service]| {
-                let mut all: Vec<u64> = round.iter().map(|service| service.stages[stage][at]).collect();
+            let figure = |parts: &mut dyn Iterator<Item = &Service>| {
+                let mut all: Vec<u64> = parts.map(|part| part.stages[stage][at]).collect();
                 all.sort_unstable();
-                all
+                all[all.len() / 2]
             };
-            let rounds = quiet.chunks(ROUND).map(of).zip(chaotic.chunks(ROUND).map(of));
-            let rounds: Vec<_> =
-                rounds.map(|(quiet, chaotic)| (quiet[0], quiet[ROUND - 1], chaotic[ROUND / 2])).collect();
-            let over = rounds.iter().filter(|(_, most, median)| median > most).count();
-            let told = rounds.iter().map(|(least, most, median)| format!("quiet {least} to {most}, chaotic {median}"));
-            println!(
-                "{stage:<10} {name}  above in {over} of {}: {}",
-                rounds.len(),
-                told.collect::<Vec<_>>().join("; ")
-            );
-            if over > 0 {
+            let runs = (0..QUIET_RUNS).map(|run| figure(&mut quiet.iter().skip(run).step_by(QUIET_RUNS)));
+            let (runs, chaotic) = (runs.collect::<Vec<_>>(), figure(&mut chaotic.iter()));
+            let is_above = runs.iter().all(|quiet| chaotic > *quiet);
+            println!("{stage:<10} {name}  quiet {runs:?}, chaotic {chaotic}{}", if is_above { ", above" } else { "" });
+            if is_above {
                 above.push(format!("{name} of {stage}"));
             }
         }
