@@ -26,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::commands::{Failure, say};
 use crate::health::system::{SystemStatus, not_ready};
@@ -63,7 +64,9 @@ where
     };
     let fault = |fault: std::io::Error| Failure::machine(format!("http.listen: {fault}"));
     let lifetime = Duration::from_millis(config.http.timeout_ms);
-    let listener = Limited::bind(listen, config.http.connections_max, lifetime).map_err(fault)?;
+    // Each connection is a task of its own; dropped with this one they end too.
+    let (_serving, served) = watch::channel(());
+    let listener = Limited::bind(listen, config.http.connections_max, lifetime, served).map_err(fault)?;
     say(format_args!("http: {}", listener.address()));
     axum::serve(listener, router(control)).with_graceful_shutdown(started()).await.map_err(fault)
 }

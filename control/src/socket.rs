@@ -217,7 +217,9 @@ impl Asker {
                 "{} is in none of control.viewers, control.operators and control.admins: {advice}",
                 self.person
             )),
-            Some(role) if role < least => Err(format!("{} may look and not {name}: {advice}", self.person)),
+            Some(role) if role < least => {
+                Err(format!("{} is in {} and may not {name}: {advice}", self.person, role.key()))
+            }
             Some(_) => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ mod common;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -358,4 +359,134 @@ fn a_lane_without_its_core_is_named_at_the_top_of_runs_and_receipts() {
     assert!(text.contains("preempted: lane starved") && text.contains("waited "), "{text}");
     let output = cutline(&["why-slow", &system.data, "--limit", "0"]);
     assert!(output.status.success(), "none is asked for");
+}
+
+/// What is told of every run and receipt that was kept.
+fn all_told(system: &System) -> Vec<Value> {
+    let told = json_of(&["why-slow", &system.data, "--json", "--limit", "1000"]);
+    let slowest = ["runs", "receipts"].map(|what| told[what]["slowest"].as_array().cloned().unwrap_or_default());
+    slowest.concat()
+}
+
+/// The lines that the text has of this run, behind the one that names it.
+fn lines_of(system: &System, run: &Value) -> Vec<String> {
+    let (text, id) = (succeed(&["why-slow", &system.data, "--limit", "1000"]), run["run_id"].as_str().expect("a run"));
+    let behind = text.lines().skip_while(|line| !line.contains(id)).skip(1);
+    behind.take_while(|line| line.starts_with("                ")).map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn with_what_was_slow_stands_what_waited_then_in_every_queue_and_which_errors_came_meanwhile() {
+    // A call takes longer than there is between two ticks, and the links before it are short: one after the other is full, and stays so.
+    let engine = format!("{}\n[engine.process]\ncount = 1\nin_flight = 2", this_engine());
+    let away = Place::new();
+    let other = away.path("other.sock");
+    let more = format!(
+        "[[feed]]\nname = \"other\"\nkind = \"unix\"\nconnect = {other:?}\n[ingest.retry]\nmax_attempts = 1\n\
+         [links]\ncuts = 16\nruns = 2\n[[lane]]\nidle = \"park\"\n\
+         stages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\n"
+    );
+    let listener = UnixListener::bind(&other).expect("a socket");
+    let system = System::new(&engine, 100, &more);
+    let running = system.start();
+    let (source, _) = listener.accept().expect("it connects");
+    let load = Load::on(&system, &["A", "M-SLOW", "Z"]);
+    // What is on its way through a stage at that moment counts too: it is one more, and with results all that there is on one lane.
+    let least = [("receipts", 2), ("cuts", 2), ("runs", 2), ("calls", 2), ("results", 1)];
+    let is_deep = |all: &[Value]| {
+        least.iter().all(|&(queue, least)| all.iter().any(|one| number(&one["waiting"][queue]) >= least))
+    };
+    wait_until("something has waited in every queue", || is_deep(&all_told(&system)));
+    // The source is gone, and nobody listens any more: that is told while runs wait.
+    drop((listener, source));
+    let is_told = |one: &Value| {
+        let mut errors = one["errors"].as_array().expect("errors").iter();
+        errors.any(|error| error.as_str().is_some_and(|error| error.contains("feed other")))
+    };
+    let find = |all: &[Value]| all.iter().find(|one| one["run_id"].is_string() && is_told(one)).cloned();
+    wait_until("a run that waited meanwhile has it", || find(&all_told(&system)).is_some());
+    // What is looked at below stands still.
+    running.signal(Signal::KILL);
+    running.wait();
+    drop(load);
+    let all = all_told(&system);
+    let (run, errors) = (find(&all).expect("it stays"), json_of(&["errors", &system.data, "--json"]));
+    assert!(is_deep(&all), "it stays: {all:?}");
+    let lines = lines_of(&system, &run);
+    let queues = least.map(|(queue, _)| format!("{} {queue}", run["waiting"][queue]));
+    let mut expected = vec![format!("waiting: {}", queues.join(", "))];
+    let told = run["errors"].as_array().expect("errors").iter();
+    expected.extend(told.map(|error| format!("error meanwhile: {}", error.as_str().expect("a text"))));
+    let said: Vec<&String> =
+        lines.iter().filter(|line| line.starts_with("waiting: ") || line.starts_with("error ")).collect();
+    assert_eq!(said, expected.iter().collect::<Vec<_>>(), "{lines:#?}");
+    // With each the errors that came while it was under way, and none besides.
+    for one in &all {
+        let until_ns = number(&one["until_ns"]);
+        let meanwhile = until_ns - number(&one["latency_ns"])..=until_ns;
+        let came = errors["errors"]
+            .as_array()
+            .expect("errors")
+            .iter()
+            .filter(|error| ["first_ns", "last_ns"].iter().any(|at| meanwhile.contains(&number(&error[*at]))));
+        assert_eq!(one["errors"], came.map(|error| error["text"].clone()).collect::<Value>(), "{one} {errors}");
+    }
+    assert!(!all.iter().all(is_told), "some were over before, or came later");
+}
+
+#[test]
+fn with_what_was_slow_stands_how_often_its_lane_lost_the_core_and_which_faults_it_had() {
+    let cores = rustix::thread::sched_getaffinity(None).expect("this process's cores");
+    let core = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|&core| cores.is_set(core)).expect("at least one");
+    // A lane that never sleeps: whatever else runs on its core has taken it away.
+    let lane = format!(
+        "[[lane]]\nname = \"beside\"\ncore = {core}\nidle = \"spin\"\nstages = [\"ingest\", \"sequence\", \"cut\", \"invoke\", \"publish\"]\n"
+    );
+    let system = System::new("use = \"scripted\"", 100, &lane);
+    let running = system.start();
+    let wanted = Arc::new(());
+    let is_wanted = Arc::downgrade(&wanted);
+    let neighbour = thread::spawn(move || {
+        let mut only = rustix::thread::CpuSet::new();
+        only.set(core);
+        rustix::thread::sched_setaffinity(None, &only).expect("one of ours");
+        while is_wanted.strong_count() > 0 {
+            std::hint::spin_loop();
+        }
+    });
+    let load = Load::on(&system, &["A"]);
+    let find = |key: &str| {
+        all_told(&system).into_iter().find(|one| one["run_id"].is_string() && number(&one["machine"][key]) > 0)
+    };
+    let mut connections = Vec::new();
+    wait_until("its core was taken from the lane, and memory was new to it, while a run was under way", || {
+        // The lane makes room for each further connection, in memory that nobody has touched; so many it accepts.
+        if connections.len() < 50 {
+            connections.push(connect(&system.socket));
+        }
+        find("preempted").is_some() && find("minor_faults").is_some()
+    });
+    // What is looked at below stands still.
+    running.signal(Signal::KILL);
+    running.wait();
+    drop((wanted, load));
+    neighbour.join().expect("it only turns");
+    for one in all_told(&system) {
+        let names = ["covered_ns", "waited_ns", "preempted", "minor_faults", "major_faults", "steal_ns"];
+        assert!(names.iter().all(|name| one["machine"][*name].is_u64()), "{one}");
+    }
+    for run in ["preempted", "minor_faults"].map(|key| find(key).expect("it stays")) {
+        let machine = &run["machine"];
+        assert_eq!(machine["lane"], "beside");
+        let count = |key: &str| machine[key].to_string();
+        let expected = format!(
+            "preempted {} times; faults {} minor, {} major; steal ",
+            count("preempted"),
+            count("minor_faults"),
+            count("major_faults")
+        );
+        let lines = lines_of(&system, &run);
+        let is_it = |line: &String| line.starts_with("machine: lane beside waited ") && line.contains(&expected);
+        assert!(lines.iter().any(is_it), "{expected:?} in {lines:#?}");
+    }
 }

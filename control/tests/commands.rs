@@ -3,13 +3,16 @@
 
 mod common;
 
+use std::fs::DirEntry;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use common::events::{line, received, trade};
 use common::live::Running;
 use common::{CUTLINE, Place, capture, config, fails, succeed};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use serde_json::Value;
 
 /// Exit codes as --help documents them.
@@ -247,7 +250,7 @@ fn an_input_that_cannot_be_read_is_an_error_and_what_was_read_is_kept() {
     };
     for (ending, program) in [("gz", "gzip"), ("zst", "zstd")] {
         if Command::new(program).arg("--version").output().is_err() {
-            eprintln!("SKIPPED: captures in .{ending}: there is no {program}");
+            eprintln!("skipped: captures in .{ending}: there is no {program}");
             continue;
         }
         let (cut, whole) = (format!("cut.{ending}"), format!("whole.{ending}"));
@@ -326,6 +329,31 @@ fn generate_names_the_argument_and_the_target() {
     let target = format!("unix:{socket}");
     contains_all(&fails(MACHINE, &["generate", "--to", &target, "--count", "1000000"]), &[&target, "not everything"]);
     deaf.join().unwrap().unwrap().unwrap();
+}
+
+/// Its socket is taken out of the running process and asked: whether lines do wait is the kernel's to decide, each time anew.
+#[test]
+fn lines_over_tcp_do_not_wait_until_those_before_are_acknowledged() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp:{}", listener.local_addr().unwrap());
+    let mut child =
+        Command::new(CUTLINE).args(["generate", "--to", &target, "--paced", "--rate", "10"]).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.read_exact(&mut [0; 1]).unwrap();
+    let pid = child.id().cast_signed();
+    let process = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(Result::unwrap);
+    let is_socket =
+        |entry: &DirEntry| std::fs::read_link(entry.path()).unwrap().to_string_lossy().starts_with("socket:");
+    let theirs = |entry: DirEntry| {
+        let number = entry.file_name().to_str().unwrap().parse().unwrap();
+        TcpStream::from(pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).unwrap())
+    };
+    let mut sockets = descriptors.filter(is_socket).map(theirs);
+    let socket = sockets.find(|socket| socket.peer_addr().ok() == listener.local_addr().ok()).expect("it writes to it");
+    assert!(socket.nodelay().unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn another_user_may_what_the_lists_say_by_the_word_of_the_kernel() {
         return eprintln!("skipped: another user cannot run this (root, setpriv and a path that others may enter)");
     };
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(3) && said.contains("may look and not restart"), "{said}");
+    assert!(refused.status.code() == Some(3) && said.contains("may not restart"), "{said}");
     let told = as_nobody(&["modules", &data, "--json"]).expect("it did just now");
     assert!(told.status.success() && String::from_utf8_lossy(&told.stdout).contains("\"feed\""), "{told:?}");
     running.stop();
@@ -140,6 +140,61 @@ fn another_user_may_what_the_lists_say_by_the_word_of_the_kernel() {
     let all = access(&data);
     assert!(all.iter().all(|event| event["event"] == "refused" && event["who"]["uid"] == 65534), "{all:?}");
     assert_eq!(all.len(), 2, "looking is no change: {all:?}");
+}
+
+#[test]
+fn an_operator_restarts_modules_and_leaves_the_configuration_as_it_is_until_it_is_an_admin() {
+    let place = Place::new();
+    let uid = rustix::process::getuid().as_raw();
+    let me = format!("\"uid:{uid}\"");
+    let with = |operators: &str, admins: &str| {
+        let people = format!("{QUICK}\n[control]\noperators = [{operators}]\nadmins = [{admins}]");
+        system(&place, &people, &[polite("feed", "depends_on = [\"plane\"]\nrequired = false")])
+    };
+    let (config, data) = with(&me, "");
+    let running = up(&place, &config, &data);
+    let first = module(&data, "feed");
+    assert!(succeed(&["module", "restart", &data, "feed"]).contains("feed runs again"));
+    let second = module(&data, "feed");
+    assert!(second["state"] == "running" && second["pid"] != first["pid"], "{first} {second}");
+    let shown = || succeed(&["config", "show", "--data", &data, "--json"]);
+    let before = shown();
+    let changes: [&[&str]; 3] = [
+        &["config", "set", &data, "clock.max_step_ms=800"],
+        &["config", "reload", &data],
+        &["config", "rollback", &data],
+    ];
+    for change in changes {
+        let (said, what) = (fails(3, change), change[..2].join(" "));
+        assert!(said.contains(&format!("not {what}: ")) && said.contains("control.admins"), "{said}");
+    }
+    assert_eq!(shown(), before, "an operator may look, and nothing is otherwise");
+    wait_until("all of it is on record", || access(&data).len() >= 5);
+    let all = access(&data);
+    let seen: Vec<_> = all.iter().map(|event| (&event["request"]["ask"], &event["event"], &event["module"])).collect();
+    let text = |word: &str| Value::from(word);
+    let [restart, set, reload, rollback] = ["restart", "config_set", "config_reload", "config_rollback"].map(text);
+    let ([asked, done, refused], [feed, whole]) =
+        (["asked", "done", "refused"].map(text), ["feed", "system"].map(text));
+    let expected = [
+        (&restart, &asked, &feed),
+        (&restart, &done, &feed),
+        (&set, &refused, &whole),
+        (&reload, &refused, &whole),
+        (&rollback, &refused, &whole),
+    ];
+    assert_eq!(seen, expected);
+    assert!(all.iter().all(|event| event["who"]["uid"] == uid && event["who"]["pid"].is_u64()), "{all:?}");
+    assert_eq!(all[2]["request"]["set"], "clock.max_step_ms=800", "what was wanted is on record too");
+    assert!(all[2..].iter().all(|event| event["reason"].as_str().is_some_and(|why| why.contains("control.admins"))));
+    // The same user, the same words, and another list.
+    with("", &me);
+    wait_for(&data, "system", "changed");
+    for change in changes {
+        succeed(change);
+    }
+    assert!(succeed(&["module", "restart", &data, "feed"]).contains("feed runs again"), "an admin may that too");
+    running.stop();
 }
 
 /// Status and body.

@@ -319,7 +319,7 @@ fn keeps_no_files(data: &str, test: &str) -> bool {
     let told = std::fs::read_to_string(format!("{data}/modules.jsonl")).unwrap_or_default();
     let keeps_none = told.contains("guard `files`");
     if keeps_none {
-        eprintln!("SKIPPED: {test} needs a kernel with landlock");
+        eprintln!("skipped: {test} needs a kernel with landlock");
     }
     keeps_none
 }
@@ -363,7 +363,7 @@ fn a_module_reads_and_writes_the_files_that_were_given_to_it_and_no_others() {
 #[test]
 fn a_module_runs_as_the_user_that_was_said() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("SKIPPED: a_module_runs_as_the_user_that_was_said needs root");
+        return eprintln!("skipped: a_module_runs_as_the_user_that_was_said needs root");
     }
     let place = Place::new();
     // That user reads neither our folders nor the place.

@@ -3,8 +3,11 @@
 mod common;
 #[path = "reload/modules.rs"]
 mod modules;
+#[path = "reload/watch.rs"]
+mod watch;
 
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -42,10 +45,31 @@ fn text(place: &Place, more: &str) -> String {
 const FIRST: &str =
     "[scheduler]\ninterval_ms = 200\ndelay_ms = 50\n[engine]\nuse = \"scripted\"\nmode = \"hysteresis\"\n";
 
+/// Has `current` lead to a new folder with this file.
+fn turn(place: &Place, release: &str, text: &str) {
+    std::fs::create_dir(place.path(release)).expect("writable");
+    place.file(&format!("{release}/edited.toml"), text);
+    symlink(release, place.path("current~")).expect("writable");
+    std::fs::rename(place.path("current~"), place.path("current")).expect("it takes its place");
+}
+
 impl Edited {
     fn start() -> Self {
+        Self::start_by(|place, text| place.file("edited.toml", text))
+    }
+
+    /// The same with a file in a folder that is reached through a link, as releases are rolled out. Once that is turned nothing happens in
+    /// the folder that is watched: what is in force then was brought by somebody who asked for it.
+    fn start_behind_a_link() -> Self {
+        Self::start_by(|place, text| {
+            turn(place, "1", text);
+            place.path("current/edited.toml")
+        })
+    }
+
+    fn start_by(write: impl FnOnce(&Place, &str) -> String) -> Self {
         let place = Place::new();
-        let (data, file) = (place.path("data"), place.file("edited.toml", &text(&place, FIRST)));
+        let (data, file) = (place.path("data"), write(&place, &text(&place, FIRST)));
         let running = up(&place, &file, &data);
         let mut stream = connect(&place.path("feed.sock"));
         let over = Arc::new(AtomicBool::new(false));
@@ -186,6 +210,95 @@ fn a_bad_file_leaves_the_old_configuration_in_force_and_says_so() {
     assert_eq!(edited.wait_for("unchanged", 1)["who"], "SIGHUP");
     let edited = edited.prove();
     assert_eq!(edited.frames("config").len(), 2);
+}
+
+#[test]
+fn a_file_that_nobody_sees_change_is_in_force_after_a_sighup() {
+    let edited = Edited::start_behind_a_link();
+    turn(&edited.place, "2", &text(&edited.place, &FIRST.replace("200", "100")));
+    edited.running().signal(Signal::HUP);
+    let changed = edited.wait_for("changed", 1);
+    assert_eq!((&changed["who"], changed_keys(&changed)), (&json!("SIGHUP"), vec!["scheduler.interval_ms".to_owned()]));
+    assert_eq!((&changed["changes"][0]["before"], &changed["changes"][0]["after"]), (&json!(200), &json!(100)));
+    let from_ms = edited.wait_for("in_force", 1)["effective_from_ms"].as_i64().expect("a time");
+    assert_eq!(edited.show()["keys"]["scheduler.interval_ms"]["value"], 100);
+    let ticks = edited.frames("tick").len();
+    wait_until("three ticks", || edited.frames("tick").len() > ticks + 3);
+    let edited = edited.prove();
+    assert_eq!(edited.events("changed").len(), 1, "by nobody else");
+    let planned = edited.frames("tick").into_iter().map(|tick| tick["planned_ts_ms"].as_i64().expect("a time"));
+    let own: Vec<i64> = planned.filter(|planned| *planned >= from_ms).collect();
+    assert!(own.len() >= 3 && own.windows(2).all(|pair| pair[1] - pair[0] == 100), "{own:?} from {from_ms}");
+}
+
+#[test]
+fn a_file_that_nobody_sees_change_is_in_force_after_config_reload_which_says_what_is_otherwise() {
+    let edited = Edited::start_behind_a_link();
+    let turned = |release: &str, more: &str| turn(&edited.place, release, &text(&edited.place, more));
+    let quicker = FIRST.replace("200", "100");
+    turned("2", &quicker);
+    let said = succeed(&["config", "reload", &edited.data]);
+    assert_eq!(said, "scheduler.interval_ms: 200 -> 100, in force from a tick on\n");
+    let uid = format!("(uid {})", rustix::process::getuid().as_raw());
+    let is_by_us = |event: &Value| event["who"].as_str().is_some_and(|who| who.contains(&uid));
+    let changed = edited.wait_for("changed", 1);
+    assert!(is_by_us(&changed) && changed_keys(&changed) == ["scheduler.interval_ms"], "{changed}");
+    edited.wait_for("in_force", 1);
+    assert_eq!(edited.show()["keys"]["scheduler.interval_ms"]["value"], 100);
+    assert_eq!(succeed(&["config", "reload", &edited.data]), "nothing is otherwise\n");
+    assert!(is_by_us(&edited.wait_for("unchanged", 1)));
+    // Another one that cannot be, and one of which a part has to wait.
+    turned("3", &quicker.replace("100", "0"));
+    let said = fails(MACHINE, &["config", "reload", &edited.data]);
+    assert!(said.contains("edited.toml:") && said.contains("interval_ms"), "{said}");
+    assert!(is_by_us(&edited.wait_for("refused", 1)));
+    assert_eq!(edited.show()["keys"]["scheduler.interval_ms"]["value"], 100, "it stays in force");
+    turned("4", &format!("{}[publish]\norder = \"symbol\"\n", FIRST.replace("200", "150")));
+    let said = succeed(&["config", "reload", &edited.data]);
+    let lines: Vec<&str> = said.lines().collect();
+    let expected =
+        ["scheduler.interval_ms: 100 -> 150, in force from a tick on", "waiting for a restart: publish.order"];
+    assert_eq!(lines, expected);
+    edited.wait_for("in_force", 2);
+    let edited = edited.prove();
+    assert_eq!((edited.events("changed").len(), edited.frames("config").len()), (2, 3), "by nobody else");
+    let record = common::modules::events(&edited.data);
+    let asked = record.iter().filter(|event| event["request"]["ask"] == "config_reload");
+    let became: Vec<&str> = asked.map(|event| event["event"].as_str().expect("a name")).collect();
+    assert_eq!(became, ["asked", "done", "asked", "done", "asked", "not_done", "asked", "done"]);
+}
+
+#[test]
+fn what_references_name_is_looked_up_anew_by_config_reload_and_by_a_sighup_and_their_module_is_handed_it() {
+    let place = Place::new();
+    let token = place.file("token", "the-first\n");
+    // A shell that says what it does says what it is handed.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/polite.sh");
+    let module = format!(
+        "[[module]]\nname = \"feed\"\ncommand = [\"/bin/sh\", \"-x\", {script:?}]\nread = [{script:?}]\n\
+         [module.config]\nkey = \"${{file:{token}}}\"\n"
+    );
+    let file = place.file("edited.toml", &text(&place, &format!("{FIRST}{module}")));
+    let data = place.path("data");
+    let running = up(&place, &file, &data);
+    let has = |what: &str| common::modules::printed(&data, "feed").iter().any(|line| line.contains(what));
+    wait_until("it has what was there at its start", || has("the-first"));
+    // No configuration file says anything else: nobody sees it until somebody asks.
+    place.file("token", "the-second\n");
+    succeed(&["config", "reload", &data]);
+    wait_until("it is handed what is there now", || has("the-second"));
+    place.file("token", "the-third\n");
+    running.signal(Signal::HUP);
+    wait_until("it is handed what is there by then", || has("the-third"));
+    running.stop();
+    let record = common::modules::events(&data);
+    assert_eq!(common::modules::of(&record, "feed", "starting").len(), 1, "all in one life");
+    let looked = record.iter().filter(|event| event["topic"] == "reload");
+    let told: Vec<_> =
+        looked.map(|event| [&event["event"], &event["who"]].map(|text| text.as_str().unwrap())).collect();
+    // As written it is what it was.
+    assert!(told.len() == 2 && told[0][1].contains("(uid ") && told[1][1] == "SIGHUP", "{told:?}");
+    assert!(told.iter().all(|[event, _]| *event == "unchanged"), "{told:?}");
 }
 
 #[test]

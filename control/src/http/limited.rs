@@ -11,8 +11,9 @@ use std::time::Duration;
 use cutline::config::HttpListen;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::select;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
 
 use crate::doors::Door;
 
@@ -26,6 +27,7 @@ pub struct Limited {
     listener: Listener,
     permits: Arc<Semaphore>,
     lifetime: Duration,
+    served: watch::Receiver<()>,
 }
 
 enum Listener {
@@ -44,11 +46,16 @@ impl fmt::Display for Address {
 }
 
 impl Limited {
-    /// Listens there. Inside of a runtime.
+    /// Listens there, for as long as somebody has the other end of `served`: no connection outlives that. Inside of a runtime.
     ///
     /// # Errors
     /// The address is taken, or the system refuses.
-    pub fn bind(listen: &HttpListen, connections_max: u32, lifetime: Duration) -> io::Result<Self> {
+    pub fn bind(
+        listen: &HttpListen,
+        connections_max: u32,
+        lifetime: Duration,
+        served: watch::Receiver<()>,
+    ) -> io::Result<Self> {
         let listener = match listen {
             HttpListen::Tcp(address) => {
                 let listener = std::net::TcpListener::bind(address)?;
@@ -60,7 +67,7 @@ impl Limited {
                 Listener::Unix(UnixListener::from_std(listener)?, door)
             }
         };
-        Ok(Self { listener, permits: Arc::new(Semaphore::new(connections_max as usize)), lifetime })
+        Ok(Self { listener, permits: Arc::new(Semaphore::new(connections_max as usize)), lifetime, served })
     }
 
     /// Where it listens.
@@ -92,8 +99,15 @@ impl axum::serve::Listener for Limited {
             let Ok(permit) = permit else { std::future::pending().await };
             match self.connection().await {
                 Ok(stream) => {
-                    let end = Box::pin(sleep(self.lifetime));
-                    return (Mortal { stream, end, _permit: permit }, self.address());
+                    let (lifetime, mut served) = (self.lifetime, self.served.clone());
+                    let end = Box::pin(async move {
+                        select! {
+                            () = sleep(lifetime) => (),
+                            // Nothing is ever sent: whoever served it is gone.
+                            _ = served.changed() => (),
+                        }
+                    });
+                    return (Mortal { stream, end, is_over: false, _permit: permit }, self.address());
                 }
                 Err(_) => sleep(RETRY).await,
             }
@@ -109,20 +123,23 @@ impl axum::serve::Listener for Limited {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A connection that fails once its time is over.
+/// A connection that fails once its time is over, or nobody serves it any more.
 pub struct Mortal {
     stream: Box<dyn Stream>,
-    end: Pin<Box<Sleep>>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_over: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Mortal {
     /// Also has the task woken at the end.
     fn is_over(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the connection's time is over")),
-            Poll::Pending => Ok(()),
+        // What has ended must not be polled again.
+        self.is_over = self.is_over || self.end.as_mut().poll(cx).is_ready();
+        if self.is_over {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the connection's time is over"));
         }
+        Ok(())
     }
 }
 

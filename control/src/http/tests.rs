@@ -197,13 +197,49 @@ fn at_its_end_it_takes_nothing_new_and_its_socket_is_gone() {
 }
 
 #[test]
+fn at_its_end_it_finishes_what_has_begun_and_waits_for_nobody_who_has_asked_for_nothing() {
+    let mut listening = Listening::start("timeout_ms = 60000\n");
+    let (mut silent, mut idle, mut half, mut late) =
+        (listening.connect(), listening.connect(), listening.connect(), listening.connect());
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n").expect("it reads");
+    assert!(idle.read(&mut [0; 4096]).expect("it answers") > 0);
+    half.write_all(b"GET /health HTTP/1.1\r\nho").expect("it reads");
+    // An answer of which the kernel holds a part, while nobody reads it.
+    let long = "x".repeat(4_000);
+    for number in 0..500 {
+        listening.control.board.put(Report::unknown(format!("{long}{number}"), false), &listening.control.bus);
+    }
+    late.write_all(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n").expect("it reads");
+    assert_eq!(listening.get("/ready").0, 503, "and so what came before has begun");
+    drop(listening.closing.take());
+    for ended in [&mut silent, &mut idle] {
+        // Half of what a connection has.
+        ended.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+        assert_eq!(ended.read(&mut [0; 4096]).expect("it ends"), 0);
+    }
+    let refuses = || {
+        thread::sleep(Duration::from_millis(10));
+        UnixStream::connect(&listening.socket).is_err()
+    };
+    assert!((0..3_000).any(|_| refuses()), "it takes nothing new");
+    half.write_all(b"st: here\r\n\r\n").expect("it reads");
+    for begun in [&mut half, &mut late] {
+        let (code, _, body) = answer(begun);
+        let told: serde_json::Value = serde_json::from_str(&body).expect("all of it");
+        assert_eq!((code, told["reports"].as_array().map(Vec::len)), (200, Some(500)));
+    }
+    let thread = listening.thread.take().expect("it runs");
+    assert!(matches!(thread.join(), Ok(Ok(()))));
+}
+
+#[test]
 fn tcp_on_loopback_says_its_port_and_a_taken_one_is_refused() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound");
     let listener = HttpListen::Tcp(address);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _inside = runtime.enter();
-    let bind = |listen: &HttpListen| Limited::bind(listen, 1, Duration::from_secs(1));
+    let bind = |listen: &HttpListen| Limited::bind(listen, 1, Duration::from_secs(1), watch::channel(()).1);
     assert!(bind(&listener).is_err());
     let free = bind(&HttpListen::Tcp("127.0.0.1:0".parse().expect("an address"))).expect("a free one");
     let address = free.address().to_string();

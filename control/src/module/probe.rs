@@ -83,3 +83,48 @@ async fn get(address: &str, path: &str) -> Result<(), String> {
         status.starts_with(b"HTTP/1.") && status[8..10] == *b" 2" && status[10..].iter().all(u8::is_ascii_digit);
     if is_good { Ok(()) } else { Err(format!("{address}{path}: answered {:?}", String::from_utf8_lossy(&status))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_http_answer_from_200_to_299_is_good_and_nothing_else_is() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = server.local_addr().unwrap().to_string();
+            for (answer, is_good) in [
+                ("HTTP/1.1 200 OK\r\n\r\n", true),
+                ("HTTP/1.0 204 No Content\r\n\r\n", true),
+                ("HTTP/1.1 299 Odd\r\n\r\n", true),
+                ("HTTP/1.1 100 Continue\r\n\r\n", false),
+                ("HTTP/1.1 302 Found\r\n\r\n", false),
+                ("HTTP/1.1 404 Not Found\r\n\r\n", false),
+                ("HTTP/1.1 503 Service Unavailable\r\n\r\n", false),
+                ("HTTP/1.1 2xx OK\r\n\r\n", false),
+                ("SSH-2.0- 200 OK\r\n", false),
+                ("HTTP/1.1 20", false),
+                ("", false),
+            ] {
+                let answers = async {
+                    let (mut client, _) = server.accept().await.unwrap();
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        assert_ne!(client.read_buf(&mut request).await.unwrap(), 0);
+                    }
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                    String::from_utf8(request).unwrap()
+                };
+                let (got, request) = tokio::join!(get(&address, "/ready?of=all"), answers);
+                assert_eq!(got.is_ok(), is_good, "{answer:?}: {got:?}");
+                assert!(
+                    request.starts_with(&format!("GET /ready?of=all HTTP/1.1\r\nHost: {address}\r\n")),
+                    "{request}"
+                );
+            }
+        });
+    }
+}

@@ -99,31 +99,36 @@ struct Asked {
 /// Where to ask. Clones are the same; any thread may have one.
 #[derive(Clone)]
 pub struct Reloader {
-    orders: mpsc::Sender<Asked>,
+    /// To the watch that runs; from one that does not what is sent comes back.
+    orders: Arc<Mutex<mpsc::Sender<Asked>>>,
     /// The lanes' door.
     door: Door,
+    /// Its other side, until the plane takes it.
+    doorway: Arc<Mutex<Option<Doorway>>>,
     tally: Arc<Mutex<Tally>>,
-    ends: Arc<Mutex<Ends>>,
-}
-
-/// What is taken once: by the plane and by the part.
-struct Ends {
-    doorway: Option<Doorway>,
-    asked: Option<mpsc::Receiver<Asked>>,
-    sources: Sources,
+    sources: Arc<Sources>,
+    /// Locked by the watch that runs, and left to the next one.
+    state: Arc<tokio::sync::Mutex<Option<State>>>,
 }
 
 impl Reloader {
     /// Of a configuration from there.
     pub fn new(sources: Sources) -> Self {
-        let ((orders, asked), (door, doorway)) = (mpsc::channel(WAITING_MAX), door::door());
-        let ends = Ends { doorway: Some(doorway), asked: Some(asked), sources };
-        Self { orders, door, tally: Arc::default(), ends: Arc::new(Mutex::new(ends)) }
+        let (orders, _) = mpsc::channel(WAITING_MAX);
+        let (door, doorway) = door::door();
+        Self {
+            orders: Arc::new(Mutex::new(orders)),
+            door,
+            doorway: Arc::new(Mutex::new(Some(doorway))),
+            tally: Arc::default(),
+            sources: Arc::new(sources),
+            state: Arc::default(),
+        }
     }
 
     /// The lanes' side of the door; `None` if somebody has it already.
     pub fn doorway(&self) -> Option<Doorway> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).doorway.take()
+        self.doorway.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn tell(&self, tally: &Tally) {
@@ -140,22 +145,20 @@ impl Reloader {
     /// # Errors
     /// Why it was not done.
     pub async fn ask(&self, order: Order, who: &str) -> Result<Value, String> {
-        let gone = || "configuration files are not watched: the process starts or ends".to_owned();
+        let gone = || "configuration files are not watched: `watch` does not run".to_owned();
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, answered) = oneshot::channel();
-        self.orders.send(Asked { order, who: who.to_owned(), answer }).await.map_err(|_| gone())?;
+        orders.send(Asked { order, who: who.to_owned(), answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
 
 fn run(control: Control, mut life: Life) -> Act<'static, Result<(), Failure>> {
     Box::pin(async move {
-        let (asked, sources) = {
-            let mut ends = control.reload.ends.lock().unwrap_or_else(PoisonError::into_inner);
-            (ends.asked.take(), ends.sources.clone())
-        };
-        let Some(mut asked) = asked else {
-            return Err(Failure::machine("it is started once in the life of a process"));
-        };
+        let Reloader { orders, sources, state, .. } = &control.reload;
+        let mut state = state.lock().await;
+        let (taken, mut asked) = mpsc::channel(WAITING_MAX);
+        *orders.lock().unwrap_or_else(PoisonError::into_inner) = taken;
         let mut hangups = signal(SignalKind::hangup())
             .map_err(|error| Failure::machine(format!("cannot listen for SIGHUP: {error}")))?;
         let mut files = match Files::watch(&sources.files) {
@@ -165,7 +168,10 @@ fn run(control: Control, mut life: Life) -> Act<'static, Result<(), Failure>> {
                 None
             }
         };
-        let mut state = State::new(sources, &control).await.map_err(Failure::machine)?;
+        let state = match &mut *state {
+            Some(state) => state,
+            none => none.insert(State::new(Sources::clone(sources), &control).await.map_err(Failure::machine)?),
+        };
         // Before somebody watched them they may have changed.
         state.catch_up(&control).await;
         life.ready();

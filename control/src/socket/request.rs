@@ -133,4 +133,33 @@ mod tests {
         }
         assert_eq!(serde_json::to_string(&Answer::Refused("no".to_owned())).expect("JSON"), r#"{"refused":"no"}"#);
     }
+
+    /// By docs/operations.md: "viewers look, operators also start, stop and restart, admins also change the configuration".
+    #[test]
+    fn each_request_is_for_who_the_manual_says() {
+        let table = [
+            (r#"{"ask":"modules"}"#, Role::Viewer),
+            (r#"{"ask":"config"}"#, Role::Viewer),
+            (r#"{"ask":"start","module":"feed"}"#, Role::Operator),
+            (r#"{"ask":"stop","module":"feed"}"#, Role::Operator),
+            (r#"{"ask":"restart","module":"feed"}"#, Role::Operator),
+            (r#"{"ask":"restart","module":"feed","reset":true}"#, Role::Operator),
+            (r#"{"ask":"config_set","set":"a=1","for_ms":null}"#, Role::Admin),
+            (r#"{"ask":"config_set","set":"a=1","for_ms":7}"#, Role::Admin),
+            (r#"{"ask":"config_reload"}"#, Role::Admin),
+            (r#"{"ask":"config_rollback"}"#, Role::Admin),
+        ];
+        for (text, least) in table {
+            assert_eq!(serde_json::from_str::<Request>(text).expect(text).least(), least, "{text}");
+        }
+        // What reads them names all that there are, so that none is added without a line here.
+        let known = serde_json::from_str::<Request>(r#"{"ask":"?"}"#).expect_err("there is none").to_string();
+        let (_, known) = known.split_once("expected one of ").expect("it lists them");
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(known.len(), 8, "{known:?}");
+        for name in known {
+            let asks = format!("{{\"ask\":\"{name}\"");
+            assert!(table.iter().any(|(text, _)| text.starts_with(&asks)), "{name} is for nobody in particular");
+        }
+    }
 }

@@ -123,7 +123,10 @@ fn who_may_only_look_looks_and_who_is_not_listed_does_not() {
     let listening = Listening::start(&format!("admins = []\nviewers = [\"uid:{}\"]\n", me()));
     listening.ask(&Request::Modules {}).expect("a viewer may");
     let refused = listening.ask(&restart("feed")).expect_err("a viewer may not");
-    assert!(refused.contains("may look and not restart") && refused.contains("control.operators"), "{refused}");
+    assert!(
+        refused.contains("is in control.viewers and may not restart") && refused.contains("control.operators"),
+        "{refused}"
+    );
     let (_, events) = listening.close();
     assert_eq!(events.len(), 1, "nothing was asked of the supervisor: {events:?}");
     assert_eq!((&events[0]["event"], &events[0]["module"]), (&json!("refused"), &json!("feed")));

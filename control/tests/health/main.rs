@@ -7,4 +7,5 @@ mod common;
 mod cost;
 mod disk;
 mod lanes;
+mod modules;
 mod record;

@@ -6,11 +6,15 @@ deaf          does not answer nor end           stubborn     ignores SIGTERM, an
 fork          has a child that ignores SIGTERM  leak         takes memory until it gets no more
 silent        does not speak the protocol       flood        prints without end
 env           prints its environment            reach        prints what it can reach
-listen=PATH   lets in at this Unix socket       notify       says by sd_notify that it is ready
+listen=PATH   lets in at this Unix socket, or at an address of this machine, HOST:PORT
+notify        says by sd_notify that it is ready
 rude          sends what is no protocol         future       speaks a later version
 sticky        refuses every configuration       file=PATH    writes "there" to this file once it is ready
-http          answers 200 at its Unix socket    muse=S       takes S seconds over a configuration
+http          answers 200 where it lets in      muse=S       takes S seconds over a configuration
+busy=PATH     answers 503 there while this file is there, and prints that it did
 mute=PATH     does not say how it is while this file is there
+keeps=PATH    has a line in this file for each life since it was told to begin without it
+echo          prints what it is told
 once=PATH     all of that in its first life alone, which makes this file
 read=PATHS    prints which of them it can read    write=PATHS   and which it can write, with ":" between them
 """
@@ -59,7 +63,11 @@ def serve(door):
         client, _ = door.accept()
         with client:
             client.recv(4096)
-            client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            status = "200 OK"
+            if "busy" in MANNERS and os.path.exists(MANNERS["busy"]):
+                status = "503 Service Unavailable"
+                print("busy", flush=True)
+            client.sendall(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
 
 
 def leak():
@@ -74,7 +82,10 @@ def leak():
 
 def answer(line):
     kind = line["type"]
-    if kind == "health":
+    if kind == "welcome" and "keeps" in MANNERS:
+        with open(MANNERS["keeps"], "w" if line["reset"] else "a", encoding="utf-8") as file:
+            file.write("a life\n")
+    elif kind == "health":
         if "mute" in MANNERS and os.path.exists(MANNERS["mute"]):
             return
         say(type="health", id=line["id"], status="healthy", metrics={"queue_depth": 3})
@@ -115,12 +126,16 @@ def main():
             touch(MANNERS[key], how)
     if "listen" in MANNERS:
         wait(MANNERS.get("slow") or 0)
-        if os.path.exists(MANNERS["listen"]):
-            # What one that was killed has left.
-            os.unlink(MANNERS["listen"])
-        door = socket.socket(socket.AF_UNIX)
-        door.bind(MANNERS["listen"])
-        door.listen()
+        if MANNERS["listen"].startswith("/"):
+            if os.path.exists(MANNERS["listen"]):
+                # What one that was killed has left.
+                os.unlink(MANNERS["listen"])
+            door = socket.socket(socket.AF_UNIX)
+            door.bind(MANNERS["listen"])
+            door.listen()
+        else:
+            host, _, port = MANNERS["listen"].partition(":")
+            door = socket.create_server((host, int(port)))
         if "http" in MANNERS:
             threading.Thread(target=serve, args=(door,), daemon=True).start()
     if "silent" in MANNERS:
@@ -149,6 +164,8 @@ def main():
     for line in LINES:
         if "deaf" in MANNERS or "stubborn" in MANNERS:
             continue
+        if "echo" in MANNERS:
+            print(line, end="", flush=True)
         answer(json.loads(line))
     while "deaf" in MANNERS or "stubborn" in MANNERS:
         wait(1)

@@ -1,5 +1,5 @@
 //! The flight file, drawn, sized and asserted: what lanes did last, the slowest receipts and runs, and the machine meanwhile. It lies
-//! beside the cnc file and holds times, counts, names of lanes, stages and links; no value of the configuration and no byte of a receipt.
+//! beside the cnc file and holds times, counts, names of lanes, stages and links; no other value of the configuration and no byte of a receipt.
 //!
 //! Constants and plain records only; any thread. A change of anything below is a new [`FLIGHT_VERSION`]. All words are little-endian.
 //!

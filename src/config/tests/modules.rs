@@ -19,6 +19,8 @@ fn a_module_needs_no_more_than_a_command() {
         (defaults.startup_timeout_ms, defaults.start_delay_ms, defaults.parallel_startup),
         (60_000, 1_000, false)
     );
+    assert_eq!((defaults.shutdown_timeout_ms, module.shutdown_timeout_ms), (30_000, None));
+    assert!(!defaults.require_sandbox);
     assert!(Config::embedded_default().modules.is_empty());
 }
 

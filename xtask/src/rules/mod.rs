@@ -1,7 +1,8 @@
 //! `cargo xtask rules`: what `docs/determinism.md` promises of the source, checked on the source.
 //!
 //! * [`words`]: no clock, randomness, hash order, thread, environment, output, `raw_payload` or `normalized` in the data
-//!   plane, and no `unsafe` outside of ring, shm, journal and the C ABI, but where `xtask/rules.toml` allows it with a reason;
+//!   plane, and no `unsafe` outside of ring, shm, journal and the C ABI, but where `xtask/rules.toml` allows it with a reason.
+//!   Recovery names nothing by which one reaches a lane;
 //! * [`crates`]: hot code never depends on cold, stage folders do not import each other;
 //! * [`layouts`]: what lies on disk, in shared memory or on a wire only grows.
 //!
@@ -47,6 +48,8 @@ pub fn check(root: &Path, write: bool) -> Result<bool, String> {
         if folder.is_empty() {
             problems.extend(crates::check_imports(&sources, &mut allowed));
         }
+        let of_recovery = sources.iter().filter(|source| source.path.starts_with(words::OF_RECOVERY));
+        problems.extend(words::check(of_recovery, words::RECOVERY, &mut allowed));
         if !WITH_UNSAFE.contains(&folder.as_str()) {
             problems.extend(words::check(&sources, words::OUTSIDE_UNSAFE, &mut allowed));
             let tops = sources.iter().filter(|source| is_top(&source.path) && !source.forbids_unsafe);

@@ -88,8 +88,17 @@ pub const OUTSIDE_UNSAFE: &[Rule] = &[Rule {
     instead: "put what needs it into ring, shm, journal or host, behind a safe function with its reasons",
 }];
 
+/// Whose files [`RECOVERY`] is about.
+pub const OF_RECOVERY: &str = "control/src/recovery/";
+/// What recovery may not say: by these names one reaches a lane.
+pub const RECOVERY: &[Rule] = &[Rule {
+    name: "recovery",
+    names: &["levers", "Levers", "reload", "Reloader", "cutline::plane", "cutline_host", "cutline_ring"],
+    instead: "ask the supervisor; recovery never touches a lane",
+}];
+
 /// What these files say against `rules`, but for what is allowed.
-pub fn check(sources: &[Source], rules: &[Rule], allowed: &mut Allowed) -> Vec<String> {
+pub fn check<'a>(sources: impl IntoIterator<Item = &'a Source>, rules: &[Rule], allowed: &mut Allowed) -> Vec<String> {
     let mut problems = Vec::new();
     for source in sources {
         for name in &source.names {
@@ -200,6 +209,17 @@ mod tests {
         assert_found("raw_payload", "fn f(e: &Slots) { e.get(Field::RawPayload); }");
         assert_found("normalized", "fn f(e: &Envelope) -> &str { e.normalized }");
         assert_found("normalized", "fn f(e: &[u8]) { Snapshot::from_normalized(e); }");
+    }
+
+    #[test]
+    fn recovery_that_reaches_for_a_lane_is_found() {
+        for text in
+            ["fn f(c: &Control) { c.levers(); }", "use cutline::plane::levers;", "fn f() { control.reload.ask() }"]
+        {
+            let source = Source::read("control/src/recovery/driver.rs", text).unwrap();
+            let found = check(&[source], RECOVERY, &mut Allowed::default());
+            assert!(found[0].starts_with("control/src/recovery/driver.rs:1: recovery: "), "{found:?}");
+        }
     }
 
     #[test]
