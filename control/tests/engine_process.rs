@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::events::{line, now_ms, snapshot};
 use common::frames::frames;
 use common::live::Running;
-use common::mounts::with_private_mounts;
+use common::mounts::{kernel_without_a_guard, with_private_mounts};
 use common::scripted::{AHEAD, serve_if_asked, this_engine};
 use common::{Place, capture, cc, children, connect, cutline, fails, succeed};
 use rustix::process::{Pid, Signal, kill_process};
@@ -453,14 +453,10 @@ fn verify_starts_an_engine_once_for_all_restarts_of_a_system() {
 fn a_guard_that_the_kernel_has_not_is_named_and_may_be_required() {
     with_private_mounts("a_guard_that_the_kernel_has_not_is_named_and_may_be_required", || {
         let place = Place::new();
-        let actions = place.file("actions", "kill_process log allow\n");
-        let asked = "/proc/sys/kernel/seccomp/actions_avail";
-        let mounted = Command::new("mount").args(["--bind", &actions, asked]).status();
-        assert!(mounted.expect("mount(8)").success());
+        let guard = kernel_without_a_guard(&place);
         let (input, data) = (capture(&place, 2000, 0), place.path("data"));
         let engine = "use = \"scripted\"\nhost = \"process\"";
         let config = config(&place, "unguarded", engine, "");
-        let guard = "no guard `system calls` (seccomp: the kernel cannot refuse system calls)";
         let args = ["backfill", "--config", &config, "--input", &input, "--data", &data];
         let ran = cutline(&args);
         let said = String::from_utf8_lossy(&ran.stderr);

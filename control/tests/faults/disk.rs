@@ -1,22 +1,14 @@
 //! A disk that is there and refuses.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::common::live::Running;
-use crate::common::mounts::{mount, with_private_mounts};
+use crate::common::mounts::{mount, read_only, run, with_private_mounts};
 use crate::common::pressure::Trial;
 use crate::common::{Place, config};
 
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Of the test's own file systems.
 const DISK_BYTES: u64 = 48 << 20;
-
-fn run(program: &str, args: &[&str]) {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// A process whose log.dir is on the file system at `disk`.
 fn trial(place: &Place, disk: &Path) -> Trial {
@@ -35,18 +27,6 @@ fn folder(place: &Place) -> PathBuf {
     disk
 }
 
-/// Refused as busy as long as somebody is about to open a file there for writing, as the keeper is now and then.
-fn read_only(at: &str) {
-    let begin = Instant::now();
-    let again = || {
-        let output = Command::new("mount").args(["-o", "remount,bind,ro", at]).output().expect("mount(8)");
-        output.status.success() || begin.elapsed() > PATIENCE
-    };
-    while !again() {}
-    let flags = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(flags.lines().any(|line| line.contains(&format!(" {at} ro,"))), "{at} is busy:\n{flags}");
-}
-
 #[test]
 fn a_disk_that_becomes_read_only_holds_sources_back_until_it_is_writable() {
     with_private_mounts("disk::a_disk_that_becomes_read_only_holds_sources_back_until_it_is_writable", || {
@@ -54,10 +34,8 @@ fn a_disk_that_becomes_read_only_holds_sources_back_until_it_is_writable() {
         let disk = folder(&place);
         mount(&disk, DISK_BYTES);
         let mut trial = trial(&place, &disk);
-        // The same file system over itself: files that are open stay writable, as after a remount, and none more is.
         let at = disk.to_str().expect("UTF-8");
-        run("mount", &["--bind", at, at]);
-        read_only(at);
+        read_only(&place, at);
         trial.is_held_back(&["Read-only file system", "mount it for writing", at]);
         run("umount", &[at]);
         assert!(trial.comes_back().contains("ready again"));
@@ -107,7 +85,7 @@ fn a_disk_with_io_errors_holds_sources_back_until_they_end() {
         let disk = folder(&place);
         let Some(device) = Device::new(DISK_BYTES) else {
             eprintln!(
-                "SKIPPED: disk::a_disk_with_io_errors_holds_sources_back_until_they_end needs root and the kernel's zram"
+                "skipped: disk::a_disk_with_io_errors_holds_sources_back_until_they_end needs root and the kernel's zram"
             );
             return;
         };

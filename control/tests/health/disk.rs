@@ -7,16 +7,11 @@ use std::process::Command;
 
 use crate::common::events::{line, trade};
 use crate::common::live::Running;
-use crate::common::mounts::with_private_mounts;
+use crate::common::mounts::{mount, read_only, run, with_private_mounts};
 use crate::common::{Place, config, connect, wait_until};
 use crate::record::{is_told, is_well_again, issues};
 
 const DISK_BYTES: u64 = 64 << 20;
-
-fn run(program: &str, args: &[&str]) {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// A file system in a file, mounted; `None` where that cannot be had.
 fn loop_mount(place: &Place) -> Option<PathBuf> {
@@ -50,7 +45,7 @@ fn a_disk_that_does_not_answer_is_a_stuck_keeper_and_then_a_blocked_publisher() 
     with_private_mounts(TEST, || {
         let place = Place::new();
         let Some(disk) = loop_mount(&place) else {
-            eprintln!("SKIPPED: {TEST} needs root and loop devices");
+            eprintln!("skipped: {TEST} needs root and loop devices");
             return;
         };
         // The record of events lies in log.dir, and is read when that answers again.
@@ -115,7 +110,7 @@ fn a_disk_that_refuses_is_a_failing_keeper_and_not_a_stuck_one() {
         let place = Place::new();
         let disk = PathBuf::from(place.path("disk"));
         std::fs::create_dir(&disk).expect("writable");
-        crate::common::mounts::mount(&disk, DISK_BYTES);
+        mount(&disk, DISK_BYTES);
         let (data, socket) = (disk.join("data"), place.path("feed.sock"));
         let data = data.to_str().expect("UTF-8");
         let more = format!(
@@ -127,8 +122,7 @@ fn a_disk_that_refuses_is_a_failing_keeper_and_not_a_stuck_one() {
         let mut feed = connect(&socket);
         let at = disk.to_str().expect("UTF-8");
         // The record stays open and is written all the while: only what is new cannot be made.
-        run("mount", &["--bind", at, at]);
-        run("mount", &["-o", "remount,bind,ro", at]);
+        read_only(&place, at);
         let mut number = 0;
         wait_until("the keeper says so", || {
             let mut event = trade("S", number);
@@ -153,7 +147,7 @@ fn a_disk_that_fills_up_is_told_then_less_is_kept_then_it_is_not_ready_and_all_o
         let place = Place::new();
         let disk = PathBuf::from(place.path("disk"));
         std::fs::create_dir(&disk).expect("writable");
-        crate::common::mounts::mount(&disk, DISK_BYTES);
+        mount(&disk, DISK_BYTES);
         // Both of its disks are the test's own, so that nobody else fills one.
         let live = PathBuf::from(place.path("live-full"));
         std::fs::create_dir(&live).expect("writable");
