@@ -14,6 +14,7 @@ mod load;
 mod plant;
 mod service;
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
@@ -51,16 +52,13 @@ fn run(symbols: u64, core: Option<usize>, tally: &mut Tally, meddle: impl FnOnce
     service
 }
 
-/// A chaotic run of so many seconds and [`service::QUIET_RUNS`] that last as long together, all in parts and in turns. What the lanes took in the chaotic
-/// one is to be within what the quiet ones differ by.
-fn measure(seconds: u64, random: &mut Random, tally: &mut Tally) {
+/// A chaotic run of so many seconds and [`service::QUIET_RUNS`] that last as long together, all in parts and in turns. Returns what the lanes took longer for
+/// in the chaotic one than in any quiet one.
+fn measure(seconds: u64, core: Option<usize>, random: &mut Random, tally: &mut Tally) -> BTreeSet<String> {
     let quiet_runs = service::QUIET_RUNS as u64;
     // Odd, so that the median is one of them.
     let parts = quiet_runs * ((seconds / PART / quiet_runs) | 1);
     let length = Duration::from_secs(seconds) / parts as u32;
-    let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-    let core = has_cores.then_some(isolation::CORE);
-    let _free = has_cores.then(isolation::Free::start);
     let (mut quiet, mut chaotic) = (Vec::new(), Vec::new());
     for at in 0..2 * parts {
         // Neither kind is always the second one.
@@ -75,10 +73,23 @@ fn measure(seconds: u64, random: &mut Random, tally: &mut Tally) {
         println!("{}: {service:?}", if is_chaotic { "chaotic" } else { "quiet" });
         if is_chaotic { &mut chaotic } else { &mut quiet }.push(service);
     }
-    println!("{tally:?}");
-    let above = service::compare(&quiet, &chaotic);
+    service::compare(&quiet, &chaotic)
+}
+
+/// The same, and once more where anything was above: what is so both times. By chance one of the ten figures is above in every fourth run, and the same
+/// one in both hardly ever: docs/decisions/0010.
+fn measure_again(seconds: u64, random: &mut Random, tally: &mut Tally) -> BTreeSet<String> {
+    let has_cores = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    let core = has_cores.then_some(isolation::CORE);
+    let _free = has_cores.then(isolation::Free::start);
+    let once = measure(seconds, core, random, tally);
     // Where the lane shares its core with the hand's threads it is slower, and that says nothing.
-    assert!(above.is_empty() || !has_cores, "above the quiet runs: {above:?}");
+    if once.is_empty() || !has_cores {
+        return BTreeSet::new();
+    }
+    println!("above the quiet runs: {once:?}; measured again");
+    let again = measure(seconds, core, random, tally);
+    once.intersection(&again).cloned().collect()
 }
 
 #[test]
@@ -86,12 +97,13 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
     let (seconds, seed) = (number("CHAOS_SECONDS", SECONDS), number("CHAOS_SEED", SEED));
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     let (mut random, mut tally) = (Random::new(seed), Tally::default());
-    if seconds < LONG {
+    let slower = if seconds < LONG {
         let length = Duration::from_secs(seconds);
         run(SYMBOLS, None, &mut tally, |plant, tally| Hand::new(plant, &mut random, tally).meddle(length));
+        BTreeSet::new()
     } else {
-        measure(seconds, &mut random, &mut tally);
-    }
+        measure_again(seconds, &mut random, &mut tally)
+    };
     println!("{tally:?}");
     assert!(
         tally.found.cut_off <= tally.kills + tally.stops + tally.restarts,
@@ -101,4 +113,5 @@ fn whatever_is_done_to_it_nothing_is_lost_and_it_comes_back_by_itself() {
     let is_felt = tally.found.engines_cut_off > 0 || tally.partitions.get(plant::ENGINE) < Some(&3);
     assert!(is_felt || !plant::has_python(), "partitions of the engine do not reach it: {tally:?}");
     assert!(tally.kills > 0 && tally.found.receipts > 0 && tally.found.outcomes > 0, "nothing has happened: {tally:?}");
+    assert!(slower.is_empty(), "above all quiet runs both times: {slower:?}");
 }
