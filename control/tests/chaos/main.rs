@@ -21,7 +21,7 @@ use std::time::Duration;
 use cutline::sim::random::Random;
 use hand::{Hand, Tally};
 use plant::Plant;
-use service::Service;
+use service::{Figure, Service};
 
 /// What the environment may say otherwise.
 const SECONDS: u64 = 1;
@@ -73,7 +73,12 @@ fn measure(seconds: u64, core: Option<usize>, random: &mut Random, tally: &mut T
         println!("{}: {service:?}", if is_chaotic { "chaotic" } else { "quiet" });
         if is_chaotic { &mut chaotic } else { &mut quiet }.push(service);
     }
-    service::compare(&quiet, &chaotic)
+    println!("stage_time, ns per item:");
+    let figures = service::figures(&quiet, &chaotic);
+    figures.iter().for_each(|figure| println!("{figure}"));
+    let per_s = |all: &[Service]| all.iter().map(Service::preemptions_per_s).collect::<Vec<_>>();
+    println!("preemptions of lanes per second: quiet {:?}  chaotic {:?}", per_s(&quiet), per_s(&chaotic));
+    figures.into_iter().filter(Figure::is_above).map(|figure| figure.name).collect()
 }
 
 /// The same, and once more where anything was above: what is so both times. By chance one of the ten figures is above in every fourth run, and the same

@@ -1,6 +1,7 @@
 //! How long the lanes took per item, by stage, and how often they lost their core meanwhile: in a chaotic run and in quiet ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ impl Service {
         Self { stages: stages.collect(), preemptions: preemptions.sum(), seconds: running.seconds() }
     }
 
-    fn preemptions_per_s(&self) -> u64 {
+    pub fn preemptions_per_s(&self) -> u64 {
         (self.preemptions as f64 / self.seconds) as u64
     }
 }
@@ -45,31 +46,41 @@ impl Service {
 /// What a chaotic run is compared with.
 pub const QUIET_RUNS: usize = 5;
 
-/// Prints each stage's p50 and p99 in a chaotic run and in [`QUIET_RUNS`], whose parts these are, in the order in which they were made, and returns those
-/// above all quiet ones. A run's is the median of its parts.
-pub fn compare(quiet: &[Service], chaotic: &[Service]) -> BTreeSet<String> {
-    let mut above = BTreeSet::new();
-    println!("stage_time, ns per item:");
-    let stages: BTreeSet<&String> = quiet.iter().flat_map(|service| service.stages.keys()).collect();
-    for stage in stages {
-        for (at, name) in ["p50", "p99"].into_iter().enumerate() {
-            let figure = |parts: &mut dyn Iterator<Item = &Service>| {
-                let mut all: Vec<u64> = parts.map(|part| part.stages[stage][at]).collect();
-                all.sort_unstable();
-                all[all.len() / 2]
-            };
-            let runs = (0..QUIET_RUNS).map(|run| figure(&mut quiet.iter().skip(run).step_by(QUIET_RUNS)));
-            let (runs, chaotic) = (runs.collect::<Vec<_>>(), figure(&mut chaotic.iter()));
-            let is_above = runs.iter().all(|quiet| chaotic > *quiet);
-            println!("{stage:<10} {name}  quiet {runs:?}, chaotic {chaotic}{}", if is_above { ", above" } else { "" });
-            if is_above {
-                above.insert(format!("{name} of {stage}"));
-            }
-        }
+/// A stage's p50 or p99, ns per item. A run's is the median of its parts.
+pub struct Figure {
+    pub name: String,
+    quiet: Vec<u64>,
+    chaotic: u64,
+}
+
+impl Figure {
+    /// Above all quiet runs.
+    pub fn is_above(&self) -> bool {
+        self.quiet.iter().all(|quiet| self.chaotic > *quiet)
     }
-    let per_s = |all: &[Service]| -> Vec<u64> { all.iter().map(Service::preemptions_per_s).collect() };
-    println!("preemptions of lanes per second: quiet {:?}  chaotic {:?}", per_s(quiet), per_s(chaotic));
-    above
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, quiet, chaotic } = self;
+        write!(f, "{name:<15} quiet {quiet:?}, chaotic {chaotic}{}", if self.is_above() { ", above" } else { "" })
+    }
+}
+
+/// Of a chaotic run and of [`QUIET_RUNS`], whose parts these are, in the order in which they were made.
+pub fn figures(quiet: &[Service], chaotic: &[Service]) -> Vec<Figure> {
+    let stages: BTreeSet<&String> = quiet.iter().flat_map(|service| service.stages.keys()).collect();
+    let all = stages.into_iter().flat_map(|stage| [(stage, 0, "p50"), (stage, 1, "p99")]);
+    let figure = |(stage, at, name): (&String, usize, &str)| {
+        let median = |parts: &mut dyn Iterator<Item = &Service>| {
+            let mut all: Vec<u64> = parts.map(|part| part.stages[stage][at]).collect();
+            all.sort_unstable();
+            all[all.len() / 2]
+        };
+        let runs = (0..QUIET_RUNS).map(|run| median(&mut quiet.iter().skip(run).step_by(QUIET_RUNS)));
+        Figure { name: format!("{name} of {stage}"), quiet: runs.collect(), chaotic: median(&mut chaotic.iter()) }
+    };
+    all.map(figure).collect()
 }
 
 #[test]
@@ -81,8 +92,11 @@ fn a_figure_above_all_quiet_runs_is_named_and_one_within_them_is_not() {
     };
     // Run by run, and part by part: 103 is the highest median, and 900 what the machine did meanwhile.
     let quiet = [100, 101, 102, 103, 100, 900, 101, 100, 103, 101, 99, 900, 102, 104, 900].map(|p99| part([50, p99]));
-    let chaotic = |p50, p99: [u64; 3]| compare(&quiet, &p99.map(|p99| part([p50, p99])));
-    assert_eq!(chaotic(50, [103, 900, 99]), BTreeSet::new());
-    assert_eq!(chaotic(50, [104, 900, 99]), BTreeSet::from(["p99 of invoke".to_owned()]));
-    assert_eq!(chaotic(51, [99, 99, 900]), BTreeSet::from(["p50 of invoke".to_owned()]));
+    let chaotic = |p50, p99: [u64; 3]| {
+        let figures = figures(&quiet, &p99.map(|p99| part([p50, p99])));
+        figures.into_iter().filter(Figure::is_above).map(|figure| figure.name).collect::<Vec<_>>()
+    };
+    assert_eq!(chaotic(50, [103, 900, 99]), Vec::<String>::new());
+    assert_eq!(chaotic(50, [104, 900, 99]), ["p99 of invoke"]);
+    assert_eq!(chaotic(51, [99, 99, 900]), ["p50 of invoke"]);
 }
