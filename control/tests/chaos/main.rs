@@ -10,6 +10,7 @@ mod audit;
 mod common;
 mod hand;
 mod isolation;
+mod judge;
 mod load;
 mod plant;
 mod service;
@@ -20,8 +21,9 @@ use std::time::Duration;
 
 use cutline::sim::random::Random;
 use hand::{Hand, Tally};
+use judge::Figure;
 use plant::Plant;
-use service::{Figure, Service};
+use service::Service;
 
 /// What the environment may say otherwise.
 const SECONDS: u64 = 1;
@@ -52,10 +54,10 @@ fn run(symbols: u64, core: Option<usize>, tally: &mut Tally, meddle: impl FnOnce
     service
 }
 
-/// A chaotic run of so many seconds and [`service::QUIET_RUNS`] that last as long together, all in parts and in turns. Returns what the lanes took longer for
+/// A chaotic run of so many seconds and [`judge::QUIET_RUNS`] that last as long together, all in parts and in turns. Returns what the lanes took longer for
 /// in the chaotic one than in any quiet one.
 fn measure(seconds: u64, core: Option<usize>, random: &mut Random, tally: &mut Tally) -> BTreeSet<String> {
-    let quiet_runs = service::QUIET_RUNS as u64;
+    let quiet_runs = judge::QUIET_RUNS as u64;
     // Odd, so that the median is one of them.
     let parts = quiet_runs * ((seconds / PART / quiet_runs) | 1);
     let length = Duration::from_secs(seconds) / parts as u32;
@@ -74,7 +76,7 @@ fn measure(seconds: u64, core: Option<usize>, random: &mut Random, tally: &mut T
         if is_chaotic { &mut chaotic } else { &mut quiet }.push(service);
     }
     println!("stage_time, ns per item:");
-    let figures = service::figures(&quiet, &chaotic);
+    let figures = judge::figures(&quiet, &chaotic);
     figures.iter().for_each(|figure| println!("{figure}"));
     let per_s = |all: &[Service]| all.iter().map(Service::preemptions_per_s).collect::<Vec<_>>();
     println!("preemptions of lanes per second: quiet {:?}  chaotic {:?}", per_s(&quiet), per_s(&chaotic));
