@@ -158,11 +158,13 @@ def spread(took_ms):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--kills", type=int, default=20)
-    options.add_argument("--soak-minutes", type=int, default=0)
-    options.add_argument("--samples", type=argparse.FileType("w"))
-    options = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--soak-minutes", type=int, default=0)
+    parser.add_argument("--samples", type=argparse.FileType("w"))
+    options = parser.parse_args()
+    if options.soak_minutes in (1, 2) or options.soak_minutes < 0:
+        parser.error(f"--soak-minutes {options.soak_minutes}: a soak takes 3 minutes or more, for a sample in each tenth of it; 0 is none")
     if not CUTLINE.exists():
         raise SystemExit(f"operations.py: no {CUTLINE}; first run `cargo build --release`")
     with tempfile.TemporaryDirectory() as folder:
